@@ -1,0 +1,142 @@
+//! Where metadata lives for good: the trait that a database implements, and what it hands out.
+//!
+//! A store keeps whole records, one file a transaction, and a change log that names every file
+//! whose rows changed, whoever changed them. The log is the only authority on what is new: an index
+//! is brought up to date by reading it from a position on.
+
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+use std::fmt::Debug;
+
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::{SqliteOptions, SqliteStore};
+use crate::error::Result;
+use crate::metadata::{FileMetadata, FilePath};
+use crate::position::Position;
+
+/// A record as the database holds it, with the log sequence of its last change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versioned {
+    /// The record.
+    pub record: FileMetadata,
+    /// The sequence of the file's last change; 0 if the log does not know the file.
+    pub version: u64,
+}
+
+/// One write of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Adds the record, or replaces the whole record of its path.
+    Put(FileMetadata),
+    /// Removes the record of this path, if there is one.
+    Remove(FilePath),
+}
+
+/// What a removal did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// Whether there was a record to remove.
+    pub existed: bool,
+    /// A position that includes the removal.
+    pub position: Position,
+}
+
+/// What is needed to tell whether a file on disk is the one that a record was made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileState {
+    /// The file.
+    pub path: FilePath,
+    /// Its size when it was read.
+    pub size_bytes: Option<u64>,
+    /// When it was last written to, when it was read.
+    pub last_modified: Option<chrono::DateTime<chrono::Utc>>,
+    /// The digest of its bytes.
+    pub digest: Option<smol_str::SmolStr>,
+}
+
+/// A row that could not be read as what it should be. The others were read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkippedRow {
+    /// The file that the row belongs to, as far as it can be shown.
+    pub path: String,
+    /// What is wrong with it: table, column and reason.
+    pub reason: String,
+}
+
+/// Receives what the index needs of each file, file by file. The calls about one file come between
+/// its `file` and the next one; every string is borrowed for the call only.
+pub trait RowSink {
+    /// A file begins. `language` is as stored.
+    fn file(&mut self, path: &str, language: Option<&str>, version: u64);
+    /// A free function of the file. An empty name counts as none, here and below.
+    fn function(&mut self, name: &str);
+    /// A class of the file: every class comes before every method. `ordinal` is the class's number
+    /// in the file.
+    fn class(&mut self, ordinal: i64, name: &str);
+    /// A method of the class of that ordinal; it is called even if no such class was named.
+    fn method(&mut self, class_ordinal: i64, name: &str);
+    /// A document that the file cites.
+    fn reference(&mut self, document: &str);
+    /// The file does not exist any more. Only when reading changes.
+    fn deleted(&mut self, path: &str);
+}
+
+/// What a pass over the rows read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScanReport {
+    /// The position that the rows reflect, exactly.
+    pub position: Position,
+    /// How many files were handed over.
+    pub files: u64,
+    /// How many deleted files were named.
+    pub deleted: u64,
+    /// Rows that could not be read; at most [`MAX_SKIPPED_SHOWN`] are named.
+    pub skipped: Vec<SkippedRow>,
+    /// How many rows could not be read in all.
+    pub skipped_total: u64,
+}
+
+/// How many unreadable rows a report names; the rest are only counted.
+pub const MAX_SKIPPED_SHOWN: usize = 100;
+
+/// A database of file metadata, seen as one project of it. Every verb may do I/O and wait, at most
+/// for the store's time-outs. A failure is an error, never an empty answer.
+pub trait MetadataStore: Send + Sync + Debug {
+    /// The position of the last committed change.
+    fn head(&self) -> Result<Position>;
+
+    /// The record of a path; `None` if there is none.
+    fn get(&self, path: &FilePath) -> Result<Option<Versioned>>;
+
+    /// The records of many paths, in their order, all of one instant.
+    fn get_many(&self, paths: &[FilePath]) -> Result<Vec<Option<Versioned>>>;
+
+    /// Adds or replaces a record in one transaction. On success the change is durable, and the
+    /// position returned includes it.
+    fn put(&self, record: &FileMetadata) -> Result<Position>;
+
+    /// Removes a record in one transaction.
+    fn remove(&self, path: &FilePath) -> Result<Removal>;
+
+    /// Applies the writes, in their order, as one transaction: all or none.
+    fn write(&self, batch: &[Write]) -> Result<Position>;
+
+    /// Every record in path order, a page at a time and all of one instant. `visit` runs while a
+    /// read transaction is open; its error ends the pass and is returned.
+    fn for_each(&self, visit: &mut dyn FnMut(Versioned) -> Result<()>) -> Result<ScanReport>;
+
+    /// What is known of every file's content, in path order.
+    fn file_states(&self) -> Result<Vec<FileState>>;
+
+    /// Hands the index's part of every file to `sink`, all of one instant.
+    fn scan(&self, sink: &mut dyn RowSink) -> Result<ScanReport>;
+
+    /// Hands the index's part of every file that changed after `since` to `sink`, deleted ones
+    /// included, all of one instant.
+    ///
+    /// # Errors
+    /// `LogPruned` if the log does not reach back to `since`, or is of another epoch: only
+    /// [`MetadataStore::scan`] can answer then.
+    fn scan_changes(&self, since: Position, sink: &mut dyn RowSink) -> Result<ScanReport>;
+}
