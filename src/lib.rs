@@ -4,16 +4,24 @@ mod clock;
 mod error;
 #[cfg(feature = "extract")]
 pub mod extract;
+mod index;
 mod metadata;
 mod position;
+mod query;
 mod stats;
 pub mod store;
+mod suggest;
+mod sync;
+mod worker;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind, Excerpt, Result};
+pub use index::{Hit, Index, MemoryUse, Snapshot, TermCounts};
 pub use metadata::{
     ChangeRecord, Class, DocSections, DocumentType, FileMetadata, FileMetadataBuilder, FilePath,
     Function, HeaderSections, LineRange, MAX_PATH_BYTES,
 };
 pub use position::Position;
+pub use query::{Answer, LayerPlan, Plan, PlanStep, QUERY_FIELDS, Query, QueryBuilder};
 pub use stats::Counter;
+pub use sync::{SyncMode, SyncReport, Synchronizer};

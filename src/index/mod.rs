@@ -1,0 +1,338 @@
+//! The index: complete over the project, made of immutable segments in path order, published as a
+//! whole by one pointer swap. Readers take no lock, see all of a commit or none of it, and are never
+//! stopped by a writer. Nothing here knows of files or databases.
+
+mod bitmap;
+mod builder;
+mod mask;
+mod merge;
+mod patterns;
+mod postings;
+mod segment;
+mod snapshot;
+mod strings;
+mod terms;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
+use parking_lot::Mutex;
+
+pub(crate) use self::builder::SegmentBuilder;
+pub(crate) use self::patterns::{PathPattern, Syntax};
+pub(crate) use self::postings::{Postings, gallop};
+pub use self::segment::MemoryUse;
+pub(crate) use self::segment::{Field, Segment};
+pub(crate) use self::snapshot::{FileId, Layer};
+pub use self::snapshot::{Hit, Snapshot, TermCounts};
+pub(crate) use self::terms::{Term, hash};
+use crate::error::{ErrorKind, Result};
+use crate::position::Position;
+use crate::worker::Worker;
+
+/// A tier is merged with the one before it while that one is at most this many times as large:
+/// sizes stay geometric, so a file is copied a logarithmic number of times before it is folded.
+const TIER_RATIO: u32 = 4;
+/// The most tiers over a base. One more is merged into the last one. While a fold runs, up to as
+/// many again may stand beside those that are being folded.
+const MAX_TIERS: usize = 8;
+/// The tiers are folded into the base when they hold more files than this and than an eighth of it.
+const FOLD_FILES: u32 = 4096;
+/// Segments of at least this many files are freed by the worker, not by their last reader.
+const LARGE_SEGMENT: u32 = 4096;
+/// How long the worker waits before it looks again for large segments that no reader holds.
+const RETIRED_CHECK: Duration = Duration::from_millis(500);
+
+/// What one commit, or several, changed: the files that are new or different, and those gone.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    pub(crate) files: SegmentBuilder,
+    pub(crate) deleted: Vec<String>,
+}
+
+/// The published snapshot, and the way to the next one.
+#[derive(Debug)]
+pub struct Index {
+    core: Arc<Core>,
+    folder: Worker,
+}
+
+#[derive(Debug)]
+struct Core {
+    hasher: RandomState,
+    current: ArcSwap<Snapshot>,
+    /// One writer at a time. Held while a tier is built and published, never while a base is.
+    writer: Mutex<Writer>,
+    /// Large segments that were replaced, kept until no reader holds them. As many as readers hold.
+    retired: Mutex<Vec<Arc<Segment>>>,
+}
+
+#[derive(Debug, Default)]
+struct Writer {
+    /// Counts the bases that were replaced as a whole: a fold of an older one is thrown away.
+    generation: u64,
+    fold: Option<Fold>,
+}
+
+/// A fold in progress.
+#[derive(Debug)]
+struct Fold {
+    /// How many layers are being folded; they are not merged meanwhile.
+    layers: usize,
+    /// The paths that changed or went since it began.
+    touched: Vec<String>,
+}
+
+impl Index {
+    /// An empty index, and the thread that folds its tiers.
+    ///
+    /// # Errors
+    /// `Io` if the thread cannot be started.
+    pub fn new() -> Result<Self> {
+        let core = Arc::new(Core::new()?);
+        let folder = Worker::spawn("cardex-fold", {
+            let core = Arc::clone(&core);
+            move |stop| core.tidy(stop)
+        })?;
+        Ok(Index { core, folder })
+    }
+
+    /// The current snapshot.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.core.current.load_full()
+    }
+
+    pub(crate) fn builder(&self) -> SegmentBuilder {
+        SegmentBuilder::new(self.core.hasher.clone())
+    }
+
+    /// Replaces everything by these files.
+    pub(crate) fn replace(&self, files: SegmentBuilder, position: Position) -> Result<()> {
+        let base = Arc::new(files.finish()?);
+        self.core.replace(base, position);
+        self.folder.ring();
+        Ok(())
+    }
+
+    /// Lays the changes over what is there. On an error nothing has changed.
+    pub(crate) fn apply(&self, changes: Changes, position: Position) -> Result<()> {
+        if self.core.apply(changes, position)? {
+            self.folder.ring();
+        }
+        Ok(())
+    }
+
+    /// Folds every tier into the base now, in this thread; whether there was anything to fold and
+    /// nothing came between.
+    ///
+    /// # Errors
+    /// `Internal` if the result would exceed the limits of a segment.
+    pub fn fold(&self) -> Result<bool> {
+        self.core.fold(&AtomicBool::new(false))
+    }
+}
+
+impl Core {
+    fn new() -> Result<Self> {
+        let hasher = RandomState::default();
+        let base = Arc::new(SegmentBuilder::new(hasher.clone()).finish()?);
+        let snapshot = Snapshot::new(vec![Layer::base(base)], hasher.clone(), Position::default());
+        Ok(Core {
+            hasher,
+            current: ArcSwap::from_pointee(snapshot),
+            writer: Mutex::default(),
+            retired: Mutex::default(),
+        })
+    }
+
+    fn publish(&self, layers: Vec<Layer>, position: Position) {
+        let next = Arc::new(Snapshot::new(layers, self.hasher.clone(), position));
+        let before = self.current.swap(next);
+        let now = self.current.load();
+        let gone = before
+            .layers
+            .iter()
+            .map(|layer| &layer.segment)
+            .filter(|old| {
+                old.len() >= LARGE_SEGMENT
+                    && !now
+                        .layers
+                        .iter()
+                        .any(|layer| Arc::ptr_eq(&layer.segment, old))
+            });
+        self.retired.lock().extend(gone.cloned());
+    }
+
+    fn replace(&self, base: Arc<Segment>, position: Position) {
+        let mut writer = self.writer.lock();
+        writer.generation += 1;
+        writer.fold = None;
+        self.publish(vec![Layer::base(base)], position);
+    }
+
+    /// Publishes the changes; whether there is now work for the folder.
+    fn apply(&self, changes: Changes, position: Position) -> Result<bool> {
+        // Names are sorted and hashed before the lock is taken.
+        let tier = changes.files.finish()?;
+        let mut writer = self.writer.lock();
+        let now = self.current.load();
+        let mut layers = now.layers.clone();
+        let base_ranks: Arc<[u32]> = (0..tier.len())
+            .map(|rank| mask_path(&mut layers, &self.hasher, tier.path(rank)))
+            .collect();
+        for path in &changes.deleted {
+            mask_path(&mut layers, &self.hasher, path);
+        }
+        if let Some(fold) = &mut writer.fold {
+            fold.touched
+                .extend((0..tier.len()).map(|rank| tier.path(rank).to_owned()));
+            fold.touched.extend(changes.deleted);
+        }
+        if tier.len() > 0 {
+            let segment = Arc::new(tier);
+            layers.push(Layer {
+                segment,
+                mask: Default::default(),
+                base_ranks,
+            });
+        }
+        let frozen = writer.fold.as_ref().map_or(1, |fold| fold.layers);
+        self.merge_tiers(&mut layers, frozen)?;
+        let due = fold_is_due(&layers);
+        self.publish(layers, position);
+        Ok(due)
+    }
+
+    /// Merges the last tier with those before it, as long as they are of its size.
+    fn merge_tiers(&self, layers: &mut Vec<Layer>, frozen: usize) -> Result<()> {
+        while layers.len() > frozen {
+            let last = &layers[layers.len() - 1];
+            if last.live() == 0 {
+                layers.pop();
+                continue;
+            }
+            if layers.len() - 1 <= frozen.max(1) {
+                return Ok(());
+            }
+            let before = &layers[layers.len() - 2];
+            let similar = before.live() <= last.live().saturating_mul(TIER_RATIO);
+            if !similar && layers.len() - frozen <= MAX_TIERS {
+                return Ok(());
+            }
+            let merged = merge_two(&self.hasher, before, last)?;
+            layers.truncate(layers.len() - 2);
+            layers.push(merged);
+        }
+        Ok(())
+    }
+
+    /// One round of the background thread: folds if it is time, frees what nobody reads.
+    fn tidy(&self, stop: &AtomicBool) -> Option<Duration> {
+        if fold_is_due(&self.current.load().layers)
+            && let Err(error) = self.fold(stop)
+            && error.kind() != ErrorKind::Cancelled
+        {
+            // The tiers stay: answers are as true as before, only slower.
+            tracing::error!("folding the index failed: {error:#}");
+        }
+        let mut retired = self.retired.lock();
+        let (held, free) = retired
+            .drain(..)
+            .partition(|segment| Arc::strong_count(segment) > 1);
+        *retired = held;
+        let again = (!retired.is_empty()).then_some(RETIRED_CHECK);
+        drop(retired);
+        drop::<Vec<_>>(free);
+        again
+    }
+
+    fn fold(&self, stop: &AtomicBool) -> Result<bool> {
+        let (start, generation) = {
+            let mut writer = self.writer.lock();
+            let start = self.current.load_full();
+            if writer.fold.is_some() || (start.tiers() == 0 && start.layers[0].mask.len() == 0) {
+                return Ok(false);
+            }
+            writer.fold = Some(Fold {
+                layers: start.layers.len(),
+                touched: Vec::new(),
+            });
+            (start, writer.generation)
+        };
+        let sources: Vec<_> = start
+            .layers
+            .iter()
+            .map(|l| (&*l.segment, &l.mask))
+            .collect();
+        let base = merge::merge(self.hasher.clone(), &sources, stop, |_, _| {});
+        let mut writer = self.writer.lock();
+        if writer.generation != generation {
+            return Ok(false);
+        }
+        let fold = writer.fold.take();
+        let (base, Some(fold)) = (Arc::new(base?), fold) else {
+            return Ok(false);
+        };
+        let now = self.current.load();
+        let mut layers = vec![Layer::base(Arc::clone(&base))];
+        for path in &fold.touched {
+            mask_path(&mut layers, &self.hasher, path);
+        }
+        for tier in &now.layers[fold.layers..] {
+            let paths = (0..tier.segment.len()).map(|rank| tier.segment.path(rank));
+            let base_ranks = paths
+                .map(|path| base.paths().lower_bound(path.as_bytes()))
+                .collect();
+            layers.push(Layer {
+                base_ranks,
+                ..tier.clone()
+            });
+        }
+        self.publish(layers, now.position());
+        Ok(true)
+    }
+}
+
+/// Takes the file of this path out of whichever layer it counts in. Returns how many paths of the
+/// base come before it.
+fn mask_path(layers: &mut [Layer], hasher: &RandomState, path: &str) -> u32 {
+    let hash = hash(hasher, path);
+    for tier in &mut layers[1..] {
+        if let Some(rank) = tier.segment.find(hash, path) {
+            tier.mask.insert(rank);
+        }
+    }
+    let base = &mut layers[0];
+    match base.segment.find(hash, path) {
+        Some(rank) => {
+            base.mask.insert(rank);
+            rank
+        }
+        None => base.segment.paths().lower_bound(path.as_bytes()),
+    }
+}
+
+fn merge_two(hasher: &RandomState, older: &Layer, newer: &Layer) -> Result<Layer> {
+    let layers = [older, newer];
+    let mut base_ranks = Vec::with_capacity((older.live() + newer.live()) as usize);
+    let segment = merge::merge(
+        hasher.clone(),
+        &layers.map(|layer| (&*layer.segment, &layer.mask)),
+        &AtomicBool::new(false),
+        |source, rank| base_ranks.push(layers[source].base_ranks[rank as usize]),
+    )?;
+    Ok(Layer {
+        segment: Arc::new(segment),
+        mask: Default::default(),
+        base_ranks: base_ranks.into(),
+    })
+}
+
+fn fold_is_due(layers: &[Layer]) -> bool {
+    let base = &layers[0];
+    let outstanding: u32 = layers[1..].iter().map(Layer::live).sum();
+    outstanding.max(base.mask.len()) > FOLD_FILES.max(base.segment.len() / 8)
+}

@@ -1,0 +1,386 @@
+//! `PathPattern`: a regular expression or glob over paths. It is rewritten so that one search can run
+//! over the whole arena of paths at once, and so that a literal beginning narrows it to a range.
+
+use regex::bytes::{Regex, RegexBuilder};
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::{
+    Class, ClassBytes, ClassBytesRange, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Look,
+};
+
+use super::strings::{SEPARATOR, Strings};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The longest pattern accepted, in bytes.
+pub(crate) const MAX_PATTERN_BYTES: usize = 4096;
+/// The most memory that a compiled pattern, and its lazy automaton, may take each: what keeps the
+/// worst pattern at milliseconds.
+const MAX_PROGRAM_BYTES: usize = 1 << 20;
+/// The deepest nesting of groups and repetitions.
+const MAX_NESTING: u32 = 100;
+
+/// What `^` and `$` mean under `(?m)`.
+const MULTI_LINE: [Look; 4] = [Look::StartLF, Look::EndLF, Look::StartCRLF, Look::EndCRLF];
+
+/// What kind of pattern a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Syntax {
+    Regex,
+    Glob,
+}
+
+/// A compiled path pattern.
+#[derive(Clone, Debug)]
+pub(crate) struct PathPattern {
+    text: String,
+    syntax: Syntax,
+    regex: Regex,
+    /// Every path that matches begins with these bytes; empty if nothing is known.
+    prefix: Vec<u8>,
+    /// Every path that begins with `prefix` matches.
+    prefix_is_all: bool,
+}
+
+impl PathPattern {
+    /// A regular expression, searched for anywhere in the path.
+    ///
+    /// # Errors
+    /// `InvalidPattern` with the bad place, if it does not parse or is too large.
+    pub(crate) fn regex(text: &str) -> Result<Self> {
+        check_length(text)?;
+        let hir = parse(text, true).map_err(|error| at_fault(text, &error))?;
+        let looks = hir.properties().look_set();
+        if MULTI_LINE.into_iter().any(|look| looks.contains(look)) {
+            return Err(Error::new(
+                ErrorKind::InvalidPattern,
+                format!("pattern `{text}` is refused: a path has no lines for `(?m)` to look at"),
+            )
+            .with_help("`^` and `$` already mean the ends of the path; leave `(?m)` out")
+            .with_excerpt(text, 0..text.len()));
+        }
+        Self::compile(text, Syntax::Regex, hir)
+    }
+
+    /// A glob, matched against the whole path: `*` and `?` stay within one part, `**` crosses parts,
+    /// `{a,b}` and `[a-z]` choose.
+    ///
+    /// # Errors
+    /// `InvalidPattern`, if it does not parse or is too large.
+    pub(crate) fn glob(text: &str) -> Result<Self> {
+        check_length(text)?;
+        let refuse = |reason: String| {
+            Error::new(
+                ErrorKind::InvalidPattern,
+                format!("glob `{text}` is invalid: {reason}"),
+            )
+            .with_excerpt(text, 0..text.len())
+        };
+        let glob = globset::GlobBuilder::new(text)
+            .literal_separator(true)
+            .backslash_escape(true)
+            .build()
+            .map_err(|error| refuse(error.kind().to_string()))?;
+        let hir = parse(glob.regex(), false).map_err(|error| refuse(error.to_string()))?;
+        Self::compile(text, Syntax::Glob, hir)
+    }
+
+    fn compile(text: &str, syntax: Syntax, hir: Hir) -> Result<Self> {
+        let (prefix, prefix_is_all) = anchored_prefix(&hir);
+        let source = over_lines(hir).to_string();
+        let regex = RegexBuilder::new(&source)
+            .line_terminator(SEPARATOR)
+            .size_limit(MAX_PROGRAM_BYTES)
+            .dfa_size_limit(MAX_PROGRAM_BYTES)
+            .nest_limit(MAX_NESTING * 2)
+            .build()
+            .map_err(|error| {
+                let reason = match error {
+                    regex::Error::CompiledTooBig(limit) => {
+                        format!("it compiles to more than {} KiB", limit / 1024)
+                    }
+                    error => error.to_string(),
+                };
+                Error::new(
+                    ErrorKind::InvalidPattern,
+                    format!("pattern `{text}` is refused: {reason}"),
+                )
+                .with_help("use fewer or smaller repetitions and character classes")
+                .with_excerpt(text, 0..text.len())
+            })?;
+        Ok(PathPattern {
+            text: text.to_owned(),
+            syntax,
+            regex,
+            prefix,
+            prefix_is_all,
+        })
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn syntax(&self) -> Syntax {
+        self.syntax
+    }
+
+    /// Whether a path of [`PathPattern::range`] matches.
+    pub(crate) fn matches(&self, path: &[u8]) -> bool {
+        self.prefix_is_all || self.regex.is_match(path)
+    }
+
+    /// The ranks outside of which nothing matches.
+    pub(crate) fn range(&self, paths: &Strings) -> (u32, u32) {
+        if self.prefix.is_empty() {
+            return (0, paths.len() as u32);
+        }
+        let from = paths.lower_bound(&self.prefix);
+        let to = match successor(&self.prefix) {
+            Some(after) => paths.lower_bound(&after),
+            None => paths.len() as u32,
+        };
+        (from, to)
+    }
+
+    /// The first rank in `from..to`, a part of [`PathPattern::range`], whose path matches.
+    pub(crate) fn next_match(&self, paths: &Strings, from: u32, to: u32) -> Option<u32> {
+        if from >= to {
+            return None;
+        }
+        if self.prefix_is_all {
+            return Some(from);
+        }
+        let found = self.regex.find(paths.haystack(from, to))?;
+        Some(paths.at_offset(paths.start(from) + found.start(), from))
+    }
+}
+
+fn check_length(text: &str) -> Result<()> {
+    if text.len() <= MAX_PATTERN_BYTES {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::InvalidPattern,
+        format!(
+            "a pattern of {} bytes is refused: the limit is {MAX_PATTERN_BYTES}",
+            text.len()
+        ),
+    ))
+}
+
+fn parse(pattern: &str, unicode: bool) -> Result<Hir, regex_syntax::Error> {
+    ParserBuilder::new()
+        .nest_limit(MAX_NESTING)
+        .unicode(unicode)
+        .utf8(false)
+        .build()
+        .parse(pattern)
+}
+
+/// The error of a user's own pattern, with the bad place under the caret.
+fn at_fault(pattern: &str, error: &regex_syntax::Error) -> Error {
+    let (reason, span) = match error {
+        regex_syntax::Error::Parse(error) => (error.kind().to_string(), Some(error.span())),
+        regex_syntax::Error::Translate(error) => (error.kind().to_string(), Some(error.span())),
+        error => (error.to_string(), None),
+    };
+    let at = span.map_or(0..pattern.len(), |span| span.start.offset..span.end.offset);
+    Error::new(
+        ErrorKind::InvalidPattern,
+        format!("pattern `{pattern}` is invalid: {reason}"),
+    )
+    .with_excerpt(pattern, at)
+}
+
+/// Rewrites a pattern for one path so that it finds the same paths in a row of paths with
+/// separators between: ends of text become ends of line, and nothing else matches a separator.
+fn over_lines(hir: Hir) -> Hir {
+    match hir.into_kind() {
+        HirKind::Empty => Hir::empty(),
+        HirKind::Literal(literal) if literal.0.contains(&SEPARATOR) => Hir::fail(),
+        HirKind::Literal(literal) => Hir::literal(literal.0),
+        HirKind::Class(class) => Hir::class(without_separator(class)),
+        HirKind::Look(Look::Start) => Hir::look(Look::StartLF),
+        HirKind::Look(Look::End) => Hir::look(Look::EndLF),
+        HirKind::Look(look) => Hir::look(look),
+        HirKind::Repetition(mut repetition) => {
+            repetition.sub = Box::new(over_lines(*repetition.sub));
+            Hir::repetition(repetition)
+        }
+        // Nobody asks what a group captured.
+        HirKind::Capture(capture) => over_lines(*capture.sub),
+        HirKind::Concat(parts) => Hir::concat(parts.into_iter().map(over_lines).collect()),
+        HirKind::Alternation(parts) => {
+            Hir::alternation(parts.into_iter().map(over_lines).collect())
+        }
+    }
+}
+
+fn without_separator(class: Class) -> Class {
+    match class {
+        Class::Unicode(mut class) => {
+            let separator = char::from(SEPARATOR);
+            class.difference(&ClassUnicode::new([ClassUnicodeRange::new(
+                separator, separator,
+            )]));
+            Class::Unicode(class)
+        }
+        Class::Bytes(mut class) => {
+            class.difference(&ClassBytes::new([ClassBytesRange::new(
+                SEPARATOR, SEPARATOR,
+            )]));
+            Class::Bytes(class)
+        }
+    }
+}
+
+/// The literal after a leading `^`, and whether that is the whole pattern.
+fn anchored_prefix(hir: &Hir) -> (Vec<u8>, bool) {
+    let HirKind::Concat(parts) = hir.kind() else {
+        return (Vec::new(), false);
+    };
+    let mut prefix = Vec::new();
+    let mut rest = parts.iter();
+    if rest.next().map(Hir::kind) != Some(&HirKind::Look(Look::Start)) {
+        return (prefix, false);
+    }
+    let mut rest = rest.peekable();
+    while let Some(HirKind::Literal(literal)) = rest.peek().map(|part| part.kind()) {
+        prefix.extend_from_slice(&literal.0);
+        rest.next();
+    }
+    let is_all = !prefix.is_empty() && rest.next().is_none();
+    (prefix, is_all)
+}
+
+/// The least text that is greater than every text with this prefix.
+fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|&byte| byte != u8::MAX)?;
+    let mut after = prefix[..=last].to_vec();
+    after[last] += 1;
+    Some(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATHS: [&str; 7] = [
+        "README.md",
+        "src",
+        "src/a.rs",
+        "src/b/mod.rs",
+        "src/é.rs",
+        "srd/a.rs",
+        "tests/a.rs",
+    ];
+
+    fn found(pattern: &PathPattern) -> Vec<&'static str> {
+        let mut paths = Strings::default();
+        PATHS.iter().for_each(|path| paths.push(path));
+        let (mut from, to) = pattern.range(&paths);
+        let tried: Vec<_> = (from..to)
+            .filter(|&rank| pattern.matches(paths.bytes(rank)))
+            .map(|rank| PATHS[rank as usize])
+            .collect();
+        let mut searched = Vec::new();
+        while let Some(rank) = pattern.next_match(&paths, from, to) {
+            searched.push(PATHS[rank as usize]);
+            from = rank + 1;
+        }
+        assert_eq!(
+            searched, tried,
+            "one search over all paths equals one path after the other"
+        );
+        searched
+    }
+
+    #[test]
+    fn a_search_over_the_arena_equals_a_search_in_each_path() {
+        let cases = [
+            "rs",
+            "^src/",
+            "^src",
+            r"\.rs$",
+            "^src/a.rs$",
+            r"^\w+/a",
+            "",
+            "^$",
+            "[^/]$",
+            r"\s",
+            r"\W",
+            "(?i)readme",
+            "^(src|tests)/",
+            r"\Asrc\z",
+            "s.c",
+            "(?s)s.*m",
+            r"\b[ab]\b",
+            "(^src)/b",
+            "é",
+            r"\x00",
+            r"[\x00-a]rc",
+            "(?-u:.)rs",
+            "$",
+            "a*?",
+        ];
+        for case in cases {
+            let single = Regex::new(case).unwrap();
+            let expected: Vec<_> = PATHS
+                .into_iter()
+                .filter(|path| single.is_match(path.as_bytes()))
+                .collect();
+            assert_eq!(
+                found(&PathPattern::regex(case).unwrap()),
+                expected,
+                "{case}"
+            );
+        }
+    }
+
+    #[test]
+    fn globs_match_whole_paths() {
+        let glob = |text| found(&PathPattern::glob(text).unwrap());
+        assert_eq!(glob("src/*.rs"), ["src/a.rs", "src/é.rs"]);
+        assert_eq!(
+            glob("src/**/*.rs"),
+            ["src/a.rs", "src/b/mod.rs", "src/é.rs"]
+        );
+        assert_eq!(glob("**/a.rs"), ["src/a.rs", "srd/a.rs", "tests/a.rs"]);
+        assert_eq!(glob("sr{c,d}/a.*"), ["src/a.rs", "srd/a.rs"]);
+        assert_eq!(glob("*"), ["README.md", "src"]);
+        assert_eq!(glob("src"), ["src"]);
+    }
+
+    #[test]
+    fn an_anchored_literal_narrows_to_a_range() {
+        let mut paths = Strings::default();
+        PATHS.iter().for_each(|path| paths.push(path));
+        let range = |text| PathPattern::regex(text).unwrap().range(&paths);
+        assert_eq!(range("^src/"), (2, 5));
+        assert_eq!(range("^src/.*x"), (2, 5));
+        assert_eq!(range("^zz"), (7, 7));
+        assert_eq!(range("src/"), (0, 7));
+    }
+
+    #[test]
+    fn a_bad_pattern_is_an_error_with_its_place() {
+        let error = PathPattern::regex("src/(a").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidPattern);
+        assert_eq!(error.excerpt().unwrap().at, 4..5);
+        let too_long = "a".repeat(MAX_PATTERN_BYTES + 1);
+        let deep = "(".repeat(200) + &")".repeat(200);
+        for bad in [
+            r"(?m)^a",
+            r"(\w{50}){50}",
+            "a{1000}{1000}",
+            &too_long,
+            &deep,
+        ] {
+            let error = PathPattern::regex(bad).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidPattern, "{error}");
+        }
+        for bad in ["a[", "{a", "a\\"] {
+            let error = PathPattern::glob(bad).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidPattern, "{error}");
+        }
+    }
+}

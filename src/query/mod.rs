@@ -1,0 +1,180 @@
+//! Queries: what a caller asks for, checked when it is built, and run on a snapshot of the index.
+
+mod answer;
+mod fields;
+mod plan;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+use smol_str::{SmolStr, StrExt};
+
+pub use self::answer::Answer;
+pub use self::fields::QUERY_FIELDS;
+pub use self::plan::{LayerPlan, Plan, PlanStep};
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::{Field, PathPattern};
+
+/// A question about the files of a project: every criterion must hold, and without any, every file
+/// answers. Answers come in path order, and the limit is applied last. Clones share the criteria.
+///
+/// ```
+/// use cardex::Query;
+///
+/// let query = Query::builder()
+///     .language("python")
+///     .function("parse")
+///     .class("Lexer")
+///     .reference("docs/GRAMMAR.md")
+///     .path_regex("^src/")
+///     .limit(20)
+///     .build()?;
+/// assert_eq!(
+///     query.to_string(),
+///     "language = python AND function = parse AND class = Lexer \
+///      AND reference = docs/GRAMMAR.md AND path ~ ^src/, first 20"
+/// );
+/// # Ok::<(), cardex::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Query(Arc<Criteria>);
+
+#[derive(Clone, Debug, Default)]
+struct Criteria {
+    terms: Vec<(Field, SmolStr)>,
+    patterns: Vec<PathPattern>,
+    limit: Option<usize>,
+}
+
+impl Query {
+    /// A query without criteria yet.
+    pub fn builder() -> QueryBuilder {
+        QueryBuilder(Ok(Criteria::default()))
+    }
+
+    /// The most files that an answer lists; `None` for all.
+    pub fn limit(&self) -> Option<usize> {
+        self.0.limit
+    }
+
+    pub(crate) fn terms(&self) -> &[(Field, SmolStr)] {
+        &self.0.terms
+    }
+
+    pub(crate) fn patterns(&self) -> &[PathPattern] {
+        &self.0.patterns
+    }
+}
+
+/// The query in words, for people.
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let terms = self
+            .terms()
+            .iter()
+            .map(|(field, name)| fields::describe_term(*field, name));
+        let patterns = self.patterns().iter().map(fields::describe_pattern);
+        let criteria: Vec<String> = terms.chain(patterns).collect();
+        match &criteria[..] {
+            [] => f.write_str("every file")?,
+            criteria => f.write_str(&criteria.join(" AND "))?,
+        }
+        match self.limit() {
+            Some(limit) => write!(f, ", first {limit}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Collects the criteria of a [`Query`]. The first one that is wrong is reported by
+/// [`QueryBuilder::build`]: it never widens the answer.
+#[derive(Debug)]
+#[must_use]
+pub struct QueryBuilder(Result<Criteria>);
+
+impl QueryBuilder {
+    /// Files in this language, whatever its ASCII case.
+    pub fn language(self, language: &str) -> Self {
+        self.term(Field::Language, language.to_ascii_lowercase_smolstr())
+    }
+
+    /// Files that define this function or method: a bare name, or `Class.method`. Several
+    /// functions must all be defined.
+    pub fn function(self, name: &str) -> Self {
+        self.term(Field::Function, name.into())
+    }
+
+    /// Files that define this class.
+    pub fn class(self, name: &str) -> Self {
+        self.term(Field::Class, name.into())
+    }
+
+    /// Files that cite this document, by the path that they cite.
+    pub fn reference(self, document: &str) -> Self {
+        self.term(Field::Reference, document.into())
+    }
+
+    /// Files whose path holds a match of this regular expression, in the syntax of the `regex`
+    /// crate. `^` and `$` are the ends of the path.
+    pub fn path_regex(self, pattern: &str) -> Self {
+        self.pattern("path pattern", pattern, PathPattern::regex)
+    }
+
+    /// Files whose whole path matches this glob: `*` and `?` stay within a part of the path, `**`
+    /// crosses parts, `{a,b}` and `[a-z]` choose.
+    pub fn path_glob(self, glob: &str) -> Self {
+        self.pattern("path glob", glob, PathPattern::glob)
+    }
+
+    /// Lists at most this many files; 0 lists none.
+    pub fn limit(self, limit: usize) -> Self {
+        QueryBuilder(self.0.map(|criteria| Criteria {
+            limit: Some(limit),
+            ..criteria
+        }))
+    }
+
+    /// The query.
+    ///
+    /// # Errors
+    /// `InvalidQuery` for an empty value or an unknown field, `InvalidPattern` for a pattern that
+    /// does not parse or is too large.
+    pub fn build(self) -> Result<Query> {
+        self.0.map(|criteria| Query(Arc::new(criteria)))
+    }
+
+    fn term(self, field: Field, name: SmolStr) -> Self {
+        QueryBuilder(self.0.and_then(|mut criteria| {
+            refuse_empty(fields::name_of(field), &name)?;
+            criteria.terms.push((field, name));
+            Ok(criteria)
+        }))
+    }
+
+    fn pattern(
+        self,
+        what: &str,
+        text: &str,
+        compile: impl FnOnce(&str) -> Result<PathPattern>,
+    ) -> Self {
+        QueryBuilder(self.0.and_then(|mut criteria| {
+            refuse_empty(what, text)?;
+            criteria.patterns.push(compile(text)?);
+            Ok(criteria)
+        }))
+    }
+}
+
+fn refuse_empty(what: &str, value: &str) -> Result<()> {
+    if value.is_empty() {
+        return Err(Error::new(
+            ErrorKind::InvalidQuery,
+            format!("the {what} to look for is empty"),
+        )
+        .with_help("leave the criterion out to ask for files with any value"));
+    }
+    Ok(())
+}

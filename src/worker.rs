@@ -1,0 +1,137 @@
+//! `Worker`: one background thread that works when a bell is rung, and stops promptly. Rings that
+//! come while it works are one more round, not many.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A thread with a doorbell. Dropping it sets the stop flag, rings, and waits for the round in
+/// progress, which looks at the flag as often as it can.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    bell: Arc<Bell>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Bell {
+    rung: Mutex<bool>,
+    ringing: Condvar,
+    stop: AtomicBool,
+}
+
+impl Worker {
+    /// Starts a thread that calls `round` after each ring, and again after the time that `round`
+    /// returns. A panic in a round is logged and ends that round only.
+    pub(crate) fn spawn(
+        name: &str,
+        mut round: impl FnMut(&AtomicBool) -> Option<Duration> + Send + 'static,
+    ) -> Result<Worker> {
+        let bell = Arc::new(Bell::default());
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn({
+                let bell = Arc::clone(&bell);
+                move || {
+                    let mut again = None;
+                    while bell.wait(again) {
+                        again = catch_unwind(AssertUnwindSafe(|| round(&bell.stop)))
+                            .inspect_err(|_| tracing::error!("a background round panicked"))
+                            .unwrap_or_default();
+                    }
+                }
+            })
+            .map_err(|cause| {
+                Error::new(ErrorKind::Io, format!("cannot start the thread `{name}`"))
+                    .because(cause)
+            })?;
+        Ok(Worker {
+            bell,
+            thread: Some(thread),
+        })
+    }
+
+    /// Asks for a round. Never blocks on the work.
+    pub(crate) fn ring(&self) {
+        *self.bell.rung.lock() = true;
+        self.bell.ringing.notify_one();
+    }
+}
+
+impl Bell {
+    /// Waits for a ring, or for `again` to pass; false when it is time to stop.
+    fn wait(&self, again: Option<Duration>) -> bool {
+        let mut rung = self.rung.lock();
+        match again {
+            Some(time) => {
+                self.ringing.wait_while_for(&mut rung, |rung| !*rung, time);
+            }
+            None => self.ringing.wait_while(&mut rung, |rung| !*rung),
+        }
+        *rung = false;
+        !self.stop.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.bell.stop.store(true, Ordering::Relaxed);
+        self.ring();
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != std::thread::current().id()
+        {
+            // A panic was logged where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn works_when_rung_survives_a_panic_and_stops_when_dropped() {
+        let (told, hears) = mpsc::channel();
+        let mut round = 0;
+        let worker = Worker::spawn("test", move |_| {
+            round += 1;
+            told.send(round).unwrap();
+            assert_ne!(round, 1, "the first round panics");
+            None
+        })
+        .unwrap();
+        for expected in 1..=3 {
+            worker.ring();
+            assert_eq!(hears.recv_timeout(DEADLINE).unwrap(), expected);
+        }
+        drop(worker);
+        assert!(
+            hears.recv_timeout(DEADLINE).is_err(),
+            "the thread has ended"
+        );
+    }
+
+    #[test]
+    fn comes_back_after_the_time_it_asked_for() {
+        let (told, hears) = mpsc::channel();
+        let worker = Worker::spawn("test", move |_| {
+            told.send(()).ok().map(|()| Duration::from_millis(1))
+        })
+        .unwrap();
+        worker.ring();
+        for _ in 0..3 {
+            hears.recv_timeout(DEADLINE).unwrap();
+        }
+    }
+}
