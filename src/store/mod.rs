@@ -26,6 +26,10 @@ pub struct Versioned {
 
 /// One write of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every write of a batch is a record"
+)]
 pub enum Write {
     /// Adds the record, or replaces the whole record of its path.
     Put(FileMetadata),
