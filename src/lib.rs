@@ -1,5 +1,7 @@
 //! An indexed cache of source-file metadata that never lies about its database.
 
+#[cfg(feature = "sqlite")]
+mod cardex;
 mod clock;
 mod error;
 #[cfg(feature = "extract")]
@@ -14,6 +16,8 @@ mod suggest;
 mod sync;
 mod worker;
 
+#[cfg(feature = "sqlite")]
+pub use cardex::{Cardex, CardexBuilder};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind, Excerpt, Result};
 pub use index::{Hit, Index, MemoryUse, Snapshot, TermCounts};
