@@ -10,7 +10,7 @@ mod sqlite;
 use std::fmt::Debug;
 
 #[cfg(feature = "sqlite")]
-pub use self::sqlite::{SqliteOptions, SqliteStore};
+pub use self::sqlite::{Finding, SqliteOptions, SqliteStore};
 use crate::error::Result;
 use crate::metadata::{FileMetadata, FilePath};
 use crate::position::Position;
@@ -28,7 +28,7 @@ pub struct Versioned {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::large_enum_variant,
-    reason = "nearly every write of a batch is a record"
+    reason = "most writes are puts: a box would only cost"
 )]
 pub enum Write {
     /// Adds the record, or replaces the whole record of its path.
