@@ -1,7 +1,11 @@
 //! What the tests of the store share: a database in a directory of its own, records of every shape,
 //! and a sink that remembers what it was told.
 
-#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test program uses a part of it"
+)]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
