@@ -1,6 +1,7 @@
 //! Following the log equals scanning again: whatever happened in between, and whoever did it.
 
 #![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod store_support;
 

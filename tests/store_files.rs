@@ -2,6 +2,7 @@
 //! than we are, and never trusted when its changes may have gone unlogged.
 
 #![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod store_support;
 
