@@ -3,18 +3,48 @@
 //! and then cuts it to the limit.
 
 use std::collections::{HashMap, HashSet};
+use std::hint::black_box;
 
+use cardex::Index;
+
+use crate::Bench;
 use crate::common::corpus::{Corpus, Field};
+use crate::common::race::race;
 use crate::questions::{LIMIT, Question};
+use crate::structured::ask_ours;
+
+/// How many questions it is asked: it takes its time.
+const QUESTIONS: usize = 4;
+
+/// The first files of a language that hold a function.
+pub(crate) fn run(bench: &Bench<'_>, questions: &[Question], index: &Index) {
+    let questions = &questions[..QUESTIONS];
+    let design = SourceDesign::new(bench.corpus);
+    for question in questions {
+        let theirs = design.first(bench.corpus, question);
+        let ours = index.snapshot().search(&question.query);
+        let same = ours.paths().eq(theirs.iter().map(String::as_str));
+        assert!(same, "{}", question.query);
+    }
+    let [ours, theirs] = race(
+        QUESTIONS,
+        [&mut || ask_ours(index, questions), &mut || {
+            for question in questions {
+                black_box(design.first(bench.corpus, question));
+            }
+        }],
+    );
+    bench.report("lang+func,first20", "source-design", ours, theirs, None);
+}
 
 #[derive(Debug, Default)]
-pub(crate) struct SourceDesign {
+struct SourceDesign {
     language_index: HashMap<String, HashSet<String>>,
     function_index: HashMap<String, HashSet<String>>,
 }
 
 impl SourceDesign {
-    pub(crate) fn new(corpus: &Corpus) -> Self {
+    fn new(corpus: &Corpus) -> Self {
         let mut design = SourceDesign::default();
         for file in 0..corpus.len() {
             let path = corpus.path(file);
@@ -34,8 +64,7 @@ impl SourceDesign {
         design
     }
 
-    /// The first files of a language that hold a function.
-    pub(crate) fn first(&self, corpus: &Corpus, question: &Question) -> Vec<String> {
+    fn first(&self, corpus: &Corpus, question: &Question) -> Vec<String> {
         let language = question
             .language
             .map(|l| &corpus.languages()[usize::from(l)]);

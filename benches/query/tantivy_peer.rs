@@ -1,19 +1,22 @@
 //! tantivy in memory: one segment whose documents are in path order, fields without tokens, norms or
-//! frequencies, and the language also as a column. Three ways to the first files are offered, all below the
-//! searcher and its collectors, because only so can a search stop after the first files; a case is
-//! raced against the one that is fastest for it.
+//! frequencies, and the language also as a column. A question is put as the search API offers it, a
+//! held query and a collector that stops after the first files: with the language as a term of the
+//! query (the peer), and with the collector looking at the column instead. It is also put by hand,
+//! below queries and collectors, on the bare posting lists.
 
 use std::sync::Arc;
 
+use ::tantivy::collector::{Collector, Count, SegmentCollector};
 use ::tantivy::columnar::ColumnValues;
 use ::tantivy::directory::RamDirectory;
 use ::tantivy::postings::SegmentPostings;
-use ::tantivy::query::{BooleanQuery, EnableScoring, Query, TermQuery, Weight};
+use ::tantivy::query::{BooleanQuery, Query, TermQuery, Weight};
 use ::tantivy::schema::{
     FAST, Field as Id, IndexRecordOption, Schema, TextFieldIndexing, TextOptions,
 };
 use ::tantivy::{
-    DocSet, Index, InvertedIndexReader, Result, SegmentReader, TERMINATED, TantivyDocument, Term,
+    DocSet, Index, InvertedIndexReader, Result, Searcher, SegmentReader, TERMINATED,
+    TantivyDocument, Term,
 };
 
 use crate::common::corpus::{Corpus, FIELDS, Field};
@@ -23,7 +26,7 @@ use crate::questions::{LIMIT, Question};
 const WRITER_BYTES: usize = 3 << 30;
 
 pub(crate) struct Tantivy {
-    segment: SegmentReader,
+    searcher: Searcher,
     /// By [`Field`], and the language.
     ids: [Id; 4],
     lists: Vec<Arc<InvertedIndexReader>>,
@@ -61,7 +64,7 @@ impl Tantivy {
         let reader = writer.finalize()?.reader()?;
         let searcher = reader.searcher();
         assert_eq!(searcher.segment_readers().len(), 1);
-        let segment = searcher.segment_readers()[0].clone();
+        let segment = &searcher.segment_readers()[0];
         let lists = ids
             .iter()
             .map(|&id| segment.inverted_index(id))
@@ -70,7 +73,7 @@ impl Tantivy {
         Ok(Tantivy {
             lists,
             languages: languages.first_or_default_col(u64::MAX),
-            segment,
+            searcher,
             ids,
             language_names: corpus.languages().iter().map(ToString::to_string).collect(),
         })
@@ -99,42 +102,62 @@ impl Tantivy {
                 Term::from_field_text(self.ids[3], name),
             )
         });
-        let all = terms
-            .iter()
-            .map(|(_, term)| term)
-            .chain(language.as_ref().map(|(_, term)| term));
-        let all = all.map(|term| {
+        let query = |term: &Term| {
             Box::new(TermQuery::new(term.clone(), IndexRecordOption::Basic)) as Box<dyn Query>
-        });
-        let query = BooleanQuery::intersection(all.collect());
-        let schema = self.segment.schema();
-        let weight = query.weight(EnableScoring::disabled_from_schema(schema))?;
+        };
+        let all_of = |mut parts: Vec<Box<dyn Query>>| match parts.len() {
+            1 => parts.remove(0),
+            _ => Box::new(BooleanQuery::intersection(parts)),
+        };
+        let names = || terms.iter().map(|(_, term)| query(term));
+        let language_query = language.as_ref().map(|(_, term)| query(term));
         Ok(Prepared {
+            names: all_of(names().collect()),
+            all: all_of(names().chain(language_query).collect()),
             terms,
             language,
-            weight,
         })
     }
 }
 
 /// A way to find the first files.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Way {
-    /// The names' lists, and the language by its column.
-    Column,
-    /// Every list, also the language's.
-    Lists,
-    /// tantivy's own intersection, of a boolean query.
-    Scorer,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Way {
+    /// On the bare posting lists.
+    pub(crate) by_hand: bool,
+    /// The language by its column.
+    pub(crate) column: bool,
 }
 
-pub(crate) const WAYS: [Way; 3] = [Way::Column, Way::Lists, Way::Scorer];
+/// As one writes it: every criterion a term of a boolean query.
+pub(crate) const BOOLEAN: Way = Way {
+    by_hand: false,
+    column: false,
+};
+/// As one writes it who knows that the language is a column too.
+pub(crate) const COLUMN: Way = Way {
+    by_hand: false,
+    column: true,
+};
+/// Below the search API.
+pub(crate) const BY_HAND: [Way; 2] = [
+    Way {
+        by_hand: true,
+        column: true,
+    },
+    Way {
+        by_hand: true,
+        column: false,
+    },
+];
 
 struct Prepared {
     /// Rarest first, each with the number of its field.
     terms: Vec<(usize, Term)>,
     language: Option<(u64, Term)>,
-    weight: Box<dyn Weight>,
+    /// The names without the language, and with it.
+    names: Box<dyn Query>,
+    all: Box<dyn Query>,
 }
 
 /// Questions with everything ready that can be before they are asked.
@@ -146,36 +169,43 @@ pub(crate) struct Asker<'t> {
 impl Asker<'_> {
     pub(crate) fn first(&self, way: Way, at: usize, found: &mut Vec<u32>) -> Result<()> {
         let question = &self.questions[at];
-        let mut lists: [Option<SegmentPostings>; 3] = [None, None, None];
-        let mut count = 0;
-        let wanted = question.terms.iter().map(|(field, term)| (*field, term));
-        let language = question
-            .language
-            .as_ref()
-            .filter(|_| matches!(way, Way::Lists));
-        match way {
-            Way::Scorer => {
-                let mut scorer = question.weight.scorer(&self.tantivy.segment, 1.0)?;
-                while found.len() < LIMIT && scorer.doc() != TERMINATED {
-                    found.push(scorer.doc());
-                    scorer.advance();
-                }
-                return Ok(());
-            }
-            Way::Column | Way::Lists => {}
+        let language = question.language.as_ref();
+        let by_column = language.filter(|_| way.column).map(|(number, _)| *number);
+        let keep = Keep {
+            languages: &self.tantivy.languages,
+            language: by_column,
+        };
+        if way.by_hand {
+            let language = language.filter(|_| !way.column).map(|(_, term)| (3, term));
+            return self.by_hand(question, language, keep, found);
         }
-        for (field, term) in wanted.chain(language.map(|(_, term)| (3, term))) {
+        let query = if way.column {
+            &question.names
+        } else {
+            &question.all
+        };
+        let collector = FirstFiles {
+            languages: Arc::clone(keep.languages),
+            language: by_column,
+        };
+        found.extend(self.tantivy.searcher.search(query, &collector)?);
+        Ok(())
+    }
+
+    fn by_hand(
+        &self,
+        question: &Prepared,
+        language: Option<(usize, &Term)>,
+        keep: Keep<'_>,
+        found: &mut Vec<u32>,
+    ) -> Result<()> {
+        let mut lists: [Option<SegmentPostings>; 3] = [None, None, None];
+        let wanted = question.terms.iter().map(|(field, term)| (*field, term));
+        for (at, (field, term)) in wanted.chain(language).enumerate() {
             let list = self.tantivy.lists[field].read_postings(term, IndexRecordOption::Basic)?;
             let Some(list) = list else { return Ok(()) };
-            lists[count] = Some(list);
-            count += 1;
+            lists[at] = Some(list);
         }
-        let column = question
-            .language
-            .as_ref()
-            .filter(|_| matches!(way, Way::Column));
-        let keep =
-            |file| column.is_none_or(|(number, _)| self.tantivy.languages.get_val(file) == *number);
         let mut lists = lists.into_iter().flatten();
         match (lists.next(), lists.next(), lists.next()) {
             (Some(one), None, None) => first(one, keep, found),
@@ -189,17 +219,83 @@ impl Asker<'_> {
     }
 
     pub(crate) fn count(&self, at: usize) -> Result<u64> {
-        Ok(self.questions[at]
-            .weight
-            .count(&self.tantivy.segment)?
-            .into())
+        let count = self
+            .tantivy
+            .searcher
+            .search(&self.questions[at].all, &Count)?;
+        Ok(count as u64)
     }
 }
 
-fn first(mut list: impl DocSet, keep: impl Fn(u32) -> bool, found: &mut Vec<u32>) {
+/// Which files count: those of a language, or all.
+#[derive(Clone, Copy)]
+struct Keep<'t> {
+    languages: &'t Arc<dyn ColumnValues<u64>>,
+    language: Option<u64>,
+}
+
+/// Collects the first files, and stops.
+struct FirstFiles {
+    languages: Arc<dyn ColumnValues<u64>>,
+    language: Option<u64>,
+}
+
+impl Collector for FirstFiles {
+    type Fruit = Vec<u32>;
+    type Child = Found;
+
+    fn for_segment(&self, _: u32, _: &SegmentReader) -> Result<Found> {
+        Ok(Found::default())
+    }
+
+    fn requires_scoring(&self) -> bool {
+        false
+    }
+
+    fn merge_fruits(&self, fruits: Vec<Vec<u32>>) -> Result<Vec<u32>> {
+        Ok(fruits.into_iter().next().unwrap_or_default())
+    }
+
+    fn collect_segment(
+        &self,
+        weight: &dyn Weight,
+        _: u32,
+        reader: &SegmentReader,
+    ) -> Result<Vec<u32>> {
+        let mut found = Vec::new();
+        let keep = Keep {
+            languages: &self.languages,
+            language: self.language,
+        };
+        first(weight.scorer(reader, 1.0)?, keep, &mut found);
+        Ok(found)
+    }
+}
+
+/// What a collector that is fed file by file would keep; ours is not.
+#[derive(Default)]
+struct Found(Vec<u32>);
+
+impl SegmentCollector for Found {
+    type Fruit = Vec<u32>;
+
+    fn collect(&mut self, file: u32, _: f32) {
+        self.0.push(file);
+    }
+
+    fn harvest(self) -> Vec<u32> {
+        self.0
+    }
+}
+
+fn first(mut list: impl DocSet, keep: Keep<'_>, found: &mut Vec<u32>) {
     while found.len() < LIMIT && list.doc() != TERMINATED {
-        if keep(list.doc()) {
-            found.push(list.doc());
+        let file = list.doc();
+        if keep
+            .language
+            .is_none_or(|number| keep.languages.get_val(file) == number)
+        {
+            found.push(file);
         }
         list.advance();
     }
