@@ -120,8 +120,24 @@ fn by_ctags(case: &Case, tree: &Path) -> BTreeSet<Symbol> {
             (path, CLASS_KINDS.contains(&text("kind").as_str()), text("name"))
         })
         // A name that ctags makes up for what has none.
-        .filter(|(_, _, name)| !name.starts_with("__anon") && !name.starts_with("anonymous"))
+        .filter(|(_, _, name)| !MADE_UP.iter().any(|made_up| name.starts_with(made_up)))
+        .filter(|symbol| case.language != "javascript" || is_javascript_class(symbol, tree))
         .collect()
+}
+
+const MADE_UP: &[&str] = &["__anon", "AnonymousFunction", "AnonymousClass"];
+
+/// ctags calls classes of JavaScript also object literals that hold a function, functions that
+/// assign to `this`, any `X` of a call `X.prototype.f.call(…)`, and the `exports` that a class with a
+/// name of its own is assigned to. Counted are those that the file declares by `class`, or gives a
+/// member of its prototype.
+fn is_javascript_class((path, class, name): &Symbol, tree: &Path) -> bool {
+    let name = regex::escape(name);
+    let declared = format!(
+        r"\bclass {name}\b|\b{name}\.prototype(\.\w+)?\s*=[^=]|\b{name}\s*=\s*class\s*(\{{|extends)"
+    );
+    let declared = regex::Regex::new(&declared).unwrap();
+    !class || fs::read_to_string(tree.join(path)).is_ok_and(|text| declared.is_match(&text))
 }
 
 fn by_us(tree: &Path) -> (BTreeSet<Symbol>, usize) {
@@ -248,7 +264,7 @@ fn javascript() {
         ctags: "JavaScript",
         kinds: "fcmgGS",
         extensions: &[".js"],
-        sources: || vec![unpacked("javascript"), unpacked("javascript-lodash")],
+        sources: || vec![unpacked("javascript"), unpacked("javascript-classes")],
     });
 }
 

@@ -37,5 +37,5 @@ go=$(apt-cache depends golang-src 2>/dev/null | sed -n 's/.*Depends: \(golang-[0
 unpack go "${go:-golang-1.19-src}"
 unpack java openjfx-source
 unpack javascript node-undici
-unpack javascript-lodash node-lodash
+unpack javascript-classes npm
 unpack typescript node-lumino

@@ -78,7 +78,8 @@ pub(super) fn outline(text: &str, mut found: Found, inner_docs: bool) -> Outline
     // Outer before inner; of two definitions of one node, the one that knows more.
     found.definitions.sort_by(|a, b| {
         let place = |d: &Definition| (d.start, std::cmp::Reverse(d.end), d.kind);
-        place(a).cmp(&place(b)).then_with(|| b.parameters.len().cmp(&a.parameters.len()))
+        let known = |d: &Definition| (d.owner.is_some(), d.parameters.len());
+        place(a).cmp(&place(b)).then_with(|| known(b).cmp(&known(a)))
     });
     let mut out = Outline::default();
     // Classes by name: those the file defines, and those it only gives methods to.
