@@ -28,6 +28,8 @@ pub(super) enum Role {
     Parameters,
     /// The type that a method belongs to, as written.
     Owner,
+    /// The same, and it knows better than another match of the same definition.
+    Trait,
     /// The same, as Go's list of one parameter.
     Receiver,
     /// A documentation string.
@@ -51,6 +53,7 @@ impl Role {
             "declarator" => Role::Declarator,
             "parameters" => Role::Parameters,
             "owner" => Role::Owner,
+            "trait" => Role::Trait,
             "receiver" => Role::Receiver,
             "doc" => Role::Doc,
             "comment" => Role::Comment,

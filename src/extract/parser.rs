@@ -250,6 +250,8 @@ struct Parts<'t> {
     parameters: Option<Node<'t>>,
     owner: Option<Node<'t>>,
     receiver: Option<Node<'t>>,
+    /// Whether this match takes the place of another of the same definition.
+    overrides: bool,
     doc: Option<Node<'t>>,
     trivia: Option<(Node<'t>, bool)>,
 }
@@ -265,6 +267,7 @@ impl<'t> Parts<'t> {
             Role::Declarator => self.declarator = Some(node),
             Role::Parameters => self.parameters = Some(node),
             Role::Owner => self.owner = Some(node),
+            Role::Trait => (self.owner, self.overrides) = (Some(node), true),
             Role::Receiver => self.receiver = Some(node),
             Role::Doc => self.doc = Some(node),
             Role::Comment => self.trivia = Some((node, true)),
@@ -315,6 +318,7 @@ impl<'t> Parts<'t> {
             lines: lines(node),
             name,
             parameters: parameters.map(|list| parameters_of(list, text)).unwrap_or_default(),
+            overrides: self.overrides,
             owner: owner.filter(|owner| !owner.is_empty()),
         })
     }

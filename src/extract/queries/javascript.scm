@@ -47,7 +47,7 @@
     (arrow_function parameter: (_) @parameters)
   ]) @function
 
-; Before there were classes: `Type.prototype.method = …`, `Type.prototype = { … }`.
+; Before there were classes: `Type.prototype.method = …`, `Type.prototype = …`.
 (assignment_expression
   left: (member_expression
     object: (member_expression object: (identifier) @owner property: (property_identifier) @_prototype)
@@ -62,5 +62,5 @@
   (#eq? @_prototype "prototype")) @function
 (assignment_expression
   left: (member_expression object: (identifier) @owner property: (property_identifier) @_prototype)
-  right: (object)
+  right: (_)
   (#eq? @_prototype "prototype")) @scope
