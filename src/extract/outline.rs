@@ -117,6 +117,13 @@ pub(super) fn outline(text: &str, mut found: Found, inner_docs: bool) -> Outline
         let line_range = LineRange::new(Some(lines.0), Some(lines.1)).unwrap_or_default();
         match kind {
             Kind::Class => {
+                // `typedef struct name { … } name;` is one class.
+                let outer = around.last().and_then(|outer| outer.class).and_then(|at| out.classes.get(at));
+                if outer.is_some_and(|outer| {
+                    outer.name.as_ref() == Some(&name) && outer.line_range.start() == Some(lines.0)
+                }) {
+                    continue;
+                }
                 let doc_sections = found.documentation(text, start, lines.0, inner_docs, &mut out);
                 let index = out.classes.len();
                 defined.insert(name.clone(), index);

@@ -370,30 +370,36 @@ fn type_name(raw: &str) -> SmolStr {
     SmolStr::from(&name[..name.floor_char_boundary(MAX_NAME_BYTES)])
 }
 
-/// The parameters of a list, each as written on one line; a single parameter without a list is
-/// itself.
+/// The parameters of a list, each as written, on one line; a single parameter without a list is
+/// itself. Commas part them, as some grammars spread one parameter over several nodes.
 fn parameters_of(list: Node<'_>, text: &str) -> Vec<SmolStr> {
-    let raw = |node: Node<'_>| one_line(&text[node.byte_range()]);
-    if list.named_child_count() == 0 {
-        let alone = &text[list.byte_range()];
-        return if alone.starts_with(['(', '|']) { Vec::new() } else { vec![one_line(alone)] };
-    }
     let mut out = Vec::new();
+    let mut open: Option<std::ops::Range<usize>> = None;
     let mut cursor = list.walk();
-    if cursor.goto_first_child() {
-        loop {
-            let node = cursor.node();
-            if node.is_named() && !node.is_extra() {
-                out.push(raw(node));
-            }
-            if !cursor.goto_next_sibling() {
-                break;
-            }
+    if !text[list.byte_range()].starts_with(['(', '|']) {
+        // Python's lambda has a list without parentheses, JavaScript's arrow a bare name.
+        if list.child_count() == 0 || list.kind() != "lambda_parameters" {
+            return vec![one_line(&text[list.byte_range()])];
         }
     }
+    let mut more = cursor.goto_first_child();
+    while more {
+        let node = cursor.node();
+        match node.kind() {
+            "(" | ")" | "|" => {}
+            "," | ";" => out.extend(open.take()),
+            _ if node.is_extra() => {}
+            _ => {
+                let start = open.map_or(node.start_byte(), |open| open.start);
+                open = Some(start..node.end_byte());
+            }
+        }
+        more = cursor.goto_next_sibling();
+    }
+    out.extend(open);
+    let parameters = out.into_iter().map(|range| one_line(&text[range]));
     // C's way to say "none".
-    out.retain(|parameter| parameter != "void");
-    out
+    parameters.filter(|parameter| parameter != "void").collect()
 }
 
 fn one_line(raw: &str) -> SmolStr {
@@ -519,7 +525,8 @@ fn opening(text: &str) -> Option<String> {
         } else if comment::is_rule(line) && !paragraph.is_empty() {
             // The heading was underlined.
             heading.get_or_insert(std::mem::take(&mut paragraph));
-        } else if !is_decoration(line) && paragraph.len() < comment::MAX_TEXT_BYTES {
+        } else if !(paragraph.is_empty() && is_decoration(line))
+            && paragraph.len() < comment::MAX_TEXT_BYTES {
             if !paragraph.is_empty() {
                 paragraph.push('\n');
             }
