@@ -115,7 +115,10 @@ impl Error {
     /// Adds the bad place in the caller's input.
     #[must_use]
     pub fn with_excerpt(mut self, text: impl Into<String>, at: Range<usize>) -> Self {
-        self.0.excerpt = Some(Excerpt { text: text.into(), at });
+        self.0.excerpt = Some(Excerpt {
+            text: text.into(),
+            at,
+        });
         self
     }
 
@@ -183,6 +186,9 @@ mod tests {
         let outer = Error::new(ErrorKind::Database, "cannot write a.rs").because(inner);
         assert_eq!(format!("{outer}"), "cannot write a.rs");
         assert_eq!(format!("{outer:#}"), "cannot write a.rs: disk full");
-        assert_eq!(format!("{outer:?}"), "[database] cannot write a.rs: disk full");
+        assert_eq!(
+            format!("{outer:?}"),
+            "[database] cannot write a.rs: disk full"
+        );
     }
 }

@@ -34,8 +34,11 @@ impl FromStr for Position {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let bad = || {
-            Error::new(ErrorKind::InvalidInput, format!("`{text}` is not a log position"))
-                .with_help("a position looks like 00c0ffee00c0ffee:42")
+            Error::new(
+                ErrorKind::InvalidInput,
+                format!("`{text}` is not a log position"),
+            )
+            .with_help("a position looks like 00c0ffee00c0ffee:42")
         };
         let (epoch, sequence) = text.split_once(':').ok_or_else(bad)?;
         Ok(Position {
@@ -51,10 +54,28 @@ mod tests {
 
     #[test]
     fn text_round_trip_and_order() {
-        let position = Position { epoch: 0xc0ffee, sequence: 42 };
+        let position = Position {
+            epoch: 0xc0ffee,
+            sequence: 42,
+        };
         assert_eq!(position.to_string().parse::<Position>().unwrap(), position);
-        assert!(position < Position { sequence: 43, ..position });
-        assert_eq!(position.partial_cmp(&Position { epoch: 1, sequence: 42 }), None);
-        assert_eq!("42".parse::<Position>().unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert!(
+            position
+                < Position {
+                    sequence: 43,
+                    ..position
+                }
+        );
+        assert_eq!(
+            position.partial_cmp(&Position {
+                epoch: 1,
+                sequence: 42
+            }),
+            None
+        );
+        assert_eq!(
+            "42".parse::<Position>().unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
     }
 }

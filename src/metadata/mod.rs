@@ -8,11 +8,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use self::parts::null_as_default;
 pub use self::parts::{
     ChangeRecord, Class, DocSections, DocumentType, Function, HeaderSections, LineRange,
 };
 pub use self::path::{FilePath, MAX_PATH_BYTES};
-use self::parts::null_as_default;
 use crate::error::Result;
 
 /// Everything known of one source file. JSON on the wire is camelCase; absent values and empty
@@ -114,7 +114,10 @@ impl FileMetadataBuilder {
     /// One more document that its header cites.
     pub fn reference(self, document: impl Into<String>) -> Self {
         self.with(|record| {
-            record.header_sections.reference_documentation.push(document.into());
+            record
+                .header_sections
+                .reference_documentation
+                .push(document.into());
         })
     }
 
@@ -179,7 +182,10 @@ mod tests {
             "classes":[{"name":null,"methods":null,"docSections":null,"lineRange":null}],
             "documentType":null,"colour":"red"}"#;
         let record: FileMetadata = serde_json::from_str(json).unwrap();
-        let expected = FileMetadata::builder("a").class(Class::default()).build().unwrap();
+        let expected = FileMetadata::builder("a")
+            .class(Class::default())
+            .build()
+            .unwrap();
         assert_eq!(record, expected);
     }
 
@@ -187,7 +193,12 @@ mod tests {
     fn what_is_wrong_is_refused_while_the_record_is_made() {
         let end_before_start = r#"{"path":"a","functions":[{"lineRange":{"start":2,"end":1}}]}"#;
         let error = serde_json::from_str::<FileMetadata>(end_before_start).unwrap_err();
-        assert!(error.to_string().contains("line range 2..1 ends before it starts"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("line range 2..1 ends before it starts"),
+            "{error}"
+        );
         assert!(serde_json::from_str::<FileMetadata>(r#"{"path":"/etc/passwd"}"#).is_err());
         assert!(serde_json::from_str::<FileMetadata>(r#"{"path":"a","sizeBytes":-1}"#).is_err());
         assert!(FileMetadata::builder("").language("c").build().is_err());

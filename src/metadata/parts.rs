@@ -22,16 +22,28 @@ pub struct HeaderSections {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intent: Option<String>,
     /// The principles its design follows.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_as_default"
+    )]
     pub design_principles: Vec<String>,
     /// What limits it.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_as_default"
+    )]
     pub constraints: Vec<String>,
     /// The documents it cites, as paths in the project.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_as_default"
+    )]
     pub reference_documentation: Vec<String>,
     /// What was changed in it, as it tells itself.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_as_default"
+    )]
     pub change_history: Vec<ChangeRecord>,
 }
 
@@ -46,7 +58,10 @@ pub struct ChangeRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
     /// What, in several lines.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_as_default"
+    )]
     pub details: Vec<String>,
 }
 
@@ -58,7 +73,10 @@ pub struct DocSections {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intent: Option<String>,
     /// The principles its design follows.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_as_default"
+    )]
     pub design_principles: Vec<String>,
     /// How it works.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,20 +154,32 @@ pub struct Function {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<SmolStr>,
     /// Its documentation.
-    #[serde(skip_serializing_if = "DocSections::is_empty", deserialize_with = "null_as_default")]
+    #[serde(
+        skip_serializing_if = "DocSections::is_empty",
+        deserialize_with = "null_as_default"
+    )]
     pub doc_sections: DocSections,
     /// Its parameters, as written.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_as_default"
+    )]
     pub parameters: Vec<SmolStr>,
     /// Where it stands.
-    #[serde(skip_serializing_if = "LineRange::is_unknown", deserialize_with = "null_as_default")]
+    #[serde(
+        skip_serializing_if = "LineRange::is_unknown",
+        deserialize_with = "null_as_default"
+    )]
     pub line_range: LineRange,
 }
 
 impl Function {
     /// A function of this name.
     pub fn named(name: impl Into<SmolStr>) -> Self {
-        Function { name: Some(name.into()), ..Self::default() }
+        Function {
+            name: Some(name.into()),
+            ..Self::default()
+        }
     }
 
     /// The same with these parameters.
@@ -183,20 +213,29 @@ pub struct Class {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<SmolStr>,
     /// Its documentation.
-    #[serde(skip_serializing_if = "DocSections::is_empty", deserialize_with = "null_as_default")]
+    #[serde(
+        skip_serializing_if = "DocSections::is_empty",
+        deserialize_with = "null_as_default"
+    )]
     pub doc_sections: DocSections,
     /// Its methods, in the order of the file.
     #[serde(deserialize_with = "null_as_default")]
     pub methods: Vec<Function>,
     /// Where it stands.
-    #[serde(skip_serializing_if = "LineRange::is_unknown", deserialize_with = "null_as_default")]
+    #[serde(
+        skip_serializing_if = "LineRange::is_unknown",
+        deserialize_with = "null_as_default"
+    )]
     pub line_range: LineRange,
 }
 
 impl Class {
     /// A class of this name.
     pub fn named(name: impl Into<SmolStr>) -> Self {
-        Class { name: Some(name.into()), ..Self::default() }
+        Class {
+            name: Some(name.into()),
+            ..Self::default()
+        }
     }
 
     /// The same with one more method.
@@ -250,12 +289,20 @@ impl DocumentType {
 impl std::str::FromStr for DocumentType {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
-        [DocumentType::Code, DocumentType::Markdown, DocumentType::Header, DocumentType::Config]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| {
-                Error::new(ErrorKind::InvalidRecord, format!("`{text}` is no document type"))
-                    .with_help("one of Code, Markdown, Header, Config")
-            })
+        [
+            DocumentType::Code,
+            DocumentType::Markdown,
+            DocumentType::Header,
+            DocumentType::Config,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == text)
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidRecord,
+                format!("`{text}` is no document type"),
+            )
+            .with_help("one of Code, Markdown, Header, Config")
+        })
     }
 }

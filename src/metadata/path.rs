@@ -31,7 +31,10 @@ impl FilePath {
             ));
         }
         if text.len() > MAX_PATH_BYTES {
-            return Err(refuse(&text[..text.floor_char_boundary(80)], "it is longer than 4096 bytes"));
+            return Err(refuse(
+                &text[..text.floor_char_boundary(80)],
+                "it is longer than 4096 bytes",
+            ));
         }
         if text.contains('\0') {
             return Err(refuse(text, "it contains a NUL byte"));
@@ -95,7 +98,10 @@ impl FilePath {
         if real.starts_with(&root) {
             Ok(real)
         } else {
-            Err(refuse(&self.0, "a symbolic link leads it out of the project root"))
+            Err(refuse(
+                &self.0,
+                "a symbolic link leads it out of the project root",
+            ))
         }
     }
 
@@ -106,7 +112,10 @@ impl FilePath {
 }
 
 fn refuse(path: &str, reason: &str) -> Error {
-    Error::new(ErrorKind::InvalidPath, format!("path `{path}` is refused: {reason}"))
+    Error::new(
+        ErrorKind::InvalidPath,
+        format!("path `{path}` is refused: {reason}"),
+    )
 }
 
 fn is_normal(text: &str) -> bool {
@@ -190,7 +199,16 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_file_of_the_project() {
-        for bad in ["", ".", "/etc/passwd", "..", "a/../..", "a/../../b", "a\0b", &"x".repeat(4097)] {
+        for bad in [
+            "",
+            ".",
+            "/etc/passwd",
+            "..",
+            "a/../..",
+            "a/../../b",
+            "a\0b",
+            &"x".repeat(4097),
+        ] {
             let error = FilePath::new(bad).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidPath, "{bad}");
         }
@@ -216,10 +234,21 @@ mod tests {
         std::fs::write(outside.path().join("secret"), "x").unwrap();
         std::fs::write(root.path().join("own"), "x").unwrap();
         std::os::unix::fs::symlink(outside.path(), root.path().join("link")).unwrap();
-        assert!(FilePath::new("own").unwrap().resolve_in(root.path()).is_ok());
-        let error = FilePath::new("link/secret").unwrap().resolve_in(root.path()).unwrap_err();
+        assert!(
+            FilePath::new("own")
+                .unwrap()
+                .resolve_in(root.path())
+                .is_ok()
+        );
+        let error = FilePath::new("link/secret")
+            .unwrap()
+            .resolve_in(root.path())
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidPath);
-        let error = FilePath::new("gone").unwrap().resolve_in(root.path()).unwrap_err();
+        let error = FilePath::new("gone")
+            .unwrap()
+            .resolve_in(root.path())
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io);
     }
 }
