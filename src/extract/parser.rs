@@ -380,7 +380,7 @@ fn receiver_name(raw: &str) -> Option<SmolStr> {
     let words = before_arguments.split(|c: char| c.is_whitespace() || "(*),".contains(c));
     words
         .filter(|word| !word.is_empty())
-        .last()
+        .next_back()
         .filter(is_name)
         .map(SmolStr::from)
 }
