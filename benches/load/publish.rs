@@ -37,8 +37,9 @@ pub(crate) fn run((files, label): (usize, &str)) {
     times.sort_by(f64::total_cmp);
     println!(
         "bench=load case=publish,one-file,outstanding={outstanding},tiers={tiers},{label} peer=none \
-         ours={} p99={}",
+         ours={} mean={} p99={}",
         time(times[times.len() / 2]),
+        time(times.iter().sum::<f64>() / times.len() as f64),
         time(times[times.len() * 99 / 100]),
     );
 }
