@@ -10,7 +10,7 @@ mod sqlite;
 use std::fmt::Debug;
 
 #[cfg(feature = "sqlite")]
-pub use self::sqlite::{SqliteOptions, SqliteStore};
+pub use self::sqlite::{Finding, SqliteOptions, SqliteStore};
 use crate::error::Result;
 use crate::metadata::{FileMetadata, FilePath};
 use crate::position::Position;
@@ -26,6 +26,7 @@ pub struct Versioned {
 
 /// One write of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "most writes are puts: a box would only cost")]
 pub enum Write {
     /// Adds the record, or replaces the whole record of its path.
     Put(FileMetadata),

@@ -1,8 +1,390 @@
-//! The embedded database.
+//! The embedded database: metadata in an SQLite file that any SQL tool can read and write. Triggers
+//! log every change whoever makes it; this store's own writer logs each file once instead.
+//!
+//! Writers take turns, one transaction at a time; readers see one committed state each and neither
+//! wait for writers nor hold them up. If another file is put in the place of the database, the next
+//! verb opens that one, and its positions are of another epoch.
 
-/// Options.
+mod check;
+mod column;
+mod failure;
+mod file;
+mod file_rows;
+mod frame;
+mod log;
+mod lookup;
+mod options;
+mod pool;
+mod read;
+mod scan;
+mod schema;
+mod versions;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+
+pub use self::check::Finding;
+use self::failure::{Fault, failed, unreadable};
+use self::file::FileIdentity;
+use self::frame::Frame;
+pub use self::options::SqliteOptions;
+use self::pool::{Pool, Pooled};
+use self::read::RecordReader;
+use self::write::Checked;
+use super::{FileState, MetadataStore, Removal, RowSink, ScanReport, Versioned, Write};
+use crate::error::{Error, ErrorKind, Result};
+use crate::metadata::{FileMetadata, FilePath};
+use crate::position::Position;
+
+/// A store in an SQLite file, seen as one project of it.
+///
+/// Several stores, in this process and in others, may be open on one file at the same time.
+///
+/// ```
+/// use cardex::FileMetadata;
+/// use cardex::store::{MetadataStore, SqliteOptions, SqliteStore};
+///
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let file = directory.path().join("project.db");
+/// let store = SqliteStore::open(file, "compiler", SqliteOptions::default())?;
+/// let record = FileMetadata::builder("src/lexer.py").language("python").build()?;
+/// let position = store.put(&record)?;
+/// let found = store.get(&record.path)?.expect("it was just put there");
+/// assert_eq!(found.record, record);
+/// assert_eq!(found.version, position.sequence);
+/// # Ok::<(), cardex::Error>(())
+/// ```
 #[derive(Debug)]
-pub struct SqliteOptions;
-/// The store.
-#[derive(Debug)]
-pub struct SqliteStore;
+pub struct SqliteStore {
+    file: PathBuf,
+    project: String,
+    options: SqliteOptions,
+    pool: ArcSwap<Pool>,
+    /// Held while the file is opened again, so that one thread does it.
+    reopening: Mutex<()>,
+    /// Held for a write: SQLite would have the writers of this process poll for its lock.
+    writer: Mutex<()>,
+}
+
+impl SqliteStore {
+    /// Opens a database and its project, making what is missing: directories (mode 0700), the file
+    /// (mode 0600), the schema, the project.
+    ///
+    /// # Errors
+    /// `DatabaseCorrupt` if the file is no database of this program, is damaged, or changes to it
+    /// may have gone unlogged; `SchemaTooNew`; `DatabaseBusy`; `InvalidInput` for an empty project
+    /// name; `Io`. A file that is refused is left as it was.
+    pub fn open(path: impl AsRef<Path>, project: &str, options: SqliteOptions) -> Result<Self> {
+        if project.is_empty() {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "a project's name cannot be empty",
+            ));
+        }
+        let file = file::absolute(path.as_ref())?;
+        let pool = Pool::create(&file, &options)?;
+        let store = SqliteStore {
+            file,
+            project: project.to_owned(),
+            options,
+            pool: ArcSwap::from_pointee(pool),
+            reopening: Mutex::new(()),
+            writer: Mutex::new(()),
+        };
+        store.enrol(&store.pool.load())?;
+        store.head()?;
+        Ok(store)
+    }
+
+    /// The database file, as an absolute path.
+    pub fn path(&self) -> &Path {
+        &self.file
+    }
+
+    /// The project's name.
+    pub fn project(&self) -> &str {
+        &self.project
+    }
+
+    /// Deletes the log's memory of deleted files, of all projects, except for the newest `keep` of
+    /// them. Returns how many it deleted. Followers that are behind the newest one deleted get
+    /// `LogPruned` and must scan.
+    pub fn prune_log(&self, keep: u64) -> Result<u64> {
+        self.in_write("prune the change log", |tx, _| {
+            log::prune(tx, keep).map(Some)
+        })
+        .map(Option::unwrap_or_default)
+    }
+
+    /// Everything that is wrong with the database, of all projects; nothing is changed. Reads the
+    /// whole file.
+    pub fn check(&self) -> Result<Vec<Finding>> {
+        let (_, conn) = self.connection()?;
+        check::check(&conn, &self.file)
+    }
+
+    /// As [`SqliteStore::check`], for a file that may be too damaged to open.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`] for a file that is missing or not of this program.
+    pub fn check_file(path: impl AsRef<Path>) -> Result<Vec<Finding>> {
+        let (file, conn) = connect_existing(path.as_ref())?;
+        check::check(&conn, &file)
+    }
+
+    /// Mends a database of which changes may have gone unlogged: restores change capture and logs
+    /// every file of every project anew, so that all that was derived from it is derived again. It
+    /// does not mend a damaged file.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`] for a file that is missing or not of this program.
+    pub fn repair_file(path: impl AsRef<Path>) -> Result<()> {
+        let (file, conn) = connect_existing(path.as_ref())?;
+        check::repair(&conn, &file)
+    }
+
+    /// Makes the project's row, or brings its root up to date.
+    fn enrol(&self, pool: &Pool) -> Result<()> {
+        let conn = pool.get(&self.file)?;
+        let root = self.options.project_root().map(Path::to_string_lossy);
+        let enrol = || {
+            let stored = conn
+                .prepare_cached("SELECT root FROM projects WHERE name = ?1")?
+                .query_map([&self.project], |row| row.get::<_, Option<String>>(0))?
+                .next()
+                .transpose()?;
+            if stored.is_some_and(|stored| root.is_none() || root.as_deref() == stored.as_deref()) {
+                return Ok(());
+            }
+            conn.execute(
+                "INSERT INTO projects (name, root) VALUES (?1, ?2)
+                 ON CONFLICT (name) DO UPDATE SET root = coalesce(excluded.root, root)",
+                params![self.project, root],
+            )?;
+            Ok(())
+        };
+        enrol().map_err(|e| failed(&self.file, "enrol the project", e))
+    }
+
+    /// A connection to the file that the path names now.
+    fn connection(&self) -> Result<(Arc<Pool>, Pooled)> {
+        let mut pool = self.pool.load_full();
+        if FileIdentity::of(&self.file)? != pool.identity() {
+            let _one_thread = self.reopening.lock();
+            pool = self.pool.load_full();
+            if FileIdentity::of(&self.file)? != pool.identity() {
+                tracing::warn!(file = %self.file.display(), "the database was replaced: reopening");
+                pool = Arc::new(Pool::open(&self.file, &self.options)?);
+                self.enrol(&pool)?;
+                self.pool.store(pool.clone());
+            }
+        }
+        let conn = pool.get(&self.file)?;
+        Ok((pool, conn))
+    }
+
+    /// Runs `work` in a read transaction: all that it reads is of one instant.
+    fn in_read<T>(&self, work: impl FnOnce(&Connection, &Frame) -> Result<T>) -> Result<T> {
+        let (pool, conn) = self.connection()?;
+        let tx = conn
+            .unchecked_transaction()
+            .map_err(|e| self.failed("begin a read", e))?;
+        let frame = Frame::read(&tx, &pool, &self.file, &self.project)?;
+        work(&tx, &frame)
+    }
+
+    /// Runs `work` in a write transaction, committed if it returns something and undone if it
+    /// returns `None`: then there was nothing to write.
+    fn in_write<T>(
+        &self,
+        operation: &str,
+        work: impl FnOnce(&Connection, &Frame) -> rusqlite::Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        let (pool, conn) = self.connection()?;
+        let Some(_turn) = self.writer.try_lock_for(self.options.timeout()) else {
+            let message = format!(
+                "cannot {operation}: other writers hold {}",
+                self.file.display()
+            );
+            return Err(Error::new(ErrorKind::DatabaseBusy, message));
+        };
+        let fail = |e| self.failed(operation, e);
+        let tx = Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).map_err(fail)?;
+        let frame = Frame::read(&tx, &pool, &self.file, &self.project)?;
+        let Some(done) = work(&tx, &frame).map_err(fail)? else {
+            return Ok(None);
+        };
+        tx.commit().map_err(fail)?;
+        self.assert_not_replaced(&pool, operation)?;
+        Ok(Some(done))
+    }
+
+    /// A commit to a file that has lost its name is lost with it.
+    fn assert_not_replaced(&self, pool: &Pool, operation: &str) -> Result<()> {
+        if FileIdentity::of(&self.file)? == pool.identity() {
+            return Ok(());
+        }
+        let name = self.file.display();
+        let message = format!("cannot {operation}: the database {name} was replaced meanwhile");
+        Err(Error::new(ErrorKind::Database, message).with_help("try again"))
+    }
+
+    /// Applies the writes in one transaction; `None` if there was nothing to do.
+    fn apply(&self, operation: &str, writes: &[Checked<'_>]) -> Result<Option<Position>> {
+        self.in_write(operation, |tx, frame| {
+            write::set_quiet(tx, true)?;
+            let mut changed = false;
+            for write in writes {
+                changed |= write::apply(tx, frame.project, write)?;
+            }
+            write::set_quiet(tx, false)?;
+            if !changed {
+                return Ok(None);
+            }
+            Ok(Some(Position {
+                sequence: log::head(tx)?,
+                ..frame.position
+            }))
+        })
+    }
+
+    fn failed(&self, operation: &str, cause: rusqlite::Error) -> Error {
+        failed(&self.file, operation, cause)
+    }
+
+    /// A fault in what the caller asked for by name.
+    fn faulty(&self, operation: &str, fault: Fault) -> Error {
+        match fault {
+            Fault::Database(cause) => self.failed(operation, cause),
+            Fault::Row(row) => unreadable(&self.file, &row),
+        }
+    }
+}
+
+fn connect_existing(path: &Path) -> Result<(PathBuf, Connection)> {
+    let file = file::absolute(path)?;
+    FileIdentity::of(&file)?;
+    let conn = pool::connect(&file, SqliteOptions::default().timeout())?;
+    Ok((file, conn))
+}
+
+impl MetadataStore for SqliteStore {
+    fn head(&self) -> Result<Position> {
+        self.in_read(|_, frame| Ok(frame.position))
+    }
+
+    fn get(&self, path: &FilePath) -> Result<Option<Versioned>> {
+        let mut found = self.get_many(std::slice::from_ref(path))?;
+        Ok(found.pop().flatten())
+    }
+
+    fn get_many(&self, paths: &[FilePath]) -> Result<Vec<Option<Versioned>>> {
+        self.in_read(|tx, frame| {
+            let operation = "read records";
+            let mut reader = RecordReader::new(tx).map_err(|e| self.failed(operation, e))?;
+            let read = |path| {
+                reader
+                    .by_path(frame.project, path)
+                    .map_err(|fault| self.faulty(operation, fault))
+            };
+            paths.iter().map(read).collect()
+        })
+    }
+
+    fn put(&self, record: &FileMetadata) -> Result<Position> {
+        let operation = format!("write {}", record.path);
+        let position = self.apply(&operation, &[Checked::put(record)?])?;
+        position.map_or_else(|| self.head(), Ok)
+    }
+
+    fn remove(&self, path: &FilePath) -> Result<Removal> {
+        let operation = format!("remove {path}");
+        match self.apply(&operation, &[Checked::Remove(path.as_str())])? {
+            Some(position) => Ok(Removal {
+                existed: true,
+                position,
+            }),
+            None => Ok(Removal {
+                existed: false,
+                position: self.head()?,
+            }),
+        }
+    }
+
+    fn write(&self, batch: &[Write]) -> Result<Position> {
+        let writes = batch.iter().map(Checked::new).collect::<Result<Vec<_>>>()?;
+        let operation = format!("write {} records", batch.len());
+        let position = self.apply(&operation, &writes)?;
+        position.map_or_else(|| self.head(), Ok)
+    }
+
+    fn for_each(&self, visit: &mut dyn FnMut(Versioned) -> Result<()>) -> Result<ScanReport> {
+        self.in_read(|tx, frame| {
+            let mut report = ScanReport {
+                position: frame.position,
+                ..ScanReport::default()
+            };
+            let visited = read::for_each(tx, frame.project, |record| match record {
+                Ok(record) => {
+                    report.files += 1;
+                    visit(record).map_err(Stop::Visitor)
+                }
+                Err(fault) => report.skip_fault(fault).map_err(Stop::Database),
+            });
+            visited.map_err(|stop| match stop {
+                Stop::Visitor(error) => error,
+                Stop::Database(cause) => self.failed("read every record", cause),
+            })?;
+            Ok(report)
+        })
+    }
+
+    fn file_states(&self) -> Result<Vec<FileState>> {
+        self.in_read(|tx, frame| {
+            read::file_states(tx, frame.project)
+                .map_err(|fault| self.faulty("read the states of files", fault))
+        })
+    }
+
+    fn scan(&self, sink: &mut dyn RowSink) -> Result<ScanReport> {
+        self.in_read(|tx, frame| {
+            let mut report = ScanReport {
+                position: frame.position,
+                ..ScanReport::default()
+            };
+            scan::scan(tx, frame.project, sink, &mut report)
+                .map_err(|e| self.failed("scan the files", e))?;
+            Ok(report)
+        })
+    }
+
+    fn scan_changes(&self, since: Position, sink: &mut dyn RowSink) -> Result<ScanReport> {
+        self.in_read(|tx, frame| {
+            frame.assert_reaches(since, &self.file)?;
+            let mut report = ScanReport {
+                position: frame.position,
+                ..ScanReport::default()
+            };
+            log::scan_changes(tx, frame.project, since.sequence, sink, &mut report)
+                .map_err(|e| self.failed("read the change log", e))?;
+            Ok(report)
+        })
+    }
+}
+
+/// Why a pass over the records ended early.
+enum Stop {
+    Visitor(Error),
+    Database(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Stop {
+    fn from(cause: rusqlite::Error) -> Self {
+        Stop::Database(cause)
+    }
+}

@@ -1,0 +1,102 @@
+//! The database as a file of the file system: made for its owner only, and recognised by device and
+//! inode, so that a file put in its place is noticed.
+
+use std::fs::{DirBuilder, Metadata, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Which file of the file system it is: another one under the same name differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    /// The identity of the file that `path` names now.
+    pub(super) fn of(path: &Path) -> Result<Self> {
+        let metadata = std::fs::metadata(path).map_err(|e| io_error("find", path, e))?;
+        Ok(Self::from_metadata(&metadata))
+    }
+
+    #[cfg(unix)]
+    fn from_metadata(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        FileIdentity {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn from_metadata(_: &Metadata) -> Self {
+        FileIdentity {
+            device: 0,
+            inode: 0,
+        }
+    }
+
+    pub(super) fn bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.device.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.inode.to_le_bytes());
+        bytes
+    }
+}
+
+/// The absolute path of the database. SQLite gives meanings of its own to names such as
+/// `:memory:`; an absolute path has none.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|e| {
+        Error::new(
+            ErrorKind::Io,
+            format!("`{}` names no database file", path.display()),
+        )
+        .because(e)
+    })
+}
+
+/// Makes an empty file (mode 0600) if there is none, and the directories that are missing above it
+/// (mode 0700). What exists keeps its mode. SQLite gives its `-wal` and `-shm` files the mode of the
+/// database.
+pub(super) fn create_if_missing(path: &Path) -> Result<()> {
+    if let Some(parent) = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
+        private_directory()
+            .create(parent)
+            .map_err(|e| io_error("make the directory of", path, e))?;
+    }
+    match private_file().open(path) {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(io_error("create", path, e)),
+    }
+}
+
+fn private_directory() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+fn io_error(operation: &str, path: &Path, cause: io::Error) -> Error {
+    Error::new(
+        ErrorKind::Io,
+        format!("cannot {operation} the database {}", path.display()),
+    )
+    .because(cause)
+}

@@ -1,0 +1,83 @@
+//! The change log as it is read and pruned. Its rows are written by the triggers and by the view
+//! `touched` of the schema alone.
+
+use rusqlite::{Connection, Result, params};
+
+use super::column::Columns;
+use super::lookup::{Found, Lookup};
+use crate::store::{RowSink, ScanReport};
+
+/// The highest sequence in use, inside a transaction that has logged something.
+pub(super) fn head(conn: &Connection) -> Result<u64> {
+    let seq: i64 = conn
+        .prepare_cached("SELECT max(seq) FROM changes")?
+        .query_row([], |row| row.get(0))?;
+    Ok(seq.cast_unsigned())
+}
+
+/// Hands over every file of the project that changed after `since`, in the order of the log.
+pub(super) fn scan_changes(
+    conn: &Connection,
+    project: i64,
+    since: u64,
+    sink: &mut dyn RowSink,
+    report: &mut ScanReport,
+) -> Result<()> {
+    let mut changes = conn.prepare_cached(
+        "SELECT path, seq FROM changes INDEXED BY changes_by_seq
+         WHERE seq > ?2 AND project_id = ?1 ORDER BY seq",
+    )?;
+    let mut rows = changes.query(params![project, i64::try_from(since).unwrap_or(i64::MAX)])?;
+    let mut lookup = None;
+    while let Some(row) = rows.next()? {
+        let lookup = match &mut lookup {
+            Some(lookup) => lookup,
+            none => none.insert(Lookup::new(conn)?),
+        };
+        let named = Columns {
+            row,
+            table: "changes",
+        };
+        // No sink ever heard of a file whose path cannot be read.
+        let Some((path, version)) = report.named_file(&named)? else {
+            continue;
+        };
+        match lookup.hand_over(project, path, version, sink, report)? {
+            Found::File => {}
+            Found::Nothing => {
+                report.deleted += 1;
+                sink.deleted(path);
+            }
+            // The sink may know an older state of the file: better none than a stale one.
+            Found::Unreadable => sink.deleted(path),
+        }
+    }
+    Ok(())
+}
+
+/// Deletes every tombstone but the newest `keep`, of all projects, and records how far the log is
+/// now incomplete. Returns how many were deleted.
+pub(super) fn prune(conn: &Connection, keep: u64) -> Result<u64> {
+    const TOMBSTONES: &str = "FROM changes c WHERE NOT EXISTS (
+        SELECT 1 FROM documents d WHERE d.project_id = c.project_id AND d.path = c.path)";
+    let last: Option<i64> = conn
+        .prepare(&format!(
+            "SELECT seq {TOMBSTONES} ORDER BY seq DESC LIMIT 1 OFFSET ?1"
+        ))?
+        .query_map([i64::try_from(keep).unwrap_or(i64::MAX)], |row| row.get(0))?
+        .next()
+        .transpose()?;
+    let Some(last) = last else { return Ok(0) };
+    conn.execute(
+        "UPDATE log_state SET pruned_to = max(pruned_to, ?1)",
+        [last],
+    )?;
+    let pruned = conn.execute(
+        &format!(
+            "DELETE FROM changes WHERE (project_id, path) IN (
+                SELECT c.project_id, c.path {TOMBSTONES} AND c.seq <= ?1)"
+        ),
+        [last],
+    )?;
+    Ok(pruned as u64)
+}

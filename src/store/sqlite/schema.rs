@@ -1,0 +1,153 @@
+//! The schema: its migrations, how a file is recognised as ours, and whether the parts that capture
+//! changes are as we made them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::failure::failed;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Marks a file as ours, in SQLite's header: "card" in ASCII.
+pub(super) const APPLICATION_ID: i32 = 0x6361_7264;
+
+/// The schema that this program reads and writes.
+pub(super) const SCHEMA_VERSION: i32 = MIGRATIONS.len() as i32;
+
+/// What makes version `n + 1` of version `n`, in order; each a few files, one noun a file.
+const MIGRATIONS: &[&[&str]] = &[&[
+    include_str!("../../../migrations/sqlite/0001_files.sql"),
+    include_str!("../../../migrations/sqlite/0001_log.sql"),
+    include_str!("../../../migrations/sqlite/0001_triggers.sql"),
+    include_str!("../../../migrations/sqlite/0001_views.sql"),
+]];
+
+/// Brings the schema up to date, in one transaction. An empty file becomes a database; one that is
+/// not ours, or is newer than we are, is refused before anything is written.
+pub(super) fn migrate(conn: &mut Connection, file: &Path) -> Result<()> {
+    if version(conn, file)? == SCHEMA_VERSION {
+        return Ok(());
+    }
+    let fail = |e| failed(file, "migrate", e);
+    let tx = Transaction::new(conn, TransactionBehavior::Immediate).map_err(fail)?;
+    // Read again: another process may have migrated while we waited for the lock.
+    let from = version(&tx, file)?;
+    for parts in MIGRATIONS.iter().skip(from as usize) {
+        parts
+            .iter()
+            .try_for_each(|sql| tx.execute_batch(sql))
+            .map_err(fail)?;
+    }
+    tx.pragma_update(None, "application_id", APPLICATION_ID)
+        .map_err(fail)?;
+    tx.pragma_update(None, "user_version", SCHEMA_VERSION)
+        .map_err(fail)?;
+    tx.commit().map_err(fail)
+}
+
+/// The schema's version, from 0 (an empty file) to [`SCHEMA_VERSION`].
+///
+/// # Errors
+/// `DatabaseCorrupt` if the file is not ours, `SchemaTooNew` if it is newer than we are.
+pub(super) fn version(conn: &Connection, file: &Path) -> Result<i32> {
+    let fail = |e| failed(file, "open", e);
+    let pragma = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let application = pragma("application_id").map_err(fail)?;
+    let version = pragma("user_version").map_err(fail)?;
+    let objects: i64 = conn
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(fail)?;
+    match (application, version, objects) {
+        (0, 0, 0) => Ok(0),
+        (APPLICATION_ID, 1..=SCHEMA_VERSION, _) => Ok(version),
+        (APPLICATION_ID, newer, _) if newer > SCHEMA_VERSION => Err(too_new(file, newer)),
+        _ => Err(Error::new(
+            ErrorKind::DatabaseCorrupt,
+            format!(
+                "{} is an SQLite database, but not one of cardex",
+                file.display()
+            ),
+        )
+        .with_help("name another file; this one was left as it is")),
+    }
+}
+
+fn too_new(file: &Path, version: i32) -> Error {
+    let message = format!(
+        "the database {} has schema version {version}; this program knows versions up to \
+         {SCHEMA_VERSION}",
+        file.display()
+    );
+    Error::new(ErrorKind::SchemaTooNew, message)
+        .with_help("install a newer cardex, or name another file; this one was left as it is")
+}
+
+/// The triggers, and the view that they write through, by name with their text: what change capture
+/// rests on.
+pub(super) fn capture() -> &'static BTreeMap<String, String> {
+    static CAPTURE: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+    CAPTURE.get_or_init(|| {
+        // SQLite is asked how it stores our statements, rather than our guessing it.
+        let conn = Connection::open_in_memory().expect("SQLite has room for an empty database");
+        for sql in MIGRATIONS.iter().copied().flatten() {
+            conn.execute_batch(sql)
+                .expect("our migrations are valid SQL");
+        }
+        stored_capture(&conn).expect("the schema of an open database can be read")
+    })
+}
+
+/// The triggers and the log's view as the database has them.
+fn stored_capture(conn: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
+    conn.prepare_cached(
+        "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' OR name = 'touched'",
+    )?
+    .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+    .collect()
+}
+
+/// What is missing or different in the database of the parts that capture changes; empty if all is
+/// well. Triggers that others added are no fault.
+pub(super) fn capture_faults(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+    let stored = stored_capture(conn)?;
+    let faults = capture()
+        .iter()
+        .filter_map(|(name, sql)| match stored.get(name) {
+            None => Some(format!("`{name}` is missing")),
+            Some(text) if text != sql => Some(format!("`{name}` was altered")),
+            Some(_) => None,
+        });
+    Ok(faults.collect())
+}
+
+/// SQLite's counter of schema changes: moves when anyone creates, alters or drops anything.
+pub(super) fn cookie(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.prepare_cached("PRAGMA schema_version")?
+        .query_row([], |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_of_files_is_captured_and_a_lost_trigger_is_named() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn, Path::new("test.db")).unwrap();
+        assert_eq!(
+            version(&conn, Path::new("test.db")).unwrap(),
+            SCHEMA_VERSION
+        );
+        assert!(capture_faults(&conn).unwrap().is_empty());
+        // touched and its trigger, five on documents, three on each of five child tables.
+        assert_eq!(capture().len(), 2 + 5 + 3 * 5);
+        conn.execute_batch("DROP TRIGGER classes_after_delete")
+            .unwrap();
+        assert_eq!(
+            capture_faults(&conn).unwrap(),
+            ["`classes_after_delete` is missing"]
+        );
+    }
+}
