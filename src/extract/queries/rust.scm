@@ -1,0 +1,17 @@
+[(line_comment) (block_comment)] @comment
+(attribute_item) @attribute
+
+(struct_item name: (type_identifier) @name) @class
+(enum_item name: (type_identifier) @name) @class
+(union_item name: (type_identifier) @name) @class
+(trait_item name: (type_identifier) @name) @class
+
+; Methods of `impl Type` and `impl Trait for Type` belong to the class `Type`.
+(impl_item type: (_) @owner) @scope
+
+(function_item
+  name: (_) @name
+  parameters: (parameters) @parameters) @function
+(function_signature_item
+  name: (_) @name
+  parameters: (parameters) @parameters) @function
