@@ -5,6 +5,7 @@
 //! the first one would have noticed.
 
 #![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod store_support;
 
@@ -49,7 +50,7 @@ impl Random {
     }
 }
 
-/// A statement, and what it is an example of.
+/// A statement, and the kinds it is an example of, `|` between them.
 struct Statement {
     sql: String,
     kind: String,
@@ -71,8 +72,8 @@ impl Generator {
             25..=49 => self.insert_child(),
             50..=62 => self.update_document(),
             63..=76 => self.update_child(),
-            77..=80 => self.delete("documents"),
-            81..=84 => self.delete_child(),
+            77..=79 => self.delete("documents"),
+            80..=84 => self.delete_child(),
             85..=90 => self.project(),
             _ if self.session => self.session(),
             _ => self.insert_document(),
@@ -100,15 +101,16 @@ impl Generator {
     }
 
     fn path(&mut self) -> &'static str {
-        self.random.pick(&["'a'", "'b'", "'c'", "'d'", "'e'"])
+        self.random
+            .pick(&["'a'", "'b'", "'c'", "'d'", "'e'", "'f'"])
     }
 
     fn ordinal(&mut self) -> String {
         self.random.below(4).to_string()
     }
 
-    fn word(&mut self) -> &'static str {
-        self.random.pick(&["'x'", "'y'", "'z'", "'w'", "'v'"])
+    fn word(&mut self) -> String {
+        format!("'w{}'", self.random.below(100))
     }
 
     fn document_type(&mut self) -> &'static str {
@@ -195,7 +197,7 @@ impl Generator {
         let first = format!("ON CONFLICT {target} DO UPDATE SET {assignment}");
         match self.random.below(4) {
             0 => format!("{first} ON CONFLICT DO NOTHING"),
-            1 => format!("{first} WHERE documents.language <> 'x'"),
+            1 => format!("{first} WHERE documents.language <> 'w1'"),
             _ => first,
         }
     }
@@ -298,15 +300,15 @@ impl Generator {
             sql: format!(
                 "INSERT {or} INTO {table} (document_id, ordinal, {class}{content}) {source} {upsert}"
             ),
-            kind: format!("insert {or} {table}{kind}"),
+            kind: format!("insert {or} child{kind}|insert {table}{kind}"),
         }
     }
 
     fn child_filter(&mut self) -> String {
         match self.random.below(6) {
             0 => format!("WHERE ordinal = {}", self.ordinal()),
-            1 => format!("WHERE document_id < {}", self.id()),
-            2 => format!(
+            1 | 2 => format!("WHERE document_id < {}", self.id()),
+            3 => format!(
                 "WHERE document_id = {} AND ordinal = {}",
                 self.id(),
                 self.ordinal()
@@ -332,12 +334,12 @@ impl Generator {
         let filter = self.child_filter();
         Statement {
             sql: format!("UPDATE {or} {table} SET {assignment} {filter}"),
-            kind: format!("update {or} {table}.{what}"),
+            kind: format!("update {or} child.{what}|update {table}.{what}"),
         }
     }
 
     fn delete(&mut self, table: &str) -> Statement {
-        let filter = if self.random.one_in(25) {
+        let filter = if self.random.one_in(60) {
             String::new()
         } else {
             self.document_filter()
@@ -350,7 +352,7 @@ impl Generator {
 
     fn delete_child(&mut self) -> Statement {
         let table = self.child();
-        let filter = if self.random.one_in(25) {
+        let filter = if self.random.one_in(60) {
             String::new()
         } else {
             self.child_filter()
@@ -368,7 +370,14 @@ impl Generator {
             self.random.pick(&["'p1'", "'p2'", "'p3'"]),
         );
         match self.random.below(8) {
-            0..=4 => Statement {
+            // Without projects nothing else happens.
+            0..=2 => Statement {
+                sql: "INSERT OR IGNORE INTO projects (id, name)
+                      VALUES (1, 'p1'), (2, 'p2'), (3, 'p3')"
+                    .to_owned(),
+                kind: "restore projects".to_owned(),
+            },
+            3 | 4 => Statement {
                 sql: format!("INSERT {or} INTO projects (id, name) VALUES ({id}, {name})"),
                 kind: format!("insert {or} projects"),
             },
@@ -514,6 +523,8 @@ impl State {
 #[derive(Default)]
 struct Tally {
     statements: usize,
+    /// Those that tried to change rows, and those that did.
+    of_rows: usize,
     effective: usize,
     changed_keys: usize,
     /// For each kind, how often it ran, and how often it changed a file.
@@ -521,23 +532,33 @@ struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, kind: &str, changed: usize) {
+    fn count(&mut self, kinds: &str, changed: usize) {
         self.statements += 1;
         self.effective += usize::from(changed > 0);
         self.changed_keys += changed;
-        let entry = self.kinds.entry(kind.to_owned()).or_default();
-        entry.0 += 1;
-        entry.1 += usize::from(changed > 0);
+        let verbs = ["insert", "update", "delete"];
+        self.of_rows += usize::from(verbs.iter().any(|verb| kinds.starts_with(verb)));
+        for kind in kinds.split('|') {
+            let entry = self.kinds.entry(kind.to_owned()).or_default();
+            entry.0 += 1;
+            entry.1 += usize::from(changed > 0);
+        }
     }
 
     fn print(&self, title: &str) {
         println!(
-            "{title}: {} statements of {} kinds, {} effective, {} changed files",
+            "{title}: {} statements of {} kinds, {} on rows, {} effective, {} changed files",
             self.statements,
             self.kinds.len(),
+            self.of_rows,
             self.effective,
             self.changed_keys
         );
+        if std::env::var_os("CARDEX_TEST_KINDS").is_some() {
+            for (kind, (ran, changed)) in &self.kinds {
+                println!("{ran:6} {changed:6} {kind}");
+            }
+        }
     }
 }
 
@@ -681,7 +702,7 @@ fn interleave(session: &mut Session, store: &SqliteStore) -> Result<(), String> 
 
 #[test]
 fn no_statement_changes_a_file_unlogged() {
-    const STATEMENTS: usize = 15_000;
+    const STATEMENTS: usize = 30_000;
     /// A new database now and then: constraints wear a state out.
     const PER_DATABASE: usize = 1_500;
     let seed = seed();
@@ -704,10 +725,10 @@ fn no_statement_changes_a_file_unlogged() {
 
 /// A generator that does not reach a kind of statement, or only in vain, proves nothing about it.
 fn assert_covers_every_kind(tally: &Tally) {
-    assert!(tally.statements >= 15_000);
+    assert!(tally.statements >= 30_000);
     assert!(
-        tally.effective * 3 > tally.statements,
-        "most statements must not be in vain"
+        tally.effective * 4 > tally.of_rows,
+        "too many statements were in vain"
     );
     let effective = |kind: &str| {
         tally
@@ -717,6 +738,14 @@ fn assert_covers_every_kind(tally: &Tally) {
     };
     let mut expected = vec!["delete documents".to_owned(), "delete projects".to_owned()];
     expected.extend(["our put", "our remove"].map(str::to_owned));
+    let mut children = Vec::new();
+    let mut of_child = |kind: String| {
+        children.push(format!("insert {kind}"));
+        children.push(format!("insert {kind} upsert"));
+        for column in ["document_id", "ordinal", "key", "content"] {
+            children.push(format!("update {kind}.{column}"));
+        }
+    };
     for or in [
         "",
         "OR REPLACE",
@@ -731,21 +760,17 @@ fn assert_covers_every_kind(tally: &Tally) {
         for column in ["id", "path", "project_id", "language", "all keys"] {
             expected.push(format!("update {or} documents.{column}"));
         }
-        for table in CHILDREN {
-            expected.push(format!("insert {or} {table}"));
-            expected.push(format!("insert {or} {table} upsert"));
-            for column in ["document_id", "ordinal", "key", "content"] {
-                expected.push(format!("update {or} {table}.{column}"));
-            }
-        }
+        of_child(format!("{or} child"));
     }
-    expected.extend(CHILDREN.map(|table| format!("delete {table}")));
+    for table in CHILDREN {
+        of_child(table.to_owned());
+        expected.push(format!("delete {table}"));
+    }
+    expected.extend(children);
     expected.push("insert OR REPLACE projects".to_owned());
     let vain: Vec<_> = expected.iter().filter(|kind| !effective(kind)).collect();
-    assert!(
-        vain.len() * 50 <= expected.len(),
-        "never changed anything: {vain:?}"
-    );
+    // A rare kind may be in vain by chance, once in fifty runs.
+    assert!(vain.len() <= 3, "never changed anything: {vain:?}");
     for kind in [
         "COMMIT",
         "ROLLBACK",
@@ -795,7 +820,7 @@ fn the_sqlite3_command_with_its_defaults_changes_no_file_unlogged() {
             .count(&statement.kind, before.changed(&session.current).len());
     }
     session.tally.print("through the sqlite3 command");
-    assert!(session.tally.effective * 3 > session.tally.statements);
+    assert!(session.tally.effective * 4 > session.tally.of_rows);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! row that cannot be read is named while the others load.
 
 #![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod store_support;
 

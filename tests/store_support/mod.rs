@@ -237,14 +237,14 @@ fn instant() -> impl Strategy<Value = DateTime<Utc>> {
 
 fn doc_sections() -> impl Strategy<Value = DocSections> {
     let option = || prop::option::of(text());
-    (option(), texts(), option(), option()).prop_map(|(intent, principles, how, why)| {
-        let mut doc = DocSections::default();
-        doc.intent = intent;
-        doc.design_principles = principles;
-        doc.implementation_details = how;
-        doc.design_decisions = why;
-        doc
-    })
+    (option(), texts(), option(), option()).prop_map(
+        |(intent, design_principles, implementation_details, design_decisions)| DocSections {
+            intent,
+            design_principles,
+            implementation_details,
+            design_decisions,
+        },
+    )
 }
 
 fn functions() -> impl Strategy<Value = Vec<Function>> {
