@@ -28,12 +28,18 @@ pub(super) enum Role {
     Parameters,
     /// The type that a method belongs to, as written.
     Owner,
+    /// The same, and it knows better than another match of the same definition.
+    Trait,
+    /// The same, as Go's list of one parameter.
+    Receiver,
     /// A documentation string.
     Doc,
     /// A comment.
     Comment,
     /// What may stand between a definition and its documentation.
     Attribute,
+    /// Only compared inside the query: its name starts with `_`.
+    Compared,
 }
 
 impl Role {
@@ -47,9 +53,12 @@ impl Role {
             "declarator" => Role::Declarator,
             "parameters" => Role::Parameters,
             "owner" => Role::Owner,
+            "trait" => Role::Trait,
+            "receiver" => Role::Receiver,
             "doc" => Role::Doc,
             "comment" => Role::Comment,
             "attribute" => Role::Attribute,
+            name if name.starts_with('_') => Role::Compared,
             _ => return None,
         })
     }

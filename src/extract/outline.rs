@@ -33,6 +33,8 @@ pub(super) struct Definition {
     pub(super) parameters: Vec<SmolStr>,
     /// The class that it says it belongs to, wherever it stands.
     pub(super) owner: Option<SmolStr>,
+    /// Takes the place of another of the same bytes and kind, whatever the names.
+    pub(super) overrides: bool,
 }
 
 /// A comment, or an attribute that may stand between a comment and its definition.
@@ -78,7 +80,8 @@ pub(super) fn outline(text: &str, mut found: Found, inner_docs: bool) -> Outline
     // Outer before inner; of two definitions of one node, the one that knows more.
     found.definitions.sort_by(|a, b| {
         let place = |d: &Definition| (d.start, std::cmp::Reverse(d.end), d.kind);
-        place(a).cmp(&place(b)).then_with(|| b.parameters.len().cmp(&a.parameters.len()))
+        let known = |d: &Definition| (d.overrides, d.owner.is_some(), d.parameters.len());
+        place(a).cmp(&place(b)).then_with(|| known(b).cmp(&known(a)))
     });
     let mut out = Outline::default();
     // Classes by name: those the file defines, and those it only gives methods to.
@@ -90,19 +93,27 @@ pub(super) fn outline(text: &str, mut found: Found, inner_docs: bool) -> Outline
     let mut waiting: Vec<(SmolStr, Function)> = Vec::new();
     let mut waiting_scopes: Vec<SmolStr> = Vec::new();
     let mut around: Vec<Enclosing> = Vec::new();
-    let mut last: Option<(usize, usize, Kind, SmolStr)> = None;
+    let mut last: Option<(usize, usize, Kind, SmolStr, bool)> = None;
 
     for definition in std::mem::take(&mut found.definitions) {
-        let identity =
-            (definition.start, definition.end, definition.kind, definition.name.clone());
-        if last.as_ref() == Some(&identity) {
+        let same = last.as_ref().is_some_and(|(start, end, kind, name, overrides)| {
+            let place = (definition.start, definition.end, definition.kind);
+            (*start, *end, *kind) == place && (*overrides || *name == definition.name)
+        });
+        if same {
             continue;
         }
-        last = Some(identity);
+        last = Some((
+            definition.start,
+            definition.end,
+            definition.kind,
+            definition.name.clone(),
+            definition.overrides,
+        ));
         while around.last().is_some_and(|outer| outer.end <= definition.start) {
             around.pop();
         }
-        let Definition { kind, start, end, lines, name, parameters, owner } = definition;
+        let Definition { kind, start, end, lines, name, parameters, owner, .. } = definition;
         let line_range = LineRange::new(Some(lines.0), Some(lines.1)).unwrap_or_default();
         match kind {
             Kind::Class => {
@@ -248,6 +259,7 @@ mod tests {
             name: name.into(),
             parameters: Vec::new(),
             owner: None,
+            overrides: false,
         }
     }
 

@@ -249,6 +249,9 @@ struct Parts<'t> {
     declarator: Option<Node<'t>>,
     parameters: Option<Node<'t>>,
     owner: Option<Node<'t>>,
+    receiver: Option<Node<'t>>,
+    /// Whether this match takes the place of another of the same definition.
+    overrides: bool,
     doc: Option<Node<'t>>,
     trivia: Option<(Node<'t>, bool)>,
 }
@@ -264,9 +267,12 @@ impl<'t> Parts<'t> {
             Role::Declarator => self.declarator = Some(node),
             Role::Parameters => self.parameters = Some(node),
             Role::Owner => self.owner = Some(node),
+            Role::Trait => (self.owner, self.overrides) = (Some(node), true),
+            Role::Receiver => self.receiver = Some(node),
             Role::Doc => self.doc = Some(node),
             Role::Comment => self.trivia = Some((node, true)),
             Role::Attribute => self.trivia = Some((node, false)),
+            Role::Compared => {}
         }
     }
 
@@ -288,6 +294,9 @@ impl<'t> Parts<'t> {
 
     fn definition(self, kind: Kind, node: Node<'t>, text: &str) -> Option<Definition> {
         let mut owner = self.owner.map(|owner| type_name(&text[owner.byte_range()]));
+        if let Some(receiver) = self.receiver {
+            owner = receiver_name(&text[receiver.byte_range()]);
+        }
         let mut parameters = self.parameters;
         let name = match (self.name, self.declarator) {
             (Some(name), _) => name_of(&text[name.byte_range()])?,
@@ -309,6 +318,7 @@ impl<'t> Parts<'t> {
             lines: lines(node),
             name,
             parameters: parameters.map(|list| parameters_of(list, text)).unwrap_or_default(),
+            overrides: self.overrides,
             owner: owner.filter(|owner| !owner.is_empty()),
         })
     }
@@ -331,16 +341,18 @@ fn name_of(raw: &str) -> Option<SmolStr> {
         .then(|| SmolStr::from(name))
 }
 
-/// The bare name of a type as written: `&'a mut path::Vec<T>` is `Vec`, Go's `(s *Server[T])` is
-/// `Server`. A type without a name (`[T]`, `(A, B)`) is kept as written.
+/// The type of a Go receiver: `(s *Server[K, V])` is `Server`.
+fn receiver_name(raw: &str) -> Option<SmolStr> {
+    let is_name = |word: &&str| word.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let before_arguments = raw.split('[').next()?;
+    let words = before_arguments.split(|c: char| c.is_whitespace() || "(*),".contains(c));
+    words.filter(|word| !word.is_empty()).last().filter(is_name).map(SmolStr::from)
+}
+
+/// The bare name of a type as written: `&'a mut path::Vec<T>` is `Vec`. A type without a name
+/// (`[T]`, `(A, B)`) is kept as written.
 fn type_name(raw: &str) -> SmolStr {
-    let mut text = raw.trim();
-    if let Some(receiver) = text.strip_prefix('(').and_then(|t| t.strip_suffix(')')) {
-        if !receiver.contains(',') {
-            text = receiver.split_whitespace().last().unwrap_or(receiver);
-        }
-    }
-    let mut text = text.trim_start_matches(['&', '*', ' ']);
+    let mut text = raw.trim().trim_start_matches(['&', '*', ' ']);
     if text.starts_with('\'') {
         text = text.split_once(' ').map_or(text, |(_, rest)| rest.trim_start());
     }
@@ -543,8 +555,6 @@ mod tests {
         for (raw, name) in [
             ("Vec<T>", "Vec"),
             ("&'a mut path::Vec<T>", "Vec"),
-            ("(s *Server[T])", "Server"),
-            ("(Server)", "Server"),
             ("dyn Any + Send", "Any"),
             ("[T]", "[T]"),
             ("(A, B)", "(A, B)"),
@@ -552,6 +562,14 @@ mod tests {
             ("r#type", "type"),
         ] {
             assert_eq!(type_name(raw), name, "{raw}");
+        }
+        for (raw, name) in [
+            ("(s *Server[K, V])", Some("Server")),
+            ("(Server)", Some("Server")),
+            ("(x ((*((T)))),)", Some("T")),
+            ("(/* x */)", None),
+        ] {
+            assert_eq!(receiver_name(raw).as_deref(), name, "{raw}");
         }
     }
 

@@ -5,7 +5,7 @@
 
 (function_declaration name: (_) @name parameters: (_) @parameters) @function
 (method_declaration
-  receiver: (parameter_list) @owner
+  receiver: (parameter_list) @receiver
   name: (_) @name
   parameters: (_) @parameters) @function
 

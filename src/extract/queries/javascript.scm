@@ -46,3 +46,21 @@
     (arrow_function parameters: (_) @parameters)
     (arrow_function parameter: (_) @parameters)
   ]) @function
+
+; Before there were classes: `Type.prototype.method = …`, `Type.prototype = …`.
+(assignment_expression
+  left: (member_expression
+    object: (member_expression object: (identifier) @owner property: (property_identifier) @_prototype)
+    property: (property_identifier) @name)
+  right: [
+    (identifier)
+    (function_expression parameters: (_) @parameters)
+    (generator_function parameters: (_) @parameters)
+    (arrow_function parameters: (_) @parameters)
+    (arrow_function parameter: (_) @parameters)
+  ]
+  (#eq? @_prototype "prototype")) @function
+(assignment_expression
+  left: (member_expression object: (identifier) @owner property: (property_identifier) @_prototype)
+  right: (_)
+  (#eq? @_prototype "prototype")) @scope
