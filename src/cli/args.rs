@@ -80,6 +80,10 @@ pub(super) enum Color {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Bring the database up to date with the source tree
+    ///
+    /// Files that are new or changed since the last run are read; records of files that are gone,
+    /// ignored or excluded are removed, so that the database holds the tree and nothing else. It can
+    /// be stopped at any time, and goes on from there when it is run again.
     Index {
         /// The project's root, as with -C
         #[arg(value_name = "PATH", value_hint = ValueHint::DirPath, conflicts_with = "directory")]

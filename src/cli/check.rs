@@ -34,14 +34,21 @@ pub(super) fn run(context: &Context, repair: bool) -> Result<Outcome, Failure> {
     let mut findings = SqliteStore::check_file(file)?;
     if repair && !findings.is_empty() {
         for finding in &findings {
-            context.note(&format!("mending  {}: {}", finding.check, printable(&finding.message)));
+            context.note(&format!(
+                "mending  {}: {}",
+                finding.check,
+                printable(&finding.message)
+            ));
         }
         SqliteStore::repair_file(file)?;
         findings = SqliteStore::check_file(file)?;
     }
     let mut findings: Vec<Finding> = findings
         .into_iter()
-        .map(|found| Finding { check: found.check.to_owned(), message: found.message })
+        .map(|found| Finding {
+            check: found.check.to_owned(),
+            message: found.message,
+        })
         .collect();
     let mut compared = Compared::default();
     // A store refuses a database whose log cannot be trusted.
@@ -49,7 +56,11 @@ pub(super) fn run(context: &Context, repair: bool) -> Result<Outcome, Failure> {
         compared = compare(context, &mut findings)?;
     }
     tell(context, format, &findings, &compared)?;
-    Ok(if findings.is_empty() { Outcome::Found } else { Outcome::Nothing })
+    Ok(if findings.is_empty() {
+        Outcome::Found
+    } else {
+        Outcome::Nothing
+    })
 }
 
 fn tell(
@@ -69,7 +80,15 @@ fn tell(
     let mut out = Out::new();
     if format == Format::Json {
         let (files, names) = (compared.files, compared.names);
-        out.json(&Report { sound: findings.is_empty(), files, names, findings }, true)?;
+        out.json(
+            &Report {
+                sound: findings.is_empty(),
+                files,
+                names,
+                findings,
+            },
+            true,
+        )?;
         return out.finish();
     }
     for finding in findings {
@@ -79,8 +98,12 @@ fn tell(
     if findings.is_empty() {
         let ok = context.paint.green("ok");
         let (files, names) = (format::files(compared.files), format::count(compared.names));
-        out.line(&format!("{ok}  database  integrity, foreign keys, triggers, change log"))?;
-        out.line(&format!("{ok}  index     equal to the rows: {files}, {names} names"))?;
+        out.line(&format!(
+            "{ok}  database  integrity, foreign keys, triggers, change log"
+        ))?;
+        out.line(&format!(
+            "{ok}  index     equal to the rows: {files}, {names} names"
+        ))?;
     }
     out.finish()
 }
@@ -102,7 +125,10 @@ fn compare(context: &Context, findings: &mut Vec<Finding>) -> Result<Compared, F
     let snapshot = cardex.snapshot();
     let mut tell = |message: String| {
         if findings.len() < MAX_FINDINGS {
-            findings.push(Finding { check: "index".to_owned(), message });
+            findings.push(Finding {
+                check: "index".to_owned(),
+                message,
+            });
         }
     };
     let mut paths = Vec::new();
@@ -117,7 +143,9 @@ fn compare(context: &Context, findings: &mut Vec<Finding>) -> Result<Compared, F
                 hit.version, found.version
             )),
             Some(hit) if hit.language != language(&record).as_deref() => {
-                tell(format!("{path} has another language in the index than in its row"));
+                tell(format!(
+                    "{path} has another language in the index than in its row"
+                ));
             }
             Some(_) => {}
         }
@@ -138,10 +166,15 @@ fn compare(context: &Context, findings: &mut Vec<Finding>) -> Result<Compared, F
     }
     for ((field, name), files) in &expected {
         if !leads_to(&snapshot, field, name, files, &paths)? {
-            tell(format!("the {field} `{name}` leads to other files in the index than by the rows"));
+            tell(format!(
+                "the {field} `{name}` leads to other files in the index than by the rows"
+            ));
         }
     }
-    let compared = Compared { files: paths.len() as u64, names: expected.len() as u64 };
+    let compared = Compared {
+        files: paths.len() as u64,
+        names: expected.len() as u64,
+    };
     assert_no_more(&snapshot, &expected, &mut tell);
     Ok(compared)
 }
@@ -155,7 +188,9 @@ fn leads_to(
 ) -> cardex::Result<bool> {
     let query = Query::builder().field(field, name).build()?;
     let answer = snapshot.search(&query);
-    Ok(answer.paths().eq(files.iter().map(|&file| paths[file].as_str())))
+    Ok(answer
+        .paths()
+        .eq(files.iter().map(|&file| paths[file].as_str())))
 }
 
 /// The index knows no names beyond those of the rows.
@@ -168,13 +203,19 @@ fn assert_no_more(snapshot: &Snapshot, expected: &Expected, tell: &mut impl FnMu
     ] {
         let rows = expected.keys().filter(|(of, _)| *of == field).count();
         if rows != known {
-            tell(format!("the index knows {known} names of the field {field}, the rows {rows}"));
+            tell(format!(
+                "the index knows {known} names of the field {field}, the rows {rows}"
+            ));
         }
     }
 }
 
 fn language(record: &FileMetadata) -> Option<String> {
-    record.language.as_deref().filter(|name| !name.is_empty()).map(str::to_ascii_lowercase)
+    record
+        .language
+        .as_deref()
+        .filter(|name| !name.is_empty())
+        .map(str::to_ascii_lowercase)
 }
 
 /// Every name that should find the file: each once.
@@ -194,7 +235,11 @@ fn names(record: &FileMetadata) -> BTreeSet<(&'static str, String)> {
     for class in &record.classes {
         let name = class.name.as_deref().unwrap_or_default();
         add("class", name);
-        for method in class.methods.iter().filter_map(|method| method.name.as_deref()) {
+        for method in class
+            .methods
+            .iter()
+            .filter_map(|method| method.name.as_deref())
+        {
             add("function", method);
             if !name.is_empty() && !method.is_empty() {
                 add("function", &format!("{name}.{method}"));

@@ -46,15 +46,14 @@ fn shown(entry: &Entry) -> Shown<'_> {
 }
 
 /// As a file that could be read again; the origins stand in comments.
-fn toml(
-    context: &Context,
-    entries: &[Entry],
-    origin: bool,
-    out: &mut Out,
-) -> Result<(), Failure> {
+fn toml(context: &Context, entries: &[Entry], origin: bool, out: &mut Out) -> Result<(), Failure> {
     let mut section = "";
     for entry in entries {
-        let (table, key) = entry.key.name.split_once('.').unwrap_or(("", entry.key.name));
+        let (table, key) = entry
+            .key
+            .name
+            .split_once('.')
+            .unwrap_or(("", entry.key.name));
         if table != section {
             if !section.is_empty() {
                 out.line("")?;

@@ -34,7 +34,12 @@ impl Context {
         }
         let config = sources.load()?;
         let paint = Paint::for_stdout(global.color);
-        Ok(Context { root, config, global, paint })
+        Ok(Context {
+            root,
+            config,
+            global,
+            paint,
+        })
     }
 
     /// The format asked for, if `command` can print it; else the first of `formats`.
@@ -47,7 +52,9 @@ impl Context {
                 let known: Vec<String> = formats.iter().map(name).collect();
                 let message = format!("`{command}` cannot print as {}", name(&format));
                 let error = Error::new(ErrorKind::InvalidInput, message);
-                Err(error.with_help(format!("it prints as {}", known.join(", "))).into())
+                Err(error
+                    .with_help(format!("it prints as {}", known.join(", ")))
+                    .into())
             }
         }
     }

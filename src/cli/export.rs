@@ -35,7 +35,9 @@ pub(super) fn run(context: &Context, file: Option<&Path>) -> Result<Outcome, Fai
         let records = format::plural(report.skipped_total, "record", "records");
         let message = format!("{records} could not be read and are not in the export");
         let help = "`cardex db check` says what is wrong";
-        return Err(Error::new(ErrorKind::DatabaseCorrupt, message).with_help(help).into());
+        return Err(Error::new(ErrorKind::DatabaseCorrupt, message)
+            .with_help(help)
+            .into());
     }
     Ok(Outcome::Found)
 }
@@ -65,7 +67,10 @@ fn to_file(store: &dyn MetadataStore, file: &Path) -> Result<ScanReport, Failure
     let report = if file.extension().is_some_and(|extension| extension == "zst") {
         let mut encoder = zstd::Encoder::new(plain, ZSTD_LEVEL).map_err(fail)?;
         let report = each_line(store, &mut encoder, fail)?;
-        encoder.finish().and_then(|mut plain| plain.flush()).map_err(fail)?;
+        encoder
+            .finish()
+            .and_then(|mut plain| plain.flush())
+            .map_err(fail)?;
         report
     } else {
         let mut plain = plain;
@@ -103,7 +108,11 @@ impl Fresh {
         name.push(format!(".{}.new", std::process::id()));
         let path = PathBuf::from(name);
         let file = File::options().write(true).create_new(true).open(&path)?;
-        Ok(Fresh { file, path, kept: false })
+        Ok(Fresh {
+            file,
+            path,
+            kept: false,
+        })
     }
 
     fn keep(mut self, name: &Path) -> io::Result<()> {

@@ -30,9 +30,9 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::PipeClosed,
-            _ => Failure::Error(
-                Error::new(ErrorKind::Io, "cannot write the output").because(error),
-            ),
+            _ => {
+                Failure::Error(Error::new(ErrorKind::Io, "cannot write the output").because(error))
+            }
         }
     }
 }
@@ -110,7 +110,10 @@ mod tests {
         let text = format!("{}!{}", "a".repeat(500), "b".repeat(500));
         let error = Error::new(ErrorKind::InvalidPattern, "no").with_excerpt(text, 500..501);
         let shown = render(&error, Paint::OFF);
-        assert!(shown.lines().all(|line| line.chars().count() < 80), "{shown}");
+        assert!(
+            shown.lines().all(|line| line.chars().count() < 80),
+            "{shown}"
+        );
         assert!(shown.contains("a!b"));
     }
 }

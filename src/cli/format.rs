@@ -51,6 +51,11 @@ pub(super) fn duration(duration: Duration) -> String {
     }
 }
 
+/// `2025-03-27 12:05:27 UTC`.
+pub(super) fn time(time: chrono::DateTime<chrono::Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
 /// Fields as a line of CSV (RFC 4180), without its end.
 pub(super) fn csv(fields: &[&str]) -> String {
     let quoted = fields.iter().map(|field| {
@@ -70,7 +75,10 @@ mod tests {
     #[test]
     fn numbers_carry_units() {
         assert_eq!(count(1_234_567), "1,234,567");
-        assert_eq!((count(0), count(999), count(1000)), ("0".into(), "999".into(), "1,000".into()));
+        assert_eq!(
+            (count(0), count(999), count(1000)),
+            ("0".into(), "999".into(), "1,000".into())
+        );
         assert_eq!((files(1), files(2)), ("1 file".into(), "2 files".into()));
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes((1 << 20) - 1), "1.0 MiB");
@@ -81,6 +89,9 @@ mod tests {
 
     #[test]
     fn csv_quotes_what_it_must() {
-        assert_eq!(csv(&["a", "b,c", "say \"x\"", ""]), "a,\"b,c\",\"say \"\"x\"\"\",");
+        assert_eq!(
+            csv(&["a", "b,c", "say \"x\"", ""]),
+            "a,\"b,c\",\"say \"\"x\"\"\","
+        );
     }
 }

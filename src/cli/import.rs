@@ -28,7 +28,13 @@ pub(super) fn run(context: &Context, file: &Path) -> Result<Outcome, Failure> {
     let mut input = open(file)?;
     interrupt::flag()?;
     let store = context.create_store()?;
-    let mut import = Import { context, store: &store, batch: Vec::new(), imported: 0, bad: 0 };
+    let mut import = Import {
+        context,
+        store: &store,
+        batch: Vec::new(),
+        imported: 0,
+        bad: 0,
+    };
     let mut bar = Bar::new(context, &context.root, false);
     let mut line = Vec::new();
     let mut number = 0;
@@ -37,7 +43,10 @@ pub(super) fn run(context: &Context, file: &Path) -> Result<Outcome, Failure> {
         match next_line(&mut input, &mut line) {
             Ok(0) => break Ok(()),
             Ok(read) if read > MAX_LINE => {
-                import.tell_bad(number, &format!("it is longer than {}", format::bytes(MAX_LINE)));
+                import.tell_bad(
+                    number,
+                    &format!("it is longer than {}", format::bytes(MAX_LINE)),
+                );
             }
             Ok(_) => import.line(number, &line)?,
             Err(cause) => {
@@ -45,7 +54,10 @@ pub(super) fn run(context: &Context, file: &Path) -> Result<Outcome, Failure> {
                 break Err(Error::new(ErrorKind::Io, message).because(cause).into());
             }
         }
-        bar.count(format!("Importing  {} records", format::count(import.imported)));
+        bar.count(format!(
+            "Importing  {} records",
+            format::count(import.imported)
+        ));
         if let Err(stopped) = interrupt::check() {
             break Err(stopped);
         }
@@ -61,9 +73,16 @@ pub(super) fn run(context: &Context, file: &Path) -> Result<Outcome, Failure> {
     if bad == 0 {
         return Ok(Outcome::Found);
     }
-    let hidden = if context.global.verbose > 0 { 0 } else { bad.saturating_sub(BAD_SHOWN) };
+    let hidden = if context.global.verbose > 0 {
+        0
+    } else {
+        bad.saturating_sub(BAD_SHOWN)
+    };
     if hidden > 0 {
-        eprintln!("and {} more (-v names them all)", format::plural(hidden, "bad line", "bad lines"));
+        eprintln!(
+            "and {} more (-v names them all)",
+            format::plural(hidden, "bad line", "bad lines")
+        );
     }
     let lines = format::plural(bad, "line was", "lines were");
     let message = format!("{lines} not imported; {records} were");
@@ -94,9 +113,8 @@ fn open(file: &Path) -> Result<Box<dyn BufRead>, Failure> {
         Box::new(File::open(file).map_err(fail)?)
     };
     let mut reader = BufReader::with_capacity(256 << 10, raw);
-    let fail = |cause| {
-        Error::new(ErrorKind::Io, format!("cannot read {}", file.display())).because(cause)
-    };
+    let fail =
+        |cause| Error::new(ErrorKind::Io, format!("cannot read {}", file.display())).because(cause);
     // Told by content: the standard input has no name.
     if reader.fill_buf().map_err(fail)?.starts_with(&ZSTD_MAGIC) {
         let decoder = zstd::Decoder::with_buffer(reader).map_err(fail)?;
@@ -135,16 +153,26 @@ impl Import<'_> {
             Ok(record) => self.batch.push((number, record)),
             Err(error) => self.tell_bad(number, &reason(&error)),
         }
-        if self.batch.len() >= BATCH { self.flush() } else { Ok(()) }
+        if self.batch.len() >= BATCH {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes the batch in one transaction, or, if the store refuses it, record by record, to find
     /// the one that is to blame.
     fn flush(&mut self) -> Result<(), Failure> {
         let batch = std::mem::take(&mut self.batch);
-        let writes: Vec<Write> = batch.iter().map(|(_, record)| Write::Put(record.clone())).collect();
+        let writes: Vec<Write> = batch
+            .iter()
+            .map(|(_, record)| Write::Put(record.clone()))
+            .collect();
         let refused = |error: &Error| {
-            matches!(error.kind(), ErrorKind::InvalidRecord | ErrorKind::InvalidPath)
+            matches!(
+                error.kind(),
+                ErrorKind::InvalidRecord | ErrorKind::InvalidPath
+            )
         };
         match self.store.write(&writes) {
             Ok(_) => self.imported += batch.len() as u64,

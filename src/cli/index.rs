@@ -7,6 +7,7 @@ use cardex::store::{MetadataStore, SqliteStore};
 use cardex::{ErrorKind, IndexReport};
 use serde::Serialize;
 
+use super::Outcome;
 use super::args::Format;
 use super::context::Context;
 use super::failure::Failure;
@@ -15,7 +16,6 @@ use super::interrupt;
 use super::output::{Out, printable};
 use super::progress::Bar;
 use super::tree::{Tree, extractor};
-use super::Outcome;
 
 /// Brings the database up to date, and says what that took.
 pub(super) fn run(context: &Context) -> Result<Outcome, Failure> {
@@ -42,9 +42,8 @@ pub(super) fn current(context: &Context, cached: bool) -> Result<Arc<SqliteStore
     if !first && Tree::read(context.config.database())?.is_none() {
         let store = context.existing_store()?;
         if !store.file_states()?.is_empty() {
-            context.note(
-                "note: this database was imported and follows no tree; it is asked as it is",
-            );
+            context
+                .note("note: this database was imported and follows no tree; it is asked as it is");
             return Ok(Arc::new(store));
         }
     }
@@ -54,7 +53,9 @@ pub(super) fn current(context: &Context, cached: bool) -> Result<Arc<SqliteStore
         summary(context, &report);
     } else if report.unconfirmed > 0 {
         let files = format::files(report.unconfirmed);
-        context.note(&format!("note: {files} could not be read this time; the answer has them as they were"));
+        context.note(&format!(
+            "note: {files} could not be read this time; the answer has them as they were"
+        ));
     }
     Ok(store)
 }
@@ -96,7 +97,7 @@ fn follow(context: &Context, at_once: bool) -> Result<(Arc<SqliteStore>, IndexRe
         Err(error) if error.kind() == ErrorKind::Cancelled => {
             let files = store.file_states()?.len() as u64;
             context.note(&format!(
-                "stopped: the database holds {}, each whole; the next run goes on from there",
+                "Stopped: {} are indexed, each whole; the next run goes on from there",
                 format::files(files)
             ));
             interrupt::check()?;
@@ -122,10 +123,20 @@ fn summary(context: &Context, report: &IndexReport) {
     context.note(&line);
     let skipped: u64 = report.skipped.values().sum();
     if skipped > 0 {
-        let reasons = report.skipped.iter().map(|(code, n)| format!("{} {code}", format::count(*n)));
+        let reasons = report
+            .skipped
+            .iter()
+            .map(|(code, n)| format!("{} {code}", format::count(*n)));
         let reasons = reasons.collect::<Vec<_>>().join(", ");
-        let hint = if context.global.verbose == 0 { " (-v lists them)" } else { "" };
-        context.note(&format!("Skipped {}: {reasons}{hint}", format::files(skipped)));
+        let hint = if context.global.verbose == 0 {
+            " (-v lists them)"
+        } else {
+            ""
+        };
+        context.note(&format!(
+            "Skipped {}: {reasons}{hint}",
+            format::files(skipped)
+        ));
     }
     list_skipped(context, report);
 }

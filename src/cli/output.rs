@@ -128,7 +128,11 @@ impl Out {
     }
 
     /// A value as one line of JSON, or indented.
-    pub(super) fn json(&mut self, value: &impl serde::Serialize, indented: bool) -> Result<(), Failure> {
+    pub(super) fn json(
+        &mut self,
+        value: &impl serde::Serialize,
+        indented: bool,
+    ) -> Result<(), Failure> {
         interrupt::check()?;
         if indented {
             serde_json::to_writer_pretty(&mut self.out, value).map_err(io::Error::from)?;

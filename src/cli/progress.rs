@@ -15,12 +15,17 @@ const PATIENCE: Duration = Duration::from_millis(400);
 /// How often the bar is redrawn.
 const TICK: Duration = Duration::from_millis(100);
 
+/// The first files tell too little of the rest.
+const ESTIMATE_AFTER: Duration = Duration::from_secs(2);
+const SCANNING: &str = "Indexing {bar:28} {human_pos:>7}/{human_len} files  {msg}";
+
 /// A bar that appears when the work takes long enough to ask for one.
 pub(super) struct Bar {
     bar: ProgressBar,
     begin: Instant,
     started: bool,
     scanning: bool,
+    estimating: bool,
     wanted: bool,
 }
 
@@ -32,7 +37,14 @@ impl Bar {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         bar.set_style(style("{spinner} Looking at {prefix} {elapsed}"));
         bar.set_prefix(root.display().to_string());
-        let mut bar = Bar { bar, begin: Instant::now(), started: false, scanning: false, wanted };
+        let mut bar = Bar {
+            bar,
+            begin: Instant::now(),
+            started: false,
+            scanning: false,
+            estimating: false,
+            wanted,
+        };
         if at_once {
             bar.start();
         }
@@ -54,10 +66,12 @@ impl Bar {
         }
         if !self.scanning {
             self.scanning = true;
-            self.bar.set_length(progress.files);
-            self.bar.set_style(style(
-                "Indexing {bar:28} {human_pos:>7}/{human_len} files  {msg}  {eta} left",
-            ));
+            self.bar.set_style(style(SCANNING));
+        }
+        if !self.estimating && self.begin.elapsed() > ESTIMATE_AFTER {
+            self.estimating = true;
+            self.bar
+                .set_style(style(&format!("{SCANNING}  {{eta}} left")));
         }
         self.bar.set_length(progress.files);
         self.bar.set_position(progress.done);

@@ -36,7 +36,11 @@ pub(super) fn root(given: Option<&Path>) -> Result<PathBuf> {
         .and_then(fs::canonicalize)
         .map_err(|e| Error::new(ErrorKind::Io, "cannot tell the current directory").because(e))?;
     let is_root = |dir: &&Path| dir.join(DATA).is_dir() || dir.join(".git").exists();
-    Ok(here.ancestors().find(is_root).unwrap_or(&here).to_path_buf())
+    Ok(here
+        .ancestors()
+        .find(is_root)
+        .unwrap_or(&here)
+        .to_path_buf())
 }
 
 impl Context {
@@ -52,7 +56,10 @@ impl Context {
     /// The database, which must exist.
     pub(super) fn existing_store(&self) -> Result<SqliteStore> {
         if !self.has_database() {
-            let message = format!("there is no database at {}", self.config.database().display());
+            let message = format!(
+                "there is no database at {}",
+                self.config.database().display()
+            );
             return Err(Error::new(ErrorKind::NotFound, message)
                 .with_help("`cardex index` makes it from the source tree"));
         }
@@ -86,7 +93,9 @@ impl Context {
             let (path, reason) = (printable(&row.path), printable(&row.reason));
             eprintln!("warning: {path} cannot be read and is left out: {reason}");
         }
-        let unnamed = report.skipped_total.saturating_sub(report.skipped.len() as u64);
+        let unnamed = report
+            .skipped_total
+            .saturating_sub(report.skipped.len() as u64);
         if unnamed > 0 {
             eprintln!("warning: {unnamed} more files cannot be read and are left out");
         }
@@ -115,9 +124,14 @@ fn make_data_directory(data: &Path) -> Result<()> {
             builder.create(data).map_err(|cause| fail("make", cause))?;
         }
     }
-    let ignore = fs::OpenOptions::new().write(true).create_new(true).open(data.join(".gitignore"));
+    let ignore = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(data.join(".gitignore"));
     match ignore {
-        Ok(mut file) => file.write_all(b"*\n").map_err(|cause| fail("write in", cause)),
+        Ok(mut file) => file
+            .write_all(b"*\n")
+            .map_err(|cause| fail("write in", cause)),
         Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(cause) => Err(fail("write in", cause)),
     }

@@ -10,7 +10,7 @@ use super::args::{Format, QueryArgs};
 use super::context::Context;
 use super::failure::Failure;
 use super::output::Out;
-use super::table::{break_paths, cell, lines, table};
+use super::table::{cell, lines, table};
 use super::{Outcome, format, index};
 
 /// How many records are read from the database at a time.
@@ -36,11 +36,20 @@ pub(super) fn run(context: &Context, args: QueryArgs) -> Result<Outcome, Failure
         answer.paths().try_for_each(|path| out.path(path, 0))?;
     } else {
         let format = context.list_format(&out);
-        let shown = Shown { query: &query, args: &args, answer: &answer, loaded: &loaded };
+        let shown = Shown {
+            query: &query,
+            args: &args,
+            answer: &answer,
+            loaded: &loaded,
+        };
         list(context, format, &shown, &*store, &mut out)?;
     }
     out.finish()?;
-    Ok(if total > 0 { Outcome::Found } else { Outcome::Nothing })
+    Ok(if total > 0 {
+        Outcome::Found
+    } else {
+        Outcome::Nothing
+    })
 }
 
 fn compile(args: &QueryArgs) -> cardex::Result<Query> {
@@ -82,7 +91,9 @@ fn list(
     match format {
         Format::Table => people(context, shown, store, out)?,
         Format::Paths => answer.paths().try_for_each(|path| out.path(path, b'\n'))?,
-        Format::Jsonl => answer.hits().try_for_each(|hit| out.json(&File::of(hit), false))?,
+        Format::Jsonl => answer
+            .hits()
+            .try_for_each(|hit| out.json(&File::of(hit), false))?,
         Format::Csv => {
             out.line("path,language,version")?;
             for hit in answer.hits() {
@@ -117,7 +128,11 @@ struct File<'a> {
 
 impl<'a> File<'a> {
     fn of(hit: Hit<'a>) -> Self {
-        File { path: hit.path, language: hit.language, version: hit.version }
+        File {
+            path: hit.path,
+            language: hit.language,
+            version: hit.version,
+        }
     }
 }
 
@@ -146,18 +161,24 @@ fn people(
         false => &["PATH", "LANGUAGE", ">FUNCTIONS", ">CLASSES", ">SIZE"],
     };
     let mut rows = table(headings, context.paint);
-    break_paths(&mut rows, 0);
     let hits: Vec<Hit<'_>> = shown.answer.hits().collect();
     for page in hits.chunks(PAGE) {
-        let paths = page.iter().map(|hit| FilePath::new(hit.path)).collect::<Result<Vec<_>, _>>()?;
+        let paths = page
+            .iter()
+            .map(|hit| FilePath::new(hit.path))
+            .collect::<Result<Vec<_>, _>>()?;
         for (hit, found) in page.iter().zip(store.get_many(&paths)?) {
             // A file that was changed since is told of as the index has it, without its inside.
-            let record = found.filter(|found| found.version == hit.version).map(|f| f.record);
+            let record = found
+                .filter(|found| found.version == hit.version)
+                .map(|f| f.record);
             let mut row = vec![cell(hit.path), cell(hit.language.unwrap_or("-"))];
             match (names, record) {
-                (true, record) => row.push(cell(&record.map_or_else(String::new, |record| {
-                    definitions(&record, shown.args)
-                }))),
+                (true, record) => {
+                    row.push(cell(&record.map_or_else(String::new, |record| {
+                        definitions(&record, shown.args)
+                    })))
+                }
                 (false, Some(record)) => row.extend(measures(&record).map(|text| cell(&text))),
                 (false, None) => row.extend(["-", "-", "-"].map(cell)),
             }
@@ -185,10 +206,20 @@ fn tail(answer: &Answer) -> String {
 }
 
 fn measures(record: &FileMetadata) -> [String; 3] {
-    let methods = record.classes.iter().map(|class| class.methods.len()).sum::<usize>();
-    let size = record.size_bytes.map_or_else(|| "-".to_owned(), format::bytes);
+    let methods = record
+        .classes
+        .iter()
+        .map(|class| class.methods.len())
+        .sum::<usize>();
+    let size = record
+        .size_bytes
+        .map_or_else(|| "-".to_owned(), format::bytes);
     let count = |n: usize| format::count(n as u64);
-    [count(record.functions.len() + methods), count(record.classes.len()), size]
+    [
+        count(record.functions.len() + methods),
+        count(record.classes.len()),
+        size,
+    ]
 }
 
 /// The definitions that were asked for, with their lines.
@@ -238,7 +269,10 @@ fn count(context: &Context, answer: &Answer, out: &mut Out) -> Result<(), Failur
     match context.format("query --count", &formats)? {
         Format::Table => out.line(&answer.total().to_string()),
         format => {
-            let count = Count { total: answer.total(), as_of: answer.as_of().to_string() };
+            let count = Count {
+                total: answer.total(),
+                as_of: answer.as_of().to_string(),
+            };
             out.json(&count, format == Format::Json)
         }
     }
@@ -246,5 +280,7 @@ fn count(context: &Context, answer: &Answer, out: &mut Out) -> Result<(), Failur
 
 fn explain(context: &Context, plan: &Plan, out: &mut Out) -> Result<(), Failure> {
     context.format("query --explain", &[Format::Table])?;
-    plan.to_string().lines().try_for_each(|line| out.line(&super::output::printable(line)))
+    plan.to_string()
+        .lines()
+        .try_for_each(|line| out.line(&super::output::printable(line)))
 }

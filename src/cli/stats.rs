@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::args::Format;
 use super::context::Context;
 use super::failure::Failure;
-use super::output::{Out, printable};
+use super::output::Out;
+use super::table::{fields, lines};
 use super::tree::Tree;
 use super::{Outcome, format};
 
@@ -24,7 +25,7 @@ struct Stats {
     database_bytes: u64,
     as_of: String,
     /// When the tree was last gone through; null if the database follows none.
-    indexed_at: Option<String>,
+    indexed_at: Option<chrono::DateTime<chrono::Utc>>,
     files: u64,
     unreadable: u64,
     languages: BTreeMap<String, u64>,
@@ -70,7 +71,7 @@ fn collect(context: &Context) -> Result<Stats, Failure> {
         database: database.display().to_string(),
         database_bytes: bytes,
         as_of: snapshot.position().to_string(),
-        indexed_at: tree.and_then(|tree| Some(tree.indexed_at?.to_rfc3339())),
+        indexed_at: tree.and_then(|tree| tree.indexed_at),
         files: snapshot.len() as u64,
         unreadable: loaded.skipped_total,
         languages,
@@ -82,25 +83,43 @@ fn collect(context: &Context) -> Result<Stats, Failure> {
 }
 
 fn people(context: &Context, stats: &Stats, out: &mut Out) -> Result<(), Failure> {
-    let mut field = |name: &str, value: String| {
-        let name = context.paint.dim(&format!("{name:<12}"));
-        out.line(&format!("{name} {}", printable(&value)))
-    };
-    field("root", stats.root.clone())?;
-    field("database", format!("{}  {}", stats.database, format::bytes(stats.database_bytes)))?;
-    field("position", stats.as_of.clone())?;
-    field("indexed", stats.indexed_at.clone().unwrap_or_else(|| "never; it was imported".into()))?;
-    field("files", format::count(stats.files))?;
-    if stats.unreadable > 0 {
-        field("unreadable", format::count(stats.unreadable))?;
-    }
-    field("languages", languages(stats))?;
-    field("functions", format::plural(stats.function_names, "distinct name", "distinct names"))?;
-    field("classes", format::plural(stats.class_names, "distinct name", "distinct names"))?;
-    field("citations", format::plural(stats.cited_documents, "document", "documents"))?;
+    let indexed = stats
+        .indexed_at
+        .map_or("never: it was imported".to_owned(), format::time);
     let each = stats.index_bytes.checked_div(stats.files).unwrap_or(0);
     let memory = format::bytes(stats.index_bytes);
-    field("index", format!("{memory} of memory, {} a file", format::bytes(each)))
+    let names = |count| format::plural(count, "distinct name", "distinct names");
+    let mut rows = vec![
+        ("root", stats.root.clone()),
+        (
+            "database",
+            format!(
+                "{}, {}",
+                stats.database,
+                format::bytes(stats.database_bytes)
+            ),
+        ),
+        ("position", stats.as_of.clone()),
+        ("indexed", indexed),
+        ("files", format::count(stats.files)),
+        ("languages", languages(stats)),
+        ("functions", names(stats.function_names)),
+        ("classes", names(stats.class_names)),
+        (
+            "citations",
+            format::plural(stats.cited_documents, "document", "documents"),
+        ),
+        (
+            "index",
+            format!("{memory} of memory, {} a file", format::bytes(each)),
+        ),
+    ];
+    if stats.unreadable > 0 {
+        rows.insert(5, ("unreadable", format::count(stats.unreadable)));
+    }
+    lines(&fields(rows, context.paint))
+        .iter()
+        .try_for_each(|line| out.line(line))
 }
 
 /// The commonest languages first.

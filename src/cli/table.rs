@@ -16,11 +16,17 @@ pub(super) fn table(headings: &[&str], paint: Paint) -> Table {
     }
     let cells = headings.iter().map(|heading| {
         let cell = Cell::new(heading.trim_start_matches('>'));
-        if paint.is_on() { cell.add_attribute(Attribute::Bold) } else { cell }
+        if paint.is_on() {
+            cell.add_attribute(Attribute::Bold)
+        } else {
+            cell
+        }
     });
     table.set_header(cells.collect::<Vec<_>>());
     for (at, heading) in headings.iter().enumerate() {
-        let Some(column) = table.column_mut(at) else { continue };
+        let Some(column) = table.column_mut(at) else {
+            continue;
+        };
         // No space before the first column, two between columns.
         column.set_padding((0, 2));
         if heading.starts_with('>') {
@@ -30,11 +36,31 @@ pub(super) fn table(headings: &[&str], paint: Paint) -> Table {
     table
 }
 
-/// Lets the column's long paths break after a `/` only.
-pub(super) fn break_paths(table: &mut Table, column: usize) {
-    if let Some(column) = table.column_mut(column) {
-        column.set_delimiter('/');
+/// Names and their values, the values under each other.
+pub(super) fn fields<'f>(rows: impl IntoIterator<Item = (&'f str, String)>, paint: Paint) -> Table {
+    let mut fields = Table::new();
+    fields
+        .load_style(NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic);
+    if paint.is_on() {
+        fields.enforce_styling();
     }
+    for (name, value) in rows {
+        let name = Cell::new(name);
+        let name = if paint.is_on() {
+            name.add_attribute(Attribute::Dim)
+        } else {
+            name
+        };
+        fields.add_row([name, cell(&value)]);
+    }
+    if let Some(column) = fields.column_mut(0) {
+        column.set_padding((0, 2));
+    }
+    if let Some(column) = fields.column_mut(1) {
+        column.set_padding((0, 0));
+    }
+    fields
 }
 
 /// A cell of text that comes from anybody.
@@ -44,5 +70,8 @@ pub(super) fn cell(text: &str) -> Cell {
 
 /// The table's lines, without blanks at their ends.
 pub(super) fn lines(table: &Table) -> Vec<String> {
-    table.lines().map(|line| line.trim_end().to_owned()).collect()
+    table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect()
 }

@@ -25,7 +25,11 @@ pub(super) struct Tree {
 
 /// The extractor of this program: other features know other languages.
 pub(super) fn extractor() -> String {
-    let more = if cfg!(feature = "extract-more") { "+more" } else { "" };
+    let more = if cfg!(feature = "extract-more") {
+        "+more"
+    } else {
+        ""
+    };
     format!("{}{more}", cardex::extract::EXTRACTOR_VERSION)
 }
 
@@ -57,9 +61,10 @@ impl Tree {
     }
 
     /// Refuses to let a database of one tree follow another: each run would remove the other's
-    /// records. A tree that has moved is the same one.
+    /// records. A tree that was moved is the same one, and one that was copied has its own database.
     pub(super) fn assert_follows(&self, root: &Path, database: &Path) -> Result<()> {
-        if self.root == root || !self.root.is_dir() || database.starts_with(root) {
+        let copied = database.starts_with(root) && !database.starts_with(&self.root);
+        if self.root == root || !self.root.is_dir() || copied {
             return Ok(());
         }
         let (database, other) = (database.display(), self.root.display());
