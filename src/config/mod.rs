@@ -167,8 +167,8 @@ fn assert_inside(setting: &Setting, root: &Path) -> Result<()> {
     }
     Err(setting.refuse(
         "leads out of the project",
-        "a project's own file can only name a database inside the project; use --db, \
-         CARDEX_DATABASE__URL or your user file",
+        "a project's own file can only name a database inside the project; take it out there, and \
+         use --db, CARDEX_DATABASE__URL or your user file",
     ))
 }
 
