@@ -31,7 +31,16 @@ struct Case {
 
 /// Kinds of ctags that are classes here; its other kinds asked for are functions.
 const CLASS_KINDS: &[&str] = &[
-    "class", "struct", "enum", "union", "interface", "trait", "annotation", "alias", "talias", "type",
+    "class",
+    "struct",
+    "enum",
+    "union",
+    "interface",
+    "trait",
+    "annotation",
+    "alias",
+    "talias",
+    "type",
     "module",
 ];
 
@@ -41,32 +50,58 @@ type Symbol = (String, bool, String);
 fn run(program: &str, arguments: &[&str], missing: &str) -> String {
     let output = Command::new(program).args(arguments).output();
     let output = output.unwrap_or_else(|error| panic!("cannot run {program}: {error}; {missing}"));
-    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{program}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// The sources of all crates that this one is built from.
 fn crates() -> Vec<PathBuf> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-    let arguments = ["metadata", "--format-version=1", "--offline", "--all-features", "--manifest-path", manifest];
+    let arguments = [
+        "metadata",
+        "--format-version=1",
+        "--offline",
+        "--all-features",
+        "--manifest-path",
+        manifest,
+    ];
     let json = run(env!("CARGO"), &arguments, "cargo is needed");
     let metadata: serde_json::Value = serde_json::from_str(&json).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
-    let manifests = packages.iter().map(|package| package["manifest_path"].as_str().unwrap());
+    let manifests = packages
+        .iter()
+        .map(|package| package["manifest_path"].as_str().unwrap());
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifests.map(|path| Path::new(path).parent().unwrap().to_owned()).filter(|p| p != own).collect()
+    manifests
+        .map(|path| Path::new(path).parent().unwrap().to_owned())
+        .filter(|p| p != own)
+        .collect()
 }
 
 fn standard_library() -> Vec<PathBuf> {
     let code = "import sysconfig; print(sysconfig.get_paths()['stdlib'])";
-    let path = run("python3", &["-c", code], "install it: apt-get install python3");
+    let path = run(
+        "python3",
+        &["-c", code],
+        "install it: apt-get install python3",
+    );
     vec![PathBuf::from(path.trim())]
 }
 
 /// What `tests/sources.sh` unpacked.
 fn unpacked(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/sources").join(name);
-    assert!(path.join(".complete").exists(), "{} is missing: run `sh tests/sources.sh`", path.display());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("target/sources")
+        .join(name);
+    assert!(
+        path.join(".complete").exists(),
+        "{} is missing: run `sh tests/sources.sh`",
+        path.display()
+    );
     path
 }
 
@@ -101,23 +136,41 @@ fn choose(files: &[PathBuf], tree: &Path) {
 
 fn by_ctags(case: &Case, tree: &Path) -> BTreeSet<Symbol> {
     let mut child = Command::new("ctags")
-        .args(["--output-format=json", "--fields=+n", "--sort=no", "-R", "-f-"])
+        .args([
+            "--output-format=json",
+            "--fields=+n",
+            "--sort=no",
+            "-R",
+            "-f-",
+        ])
         .arg(format!("--languages={}", case.ctags))
         .arg(format!("--kinds-{}={}", case.ctags, case.kinds))
-        .args(case.extensions.iter().map(|e| format!("--map-{}=+{e}", case.ctags)))
+        .args(
+            case.extensions
+                .iter()
+                .map(|e| format!("--map-{}=+{e}", case.ctags)),
+        )
         .arg(".")
         .current_dir(tree)
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|e| panic!("cannot run ctags: {e}; install it: apt-get install universal-ctags"));
+        .unwrap_or_else(|e| {
+            panic!("cannot run ctags: {e}; install it: apt-get install universal-ctags")
+        });
     let output = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
     assert!(child.wait().unwrap().success(), "ctags failed");
-    let tags = output.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let tags = output
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     tags.filter(|tag| tag["_type"] == "tag")
         .map(|tag| {
             let text = |field: &str| tag[field].as_str().unwrap_or_default().to_owned();
             let path = text("path").trim_start_matches("./").to_owned();
-            (path, CLASS_KINDS.contains(&text("kind").as_str()), text("name"))
+            (
+                path,
+                CLASS_KINDS.contains(&text("kind").as_str()),
+                text("name"),
+            )
         })
         // A name that ctags makes up for what has none.
         .filter(|(_, _, name)| !MADE_UP.iter().any(|made_up| name.starts_with(made_up)))
@@ -152,10 +205,16 @@ fn by_us(tree: &Path) -> (BTreeSet<Symbol>, usize) {
                         found.insert((path.to_owned(), class, ToString::to_string(name)));
                     }
                 };
-                record.functions.iter().for_each(|function| add(false, &function.name));
+                record
+                    .functions
+                    .iter()
+                    .for_each(|function| add(false, &function.name));
                 for class in &record.classes {
                     add(true, &class.name);
-                    class.methods.iter().for_each(|method| add(false, &method.name));
+                    class
+                        .methods
+                        .iter()
+                        .for_each(|method| add(false, &method.name));
                 }
             }
             Outcome::Skipped(skipped) => println!("{skipped}"),
@@ -175,7 +234,13 @@ fn measure(case: &Case) {
     let (ours, files) = by_us(tree.path());
     let count = |class: bool| {
         let all = theirs.iter().filter(|symbol| symbol.1 == class).count();
-        (theirs.intersection(&ours).filter(|symbol| symbol.1 == class).count(), all)
+        (
+            theirs
+                .intersection(&ours)
+                .filter(|symbol| symbol.1 == class)
+                .count(),
+            all,
+        )
     };
     let (functions, classes) = (count(false), count(true));
     let enough = |(found, all): (usize, usize)| found as f64 >= REQUIRED * all as f64;
@@ -184,10 +249,19 @@ fn measure(case: &Case) {
     let _ = writeln!(
         std::io::stderr(),
         "recall language={} files={files} functions={}/{} ({:.2} %) classes={}/{} ({:.2} %) {}",
-        case.language, functions.0, functions.1, share(functions), classes.0, classes.1, share(classes),
+        case.language,
+        functions.0,
+        functions.1,
+        share(functions),
+        classes.0,
+        classes.1,
+        share(classes),
         if ok { "ok" } else { "short" },
     );
-    let show = std::env::var("RECALL_SHOW").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
+    let show = std::env::var("RECALL_SHOW")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0);
     for missed in theirs.difference(&ours).take(show) {
         eprintln!("  missed {missed:?} {}", tree.path().display());
     }
@@ -199,7 +273,11 @@ fn measure(case: &Case) {
         let _ = fs::remove_dir_all(&kept);
         fs::rename(tree.path(), &kept).unwrap();
     }
-    assert!(functions.1 > 50 && ok, "recall of {} is short", case.language);
+    assert!(
+        functions.1 > 50 && ok,
+        "recall of {} is short",
+        case.language
+    );
 }
 
 #[test]

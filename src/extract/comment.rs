@@ -3,10 +3,11 @@
 
 use super::language::Comments;
 
-/// The longest text kept of one comment; the rest is cut at a line or character boundary.
-pub(super) const MAX_TEXT_BYTES: usize = 4096;
+/// The longest intent kept where a text has no labels; the rest is cut at a character boundary.
+pub(super) const MAX_INTENT_BYTES: usize = 4096;
 
-/// How far into a file its header may reach.
+/// How far into a file its header may reach, and how much is read of one comment: change histories
+/// grow long.
 const MAX_HEADER_BYTES: usize = 65_536;
 
 /// Comments that follow each other without a blank line, near the beginning of a file.
@@ -65,7 +66,10 @@ fn line_text(line: &str) -> &str {
         return line;
     }
     if let Some(rest) = line.strip_prefix("//") {
-        return rest.trim_start_matches('/').strip_prefix('!').unwrap_or(rest.trim_start_matches('/'));
+        return rest
+            .trim_start_matches('/')
+            .strip_prefix('!')
+            .unwrap_or(rest.trim_start_matches('/'));
     }
     for marker in ["#", ";", "--", "%"] {
         if let Some(rest) = line.strip_prefix(marker) {
@@ -79,7 +83,13 @@ fn line_text(line: &str) -> &str {
 /// Whether a line is only a rule, such as `#########` or `====`.
 pub(super) fn is_rule(line: &str) -> bool {
     let line = line.trim();
-    line.len() >= 4 && line.bytes().all(|b| matches!(b, b'#' | b'=' | b'-' | b'*' | b'/' | b'~' | b'_' | b';' | b'%' | b' '))
+    line.len() >= 4
+        && line.bytes().all(|b| {
+            matches!(
+                b,
+                b'#' | b'=' | b'-' | b'*' | b'/' | b'~' | b'_' | b';' | b'%' | b' '
+            )
+        })
 }
 
 /// Removes a column of `marker` before each line of a block comment.
@@ -104,13 +114,22 @@ fn undecorate(body: &str, marker: char) -> String {
 /// Joins lines without the indentation that all but the first share, and without empty ends.
 fn unindent(lines: &[&str]) -> String {
     let indent = |line: &&str| line.len() - line.trim_start().len();
-    let common =
-        lines.iter().skip(1).filter(|l| !l.trim().is_empty()).map(indent).min().unwrap_or(0);
+    let common = lines
+        .iter()
+        .skip(1)
+        .filter(|l| !l.trim().is_empty())
+        .map(indent)
+        .min()
+        .unwrap_or(0);
     let mut out = String::new();
     for (index, line) in lines.iter().enumerate() {
-        let line = if index == 0 { line.trim_start() } else { line.get(common..).unwrap_or("") };
-        if out.len() + line.len() > MAX_TEXT_BYTES {
-            let room = MAX_TEXT_BYTES.saturating_sub(out.len());
+        let line = if index == 0 {
+            line.trim_start()
+        } else {
+            line.get(common..).unwrap_or("")
+        };
+        if out.len() + line.len() > MAX_HEADER_BYTES {
+            let room = MAX_HEADER_BYTES.saturating_sub(out.len());
             out.push_str(&line[..line.floor_char_boundary(room)]);
             break;
         }
@@ -120,9 +139,11 @@ fn unindent(lines: &[&str]) -> String {
     out.trim().to_owned()
 }
 
-/// The bytes up to the end of the last leading comment; none if there is no comment.
-pub(super) fn leading_span(text: &str, comments: &Comments) -> Option<(usize, usize)> {
-    leading(text, comments).last().map(|block| (0, block.end))
+/// A text as an intent: none if it is empty, cut if it is long.
+pub(super) fn intent(text: &str) -> Option<String> {
+    let text = text.trim();
+    let text = text[..text.floor_char_boundary(MAX_INTENT_BYTES)].trim_end();
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 /// The comments before the first line of code, without the lines that may precede them (`#!`,
@@ -141,12 +162,20 @@ pub(super) fn leading(text: &str, comments: &Comments) -> Vec<Block> {
         let line = line.trim();
         if line.is_empty() || comments.prelude.iter().any(|word| line.starts_with(word)) {
             at = end;
-        } else if let Some((open, close)) =
-            comments.block.iter().find(|(open, _)| rest.starts_with(open))
+        } else if let Some((open, close)) = comments
+            .block
+            .iter()
+            .find(|(open, _)| rest.starts_with(open))
         {
-            let Some(length) = rest[open.len()..].find(close) else { break };
+            let Some(length) = rest[open.len()..].find(close) else {
+                break;
+            };
             let stop = start + open.len() + length + close.len();
-            blocks.push(Block { last_start: start, end: stop, text: plain(&text[start..stop]) });
+            blocks.push(Block {
+                last_start: start,
+                end: stop,
+                text: plain(&text[start..stop]),
+            });
             at = stop;
         } else if let Some(style) = style(line, comments) {
             let (mut stop, mut last) = (end, start);
@@ -159,7 +188,11 @@ pub(super) fn leading(text: &str, comments: &Comments) -> Vec<Block> {
                 last = stop + (line.len() - line.trim_start().len());
                 stop = next;
             }
-            blocks.push(Block { last_start: last, end: stop, text: plain(&text[start..stop]) });
+            blocks.push(Block {
+                last_start: last,
+                end: stop,
+                text: plain(&text[start..stop]),
+            });
             at = stop;
         } else {
             break;
@@ -181,22 +214,56 @@ fn style(line: &str, comments: &Comments) -> Option<&'static str> {
 
 /// The byte after the line that contains `at`.
 pub(super) fn line_end(text: &str, at: usize) -> usize {
-    text[at..].find('\n').map_or(text.len(), |length| at + length + 1)
+    text[at..]
+        .find('\n')
+        .map_or(text.len(), |length| at + length + 1)
 }
 
 /// Words that a licence or copyright notice uses and prose about a program seldom does.
 const LICENCE: &[&str] = &[
-    "copyright", "licensed", "license", "licence", "spdx", "permission is hereby", "all rights reserved",
-    "redistribut", "without warrant", "warranties", "free software", "public domain", "as is\"",
-    "contributor agreements", "(c) 19", "(c) 20",
+    "copyright",
+    "licensed",
+    "license",
+    "licence",
+    "spdx",
+    "permission is hereby",
+    "all rights reserved",
+    "redistribut",
+    "without warrant",
+    "warranties",
+    "free software",
+    "public domain",
+    "as is\"",
+    "contributor agreements",
+    "(c) 19",
+    "(c) 20",
 ];
 
 /// Lines that speak to tools.
 fn speaks_to_a_tool(line: &str) -> bool {
     let line = line.trim();
-    ["-*-", "vim:", "vi:", "go:build", "+build", "eslint", "@ts-", "prettier-", "noqa", "pylint:",
-        "type: ignore", "frozen_string_literal", "coding:", "coding=", "<reference", "jshint",
-        "flake8:", "mypy:", "shellcheck", "clang-format"]
+    [
+        "-*-",
+        "vim:",
+        "vi:",
+        "go:build",
+        "+build",
+        "eslint",
+        "@ts-",
+        "prettier-",
+        "noqa",
+        "pylint:",
+        "type: ignore",
+        "frozen_string_literal",
+        "coding:",
+        "coding=",
+        "<reference",
+        "jshint",
+        "flake8:",
+        "mypy:",
+        "shellcheck",
+        "clang-format",
+    ]
     .iter()
     .any(|word| line.starts_with(word))
         || line.contains("-*-")
@@ -217,8 +284,7 @@ pub(super) fn prose(text: &str) -> Option<String> {
             kept.push(paragraph);
         }
     }
-    let text = kept.join("\n\n");
-    (!text.trim().is_empty()).then(|| text.trim_end().to_owned())
+    intent(&kept.join("\n\n"))
 }
 
 #[cfg(test)]
@@ -227,11 +293,20 @@ mod tests {
 
     #[test]
     fn markers_and_common_indentation_go() {
-        assert_eq!(plain("/** One.\n   * Two\n   *   three\n   */"), "One.\nTwo\n  three");
+        assert_eq!(
+            plain("/** One.\n   * Two\n   *   three\n   */"),
+            "One.\nTwo\n  three"
+        );
         assert_eq!(plain("/// One\n/// two"), "One\ntwo");
         assert_eq!(plain("//! One"), "One");
-        assert_eq!(plain("# One\n#   two"), "One\n  two".replace("  two", "two"));
-        assert_eq!(plain("\"\"\"One.\n\n    Two\n      three\n    \"\"\""), "One.\n\nTwo\n  three");
+        assert_eq!(
+            plain("# One\n#   two"),
+            "One\n  two".replace("  two", "two")
+        );
+        assert_eq!(
+            plain("\"\"\"One.\n\n    Two\n      three\n    \"\"\""),
+            "One.\n\nTwo\n  three"
+        );
         assert_eq!(plain("/*\n * a\n */"), "a");
         assert_eq!(plain("<!-- a -->"), "a");
         assert_eq!(plain("/**/"), "");
@@ -239,13 +314,17 @@ mod tests {
 
     #[test]
     fn long_text_is_cut_at_a_character() {
-        let text = plain(&format!("/* {} */", "é".repeat(4000)));
-        assert!(text.len() <= MAX_TEXT_BYTES && text.ends_with('é'));
+        let text = intent(&plain(&format!("/* x{} */", "é".repeat(4000)))).unwrap();
+        assert!(text.len() <= MAX_INTENT_BYTES && text.ends_with('é'));
+        assert!(plain(&"# é\n".repeat(40_000)).len() <= MAX_HEADER_BYTES);
     }
 
     #[test]
     fn licences_and_tool_lines_are_no_prose() {
-        assert_eq!(prose("Copyright 2020 X\n\nParses things.\n-*- mode -*-"), Some("Parses things.".into()));
+        assert_eq!(
+            prose("Copyright 2020 X\n\nParses things.\n-*- mode -*-"),
+            Some("Parses things.".into())
+        );
         assert_eq!(prose("SPDX-License-Identifier: MIT"), None);
     }
 }

@@ -74,7 +74,10 @@ pub(super) struct Grammar {
 }
 
 impl Grammar {
-    #[expect(clippy::expect_used, reason = "grammars and queries are compiled in; a test compiles each")]
+    #[expect(
+        clippy::expect_used,
+        reason = "grammars and queries are compiled in; a test compiles each"
+    )]
     fn new(language: tree_sitter::Language, query: &str) -> Self {
         let query = Query::new(&language, query).expect("a query of ours fits its grammar");
         let roles = query
@@ -82,7 +85,11 @@ impl Grammar {
             .iter()
             .map(|name| Role::named(name).expect("a query of ours uses the captures of `Role`"))
             .collect();
-        Grammar { language, query, roles }
+        Grammar {
+            language,
+            query,
+            roles,
+        }
     }
 }
 
@@ -102,10 +109,16 @@ pub(super) fn of(language: Language, path: &FilePath) -> Option<&'static Grammar
         "javascript" => grammar!(tree_sitter_javascript::LANGUAGE, "queries/javascript.scm"),
         // Inside `.tsx`, `<T>x` is an element and no cast: the two need grammars of their own.
         "typescript" if path.as_str().ends_with(".tsx") => {
-            grammar!(tree_sitter_typescript::LANGUAGE_TSX, "queries/typescript.scm")
+            grammar!(
+                tree_sitter_typescript::LANGUAGE_TSX,
+                "queries/typescript.scm"
+            )
         }
         "typescript" => {
-            grammar!(tree_sitter_typescript::LANGUAGE_TYPESCRIPT, "queries/typescript.scm")
+            grammar!(
+                tree_sitter_typescript::LANGUAGE_TYPESCRIPT,
+                "queries/typescript.scm"
+            )
         }
         "go" => grammar!(tree_sitter_go::LANGUAGE, "queries/go.scm"),
         "java" => grammar!(tree_sitter_java::LANGUAGE, "queries/java.scm"),
@@ -129,8 +142,20 @@ mod tests {
     #[test]
     fn every_query_fits_its_grammar() {
         let path = FilePath::new("a").unwrap();
-        let parsed = Language::all().filter(|language| of(*language, &path).is_some()).count();
-        assert_eq!(parsed, if cfg!(feature = "extract-more") { 11 } else { 7 });
-        of(Language::named("typescript").unwrap(), &FilePath::new("a.tsx").unwrap());
+        let parsed = Language::all()
+            .filter(|language| of(*language, &path).is_some())
+            .count();
+        assert_eq!(
+            parsed,
+            if cfg!(feature = "extract-more") {
+                11
+            } else {
+                7
+            }
+        );
+        of(
+            Language::named("typescript").unwrap(),
+            &FilePath::new("a.tsx").unwrap(),
+        );
     }
 }

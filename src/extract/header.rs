@@ -26,13 +26,22 @@ fn label(line: &str) -> Option<Section> {
     let line = line.trim().trim_start_matches(['*', '#']).trim();
     let inside = line.strip_prefix('[')?.strip_suffix(']')?;
     // Rust writes attributes and Markdown check boxes like this; labels are words.
-    if inside.len() < 4 || !inside.bytes().all(|b| b.is_ascii_alphabetic() || b == b' ' || b == b'/') {
+    if inside.len() < 4
+        || !inside
+            .bytes()
+            .all(|b| b.is_ascii_alphabetic() || b == b' ' || b == b'/')
+    {
         return None;
     }
     let words = inside.to_ascii_lowercase();
     Some(match words.strip_prefix("source file ").unwrap_or(&words) {
-        "intent" | "function intent" | "class intent" | "class method intent" | "method intent"
-        | "program intent" | "function/method intent" => Section::Intent,
+        "intent"
+        | "function intent"
+        | "class intent"
+        | "class method intent"
+        | "method intent"
+        | "program intent"
+        | "function/method intent" => Section::Intent,
         "design principles" => Section::DesignPrinciples,
         "constraints" => Section::Constraints,
         "reference documentation" | "documentation" => Section::References,
@@ -57,7 +66,9 @@ fn sections(text: &str) -> Option<Vec<(Section, Vec<&str>)>> {
             }
         }
     }
-    out.iter().any(|(section, _)| *section != Section::Other).then_some(out)
+    out.iter()
+        .any(|(section, _)| *section != Section::Other)
+        .then_some(out)
 }
 
 /// The header of a file from its leading comments. `documents` are the documents its comments
@@ -115,8 +126,7 @@ pub(super) fn documentation(text: &str) -> DocSections {
     let mut doc = DocSections::default();
     let Some(sections) = sections(text) else {
         let lines: Vec<&str> = text.lines().filter(|line| !is_rule(line)).collect();
-        let text = lines.join("\n");
-        doc.intent = (!text.trim().is_empty()).then(|| text.trim().to_owned());
+        doc.intent = comment::intent(&lines.join("\n"));
         return doc;
     };
     for (section, lines) in sections {
@@ -136,7 +146,11 @@ pub(super) fn documentation(text: &str) -> DocSections {
 }
 
 fn paragraph(lines: &[&str]) -> Option<String> {
-    let text = lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join("\n");
+    let text = lines
+        .iter()
+        .map(|line| line.trim())
+        .collect::<Vec<_>>()
+        .join("\n");
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())
 }
@@ -144,14 +158,20 @@ fn paragraph(lines: &[&str]) -> Option<String> {
 /// The text after `- ` or `* `.
 fn bullet(line: &str) -> Option<&str> {
     let line = line.trim();
-    line.strip_prefix("- ").or_else(|| line.strip_prefix("* ")).map(str::trim)
+    line.strip_prefix("- ")
+        .or_else(|| line.strip_prefix("* "))
+        .map(str::trim)
 }
 
 /// The items of a list. A line without a bullet continues the item before it if that had one.
 fn items(lines: &[&str]) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     let mut bulleted = false;
-    for line in lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()) {
+    for line in lines
+        .iter()
+        .map(|line| line.trim())
+        .filter(|line| !line.is_empty())
+    {
         match bullet(line) {
             Some(item) => {
                 bulleted = true;
@@ -172,7 +192,11 @@ fn items(lines: &[&str]) -> Vec<String> {
 /// Entries such as `2025-04-15T09:33:00Z : summary by X`, each with its bullets.
 fn changes(lines: &[&str]) -> Vec<ChangeRecord> {
     let mut out: Vec<ChangeRecord> = Vec::new();
-    for line in lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()) {
+    for line in lines
+        .iter()
+        .map(|line| line.trim())
+        .filter(|line| !line.is_empty())
+    {
         if let Some(detail) = bullet(line) {
             match out.last_mut() {
                 Some(change) if !starts_with_date(detail) => change.details.push(detail.to_owned()),
@@ -205,7 +229,9 @@ fn change(line: &str) -> ChangeRecord {
     let (timestamp, summary) = if starts_with_date(line) {
         // `2025-04-15 09:33 : summary` has a blank and colons inside its time.
         match line.split_once(" : ").or_else(|| line.split_once(' ')) {
-            Some((timestamp, summary)) => (Some(timestamp), summary.trim_start_matches([':', '-', ' '])),
+            Some((timestamp, summary)) => {
+                (Some(timestamp), summary.trim_start_matches([':', '-', ' ']))
+            }
             None => (Some(line), ""),
         }
     } else {
@@ -223,8 +249,17 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> HeaderSections {
-        let block = Block { last_start: 0, end: 0, text: text.to_owned() };
-        header(&FilePath::new("src/a.py").unwrap(), &[block], Vec::new(), |_| false)
+        let block = Block {
+            last_start: 0,
+            end: 0,
+            text: text.to_owned(),
+        };
+        header(
+            &FilePath::new("src/a.py").unwrap(),
+            &[block],
+            Vec::new(),
+            |_| false,
+        )
     }
 
     #[test]
@@ -239,7 +274,9 @@ mod tests {
         assert_eq!(header.design_principles, ["Small and fast", "Pure"]);
         assert_eq!(header.constraints, ["None over 1 MiB"]);
         assert_eq!(header.reference_documentation, ["docs/A.md", "doc/B.md"]);
-        let [first, second] = &header.change_history[..] else { panic!("{header:?}") };
+        let [first, second] = &header.change_history[..] else {
+            panic!("{header:?}")
+        };
         assert_eq!(first.timestamp.as_deref(), Some("2025-04-15T09:33:00Z"));
         assert_eq!(first.summary.as_deref(), Some("Made by X"));
         assert_eq!(first.details, ["one more", "two"]);
@@ -248,8 +285,14 @@ mod tests {
 
     #[test]
     fn without_labels_the_whole_text_is_the_intent() {
-        assert_eq!(read("Reads things.").intent.as_deref(), Some("Reads things."));
-        assert_eq!(documentation("Reads [a] thing.").intent.as_deref(), Some("Reads [a] thing."));
+        assert_eq!(
+            read("Reads things.").intent.as_deref(),
+            Some("Reads things.")
+        );
+        assert_eq!(
+            documentation("Reads [a] thing.").intent.as_deref(),
+            Some("Reads [a] thing.")
+        );
     }
 
     #[test]
@@ -259,7 +302,10 @@ mod tests {
         );
         assert_eq!(doc.intent.as_deref(), Some("Adds."));
         assert_eq!(doc.design_principles, ["Pure."]);
-        assert_eq!(doc.implementation_details.as_deref(), Some("Carry\nby hand."));
+        assert_eq!(
+            doc.implementation_details.as_deref(),
+            Some("Carry\nby hand.")
+        );
         assert_eq!(doc.design_decisions.as_deref(), Some("None"));
     }
 }

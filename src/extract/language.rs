@@ -35,7 +35,11 @@ const fn comments(
     block: &'static [(&'static str, &'static str)],
     prelude: &'static [&'static str],
 ) -> Comments {
-    Comments { line, block, prelude }
+    Comments {
+        line,
+        block,
+        prelude,
+    }
 }
 
 const SLASH: &[&str] = &["//"];
@@ -45,8 +49,11 @@ const ANGLE: &[(&str, &str)] = &[("<!--", "-->")];
 
 static NONE: Comments = comments(&[], &[], &[]);
 static SCRIPT: Comments = comments(HASH, &[], &["---", "%YAML"]);
-static PYTHON: Comments =
-    comments(HASH, &[("r\"\"\"", "\"\"\""), ("\"\"\"", "\"\"\""), ("'''", "'''")], &[]);
+static PYTHON: Comments = comments(
+    HASH,
+    &[("r\"\"\"", "\"\"\""), ("\"\"\"", "\"\"\""), ("'''", "'''")],
+    &[],
+);
 static RUST: Comments = comments(SLASH, STAR, &["#!["]);
 static CURLY: Comments = comments(SLASH, STAR, &["'use strict'", "\"use strict\""]);
 static C: Comments = comments(SLASH, STAR, &["#pragma once", "#ifndef", "#define"]);
@@ -68,7 +75,14 @@ const fn code(
     extensions: &'static [&'static str],
     comments: &'static Comments,
 ) -> Entry {
-    Entry { name, extensions, names: &[], interpreters: &[], comments, kind: DocumentType::Code }
+    Entry {
+        name,
+        extensions,
+        names: &[],
+        interpreters: &[],
+        comments,
+        kind: DocumentType::Code,
+    }
 }
 
 const fn config(
@@ -76,7 +90,10 @@ const fn config(
     extensions: &'static [&'static str],
     comments: &'static Comments,
 ) -> Entry {
-    Entry { kind: DocumentType::Config, ..code(name, extensions, comments) }
+    Entry {
+        kind: DocumentType::Config,
+        ..code(name, extensions, comments)
+    }
 }
 
 impl Entry {
@@ -85,7 +102,10 @@ impl Entry {
     }
 
     const fn interpreters(self, interpreters: &'static [&'static str]) -> Self {
-        Entry { interpreters, ..self }
+        Entry {
+            interpreters,
+            ..self
+        }
     }
 }
 
@@ -99,13 +119,22 @@ static TABLE: &[Entry] = &[
     code("go", &["go"], &CURLY),
     code("java", &["java"], &CURLY),
     code("c", &["c", "h"], &C),
-    code("cpp", &["cpp", "cc", "cxx", "c++", "hpp", "hh", "hxx", "h++", "ipp", "tpp", "inl"], &C),
+    code(
+        "cpp",
+        &[
+            "cpp", "cc", "cxx", "c++", "hpp", "hh", "hxx", "h++", "ipp", "tpp", "inl",
+        ],
+        &C,
+    ),
     code("ruby", &["rb", "rake", "gemspec", "ru"], &RUBY)
         .names(&["rakefile", "gemfile", "vagrantfile", "podfile", "guardfile"])
         .interpreters(&["ruby"]),
     code("csharp", &["cs", "csx"], &CURLY),
     code("php", &["php", "phtml"], &PHP).interpreters(&["php"]),
-    Entry { kind: DocumentType::Markdown, ..code("markdown", &["md", "markdown", "mdx"], &MARKUP) },
+    Entry {
+        kind: DocumentType::Markdown,
+        ..code("markdown", &["md", "markdown", "mdx"], &MARKUP)
+    },
     // Recognised only.
     code("shell", &["sh", "bash", "zsh", "ksh", "fish"], &SCRIPT)
         .names(&[".bashrc", ".profile", ".zshrc", ".bash_profile"])
@@ -146,15 +175,31 @@ static TABLE: &[Entry] = &[
     code("assembly", &["s", "asm"], &C),
     code("jupyter", &["ipynb"], &NONE),
     code("svg", &["svg"], &MARKUP),
-    config("json", &["json", "jsonc", "json5", "webmanifest"], &NONE).names(&[".babelrc", ".eslintrc"]),
+    config("json", &["json", "jsonc", "json5", "webmanifest"], &NONE)
+        .names(&[".babelrc", ".eslintrc"]),
     config("yaml", &["yaml", "yml"], &SCRIPT),
     config("toml", &["toml"], &SCRIPT).names(&["cargo.lock", "poetry.lock", "uv.lock", "pipfile"]),
-    config("ini", &["ini", "cfg", "conf", "properties", "editorconfig"], &SEMICOLON)
-        .names(&[".gitconfig", ".gitmodules"]),
-    config("xml", &["xml", "xsd", "xsl", "xslt", "pom", "csproj", "props", "targets"], &MARKUP),
+    config(
+        "ini",
+        &["ini", "cfg", "conf", "properties", "editorconfig"],
+        &SEMICOLON,
+    )
+    .names(&[".gitconfig", ".gitmodules"]),
+    config(
+        "xml",
+        &[
+            "xml", "xsd", "xsl", "xslt", "pom", "csproj", "props", "targets",
+        ],
+        &MARKUP,
+    ),
     config("terraform", &["tf", "tfvars", "hcl"], &TERRAFORM),
-    config("gitignore", &[], &SCRIPT)
-        .names(&[".gitignore", ".gitattributes", ".dockerignore", ".npmignore", ".prettierignore"]),
+    config("gitignore", &[], &SCRIPT).names(&[
+        ".gitignore",
+        ".gitattributes",
+        ".dockerignore",
+        ".npmignore",
+        ".prettierignore",
+    ]),
     config("go-module", &[], &CURLY).names(&["go.mod", "go.sum", "go.work"]),
 ];
 
@@ -164,7 +209,10 @@ const HEADERS: &[&str] = &["h", "hh", "hpp", "hxx", "h++"];
 impl Language {
     /// The language of this name, without regard to ASCII case.
     pub fn named(name: &str) -> Option<Language> {
-        TABLE.iter().find(|entry| entry.name.eq_ignore_ascii_case(name)).map(Language)
+        TABLE
+            .iter()
+            .find(|entry| entry.name.eq_ignore_ascii_case(name))
+            .map(Language)
     }
 
     /// The language of a file: by its whole name, then its extension, then, for a file without an
@@ -172,7 +220,10 @@ impl Language {
     /// file is C unless it opens a class, namespace or template.
     pub fn of(path: &FilePath, head: &[u8]) -> Option<Language> {
         let name = file_name(path).to_ascii_lowercase();
-        if let Some(entry) = TABLE.iter().find(|entry| entry.names.contains(&name.as_str())) {
+        if let Some(entry) = TABLE
+            .iter()
+            .find(|entry| entry.names.contains(&name.as_str()))
+        {
             return Some(Language(entry));
         }
         match name.rsplit_once('.') {
@@ -180,11 +231,17 @@ impl Language {
                 if extension == "h" && looks_like_cpp(head) {
                     return Language::named("cpp");
                 }
-                TABLE.iter().find(|entry| entry.extensions.contains(&extension)).map(Language)
+                TABLE
+                    .iter()
+                    .find(|entry| entry.extensions.contains(&extension))
+                    .map(Language)
             }
             _ => {
                 let program = interpreter(head)?;
-                TABLE.iter().find(|entry| entry.interpreters.contains(&program)).map(Language)
+                TABLE
+                    .iter()
+                    .find(|entry| entry.interpreters.contains(&program))
+                    .map(Language)
             }
         }
     }
@@ -220,7 +277,9 @@ impl std::fmt::Debug for Language {
 
 /// What kind of document a file is.
 pub(super) fn document_type(path: &FilePath, language: Option<Language>) -> DocumentType {
-    let extension = file_name(path).rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase());
+    let extension = file_name(path)
+        .rsplit_once('.')
+        .map(|(_, e)| e.to_ascii_lowercase());
     match language {
         Some(l) if matches!(l.name(), "c" | "cpp") => match extension {
             Some(e) if HEADERS.contains(&e.as_str()) => DocumentType::Header,
@@ -237,7 +296,10 @@ pub(super) fn file_name(path: &FilePath) -> &str {
 
 /// `#!/usr/bin/env -S python3.11 -u` is `python3`; digits after a dot do not matter.
 fn interpreter(head: &[u8]) -> Option<&str> {
-    let line = head.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let line = head
+        .strip_prefix(b"#!")?
+        .split(|byte| *byte == b'\n')
+        .next()?;
     let line = std::str::from_utf8(line.get(..256).unwrap_or(line)).ok()?;
     let mut words = line.split_whitespace();
     let base = |word: &'_ str| -> usize { word.rfind('/').map_or(0, |at| at + 1) };
@@ -258,7 +320,15 @@ fn looks_like_cpp(head: &[u8]) -> bool {
         let ends_as_code = matches!(line.last(), Some(b'{' | b';' | b'>' | b':'));
         let starts = |word: &str| line.starts_with(word.as_bytes());
         (ends_as_code && (starts("class ") || starts("namespace ") || starts("using namespace ")))
-            || ["template<", "template <", "public:", "private:", "protected:"].into_iter().any(starts)
+            || [
+                "template<",
+                "template <",
+                "public:",
+                "private:",
+                "protected:",
+            ]
+            .into_iter()
+            .any(starts)
     })
 }
 
@@ -274,7 +344,10 @@ mod tests {
     fn by_name_then_extension_then_interpreter() {
         assert_eq!(language("a/Makefile", ""), Some("makefile"));
         assert_eq!(language("a/b.TSX", ""), Some("typescript"));
-        assert_eq!(language("bin/run", "#!/usr/bin/env -S python3.11 -u\n"), Some("python"));
+        assert_eq!(
+            language("bin/run", "#!/usr/bin/env -S python3.11 -u\n"),
+            Some("python")
+        );
         assert_eq!(language("bin/run", "#!/bin/sh\n"), Some("shell"));
         assert_eq!(language("bin/run", "echo"), None);
         assert_eq!(language(".py", ""), None);
@@ -283,7 +356,10 @@ mod tests {
 
     #[test]
     fn a_header_is_c_unless_it_opens_a_class() {
-        assert_eq!(language("a.h", "/*\n class of service\n*/\nstruct a;\n"), Some("c"));
+        assert_eq!(
+            language("a.h", "/*\n class of service\n*/\nstruct a;\n"),
+            Some("c")
+        );
         assert_eq!(language("a.h", "namespace a {\n"), Some("cpp"));
         assert_eq!(language("a.h", "class A;\n"), Some("cpp"));
     }
@@ -292,7 +368,10 @@ mod tests {
     fn names_and_extensions_are_given_out_once() {
         let mut seen = std::collections::HashSet::new();
         for entry in TABLE {
-            let extensions = entry.extensions.iter().map(|extension| format!(".{extension}"));
+            let extensions = entry
+                .extensions
+                .iter()
+                .map(|extension| format!(".{extension}"));
             for key in extensions.chain(entry.names.iter().map(|name| name.to_string())) {
                 assert!(seen.insert(key.clone()), "{key}");
             }

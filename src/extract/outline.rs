@@ -81,7 +81,9 @@ pub(super) fn outline(text: &str, mut found: Found, inner_docs: bool) -> Outline
     found.definitions.sort_by(|a, b| {
         let place = |d: &Definition| (d.start, std::cmp::Reverse(d.end), d.kind);
         let known = |d: &Definition| (d.overrides, d.owner.is_some(), d.parameters.len());
-        place(a).cmp(&place(b)).then_with(|| known(b).cmp(&known(a)))
+        place(a)
+            .cmp(&place(b))
+            .then_with(|| known(b).cmp(&known(a)))
     });
     let mut out = Outline::default();
     // Classes by name: those the file defines, and those it only gives methods to.
@@ -96,10 +98,12 @@ pub(super) fn outline(text: &str, mut found: Found, inner_docs: bool) -> Outline
     let mut last: Option<(usize, usize, Kind, SmolStr, bool)> = None;
 
     for definition in std::mem::take(&mut found.definitions) {
-        let same = last.as_ref().is_some_and(|(start, end, kind, name, overrides)| {
-            let place = (definition.start, definition.end, definition.kind);
-            (*start, *end, *kind) == place && (*overrides || *name == definition.name)
-        });
+        let same = last
+            .as_ref()
+            .is_some_and(|(start, end, kind, name, overrides)| {
+                let place = (definition.start, definition.end, definition.kind);
+                (*start, *end, *kind) == place && (*overrides || *name == definition.name)
+            });
         if same {
             continue;
         }
@@ -110,13 +114,35 @@ pub(super) fn outline(text: &str, mut found: Found, inner_docs: bool) -> Outline
             definition.name.clone(),
             definition.overrides,
         ));
-        while around.last().is_some_and(|outer| outer.end <= definition.start) {
+        while around
+            .last()
+            .is_some_and(|outer| outer.end <= definition.start)
+        {
             around.pop();
         }
-        let Definition { kind, start, end, lines, name, parameters, owner, .. } = definition;
+        let Definition {
+            kind,
+            start,
+            end,
+            lines,
+            name,
+            parameters,
+            owner,
+            ..
+        } = definition;
         let line_range = LineRange::new(Some(lines.0), Some(lines.1)).unwrap_or_default();
         match kind {
             Kind::Class => {
+                // `typedef struct name { … } name;` is one class.
+                let outer = around
+                    .last()
+                    .and_then(|outer| outer.class)
+                    .and_then(|at| out.classes.get(at));
+                if outer.is_some_and(|outer| {
+                    outer.name.as_ref() == Some(&name) && outer.line_range.start() == Some(lines.0)
+                }) {
+                    continue;
+                }
                 let doc_sections = found.documentation(text, start, lines.0, inner_docs, &mut out);
                 let index = out.classes.len();
                 defined.insert(name.clone(), index);
@@ -126,7 +152,10 @@ pub(super) fn outline(text: &str, mut found: Found, inner_docs: bool) -> Outline
                     methods: Vec::new(),
                     line_range,
                 });
-                around.push(Enclosing { end, class: Some(index) });
+                around.push(Enclosing {
+                    end,
+                    class: Some(index),
+                });
             }
             Kind::Scope => {
                 let class = match defined.get(&name) {
@@ -139,22 +168,34 @@ pub(super) fn outline(text: &str, mut found: Found, inner_docs: bool) -> Outline
                     None => {
                         let index = out.classes.len();
                         defined.insert(name.clone(), index);
-                        out.classes.push(Class { line_range, ..Class::named(name) });
+                        out.classes.push(Class {
+                            line_range,
+                            ..Class::named(name)
+                        });
                         index
                     }
                 };
-                around.push(Enclosing { end, class: Some(class) });
+                around.push(Enclosing {
+                    end,
+                    class: Some(class),
+                });
             }
             Kind::Function => {
                 let doc_sections = found.documentation(text, start, lines.0, inner_docs, &mut out);
-                let function = Function { name: Some(name), doc_sections, parameters, line_range };
+                let function = Function {
+                    name: Some(name),
+                    doc_sections,
+                    parameters,
+                    line_range,
+                };
                 match (owner, around.last().and_then(|outer| outer.class)) {
                     (Some(owner), _) => match defined.get(&owner) {
                         Some(&usize::MAX) => waiting.push((owner, function)),
                         Some(&index) => out.classes[index].methods.push(function),
                         None => {
                             defined.insert(owner.clone(), out.classes.len());
-                            out.classes.push(Class::named(owner).lines(line_range).method(function));
+                            out.classes
+                                .push(Class::named(owner).lines(line_range).method(function));
                         }
                     },
                     (None, Some(class)) => match out.classes.get_mut(class) {
@@ -171,12 +212,17 @@ pub(super) fn outline(text: &str, mut found: Found, inner_docs: bool) -> Outline
         }
     }
     for (owner, method) in waiting {
-        if let Some(class) = defined.get(&owner).and_then(|index| out.classes.get_mut(*index)) {
+        if let Some(class) = defined
+            .get(&owner)
+            .and_then(|index| out.classes.get_mut(*index))
+        {
             class.methods.push(method);
         }
     }
     for class in &mut out.classes {
-        class.methods.sort_by_key(|method| method.line_range.start());
+        class
+            .methods
+            .sort_by_key(|method| method.line_range.start());
     }
     out
 }
@@ -226,7 +272,11 @@ impl Found {
                 line = trivia.lines.0;
                 continue;
             }
-            let alone = text[..trivia.start].bytes().rev().take_while(|b| *b != b'\n').all(|b| b.is_ascii_whitespace());
+            let alone = text[..trivia.start]
+                .bytes()
+                .rev()
+                .take_while(|b| *b != b'\n')
+                .all(|b| b.is_ascii_whitespace());
             let is_block = raw.starts_with("/*");
             if !alone
                 || (inner_docs && (raw.starts_with("//!") || raw.starts_with("/*!")))
@@ -264,10 +314,16 @@ mod tests {
     }
 
     fn shape(definitions: Vec<Definition>) -> (String, String) {
-        let found = Found { definitions, ..Found::default() };
+        let found = Found {
+            definitions,
+            ..Found::default()
+        };
         let out = outline("", found, false);
         let names = |list: &[Function]| {
-            list.iter().map(|f| f.name.as_deref().unwrap()).collect::<Vec<_>>().join(" ")
+            list.iter()
+                .map(|f| f.name.as_deref().unwrap())
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         let classes = out
             .classes

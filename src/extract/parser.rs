@@ -9,7 +9,7 @@ use smol_str::SmolStr;
 use streaming_iterator::StreamingIterator;
 use tree_sitter::{Node, ParseOptions, Parser, QueryCursor, QueryCursorOptions, Tree};
 
-use crate::metadata::{FileMetadata, FilePath};
+use crate::metadata::FileMetadata;
 
 use super::grammar::{self, Grammar, Role};
 use super::language::{Language, document_type};
@@ -39,8 +39,12 @@ const MAX_PARAMETER_BYTES: usize = 512;
 /// A parser that has read a file larger than this is not kept: it would hold the memory.
 const KEEP_PARSER_BYTES: usize = 1 << 20;
 
-/// Progress callbacks come every few microseconds, and asking for the time costs a system call.
-const CALLBACKS_PER_CHECK: u32 = 32;
+/// Progress callbacks of a parser come every few microseconds, and asking for the time costs a
+/// system call.
+const PARSE_CALLBACKS_PER_CHECK: u32 = 32;
+
+/// Those of a query come slowly in deep trees: each of its steps can climb to the root.
+const QUERY_CALLBACKS_PER_CHECK: u32 = 1;
 
 /// The extractor that is built in: tree-sitter's parsers with queries of our own.
 #[derive(Debug)]
@@ -67,7 +71,10 @@ impl Default for TreeSitterExtractor {
 impl TreeSitterExtractor {
     /// An extractor with the default limits.
     pub fn new() -> Self {
-        TreeSitterExtractor { max_line_bytes: MAX_LINE_BYTES, parsers: Mutex::default() }
+        TreeSitterExtractor {
+            max_line_bytes: MAX_LINE_BYTES,
+            parsers: Mutex::default(),
+        }
     }
 
     /// The same with another limit on the lines of files that are parsed.
@@ -102,20 +109,30 @@ impl Extractor for TreeSitterExtractor {
         EXTRACTOR_VERSION
     }
 
-    fn extract(&self, source: &Source<'_>, budget: &Budget<'_>) -> Result<FileMetadata, SkipReason> {
+    fn extract(
+        &self,
+        source: &Source<'_>,
+        budget: &Budget<'_>,
+    ) -> Result<FileMetadata, SkipReason> {
         let mut record = FileMetadata::new(source.path.clone());
         record.document_type = document_type(source.path, source.language);
-        let Some(language) = source.language else { return Ok(record) };
+        let Some(language) = source.language else {
+            return Ok(record);
+        };
         record.language = Some(SmolStr::new_static(language.name()));
         let text = source.text;
         let blocks = comment::leading(text, language.comments());
+        let header_end = blocks.last().map_or(0, |block| block.end);
         match grammar::of(language, source.path) {
             Some(grammar) => {
                 check_lines(text, self.max_line_bytes)?;
-                let mut found = self.find(grammar, text, budget)?;
-                let documents = cited(source, &mut found);
-                let Outline { functions, classes, documentation } =
-                    outline(text, found, language.name() == "rust");
+                let found = self.find(grammar, text, budget)?;
+                let documents = cited(source, &found, header_end);
+                let Outline {
+                    functions,
+                    classes,
+                    documentation,
+                } = outline(text, found, language.name() == "rust");
                 record.functions = functions;
                 record.classes = classes;
                 record.header_sections = header::header(source.path, &blocks, documents, |block| {
@@ -129,10 +146,9 @@ impl Extractor for TreeSitterExtractor {
                     "rst" | "asciidoc" | "text" => {
                         references::mentioned(source.path, text, |_| true, source.exists)
                     }
-                    _ => mentioned_after_marker(source.path, text, language, source.exists),
+                    _ => mentioned_after_marker(source, language, header_end),
                 };
-                record.header_sections =
-                    header::header(source.path, &blocks, documents, |_| false);
+                record.header_sections = header::header(source.path, &blocks, documents, |_| false);
                 if language.name() == "markdown" && record.header_sections.intent.is_none() {
                     record.header_sections.intent = opening(text);
                 }
@@ -161,17 +177,23 @@ fn check_lines(text: &str, limit: usize) -> Result<(), SkipReason> {
 struct Watch<'a> {
     budget: &'a Budget<'a>,
     calls: u32,
+    every: u32,
     refusal: Option<SkipReason>,
 }
 
 impl<'a> Watch<'a> {
-    fn new(budget: &'a Budget<'a>) -> Self {
-        Watch { budget, calls: 0, refusal: None }
+    fn new(budget: &'a Budget<'a>, every: u32) -> Self {
+        Watch {
+            budget,
+            calls: 0,
+            every,
+            refusal: None,
+        }
     }
 
     fn tick(&mut self) -> ControlFlow<()> {
         self.calls = self.calls.wrapping_add(1);
-        if self.calls % CALLBACKS_PER_CHECK != 0 {
+        if !self.calls.is_multiple_of(self.every) {
             return ControlFlow::Continue(());
         }
         match self.budget.check() {
@@ -193,7 +215,7 @@ fn parse(
     parser
         .set_language(&grammar.language)
         .map_err(|error| SkipReason::Declined(format!("its grammar does not load: {error}")))?;
-    let mut watch = Watch::new(budget);
+    let mut watch = Watch::new(budget, PARSE_CALLBACKS_PER_CHECK);
     let bytes = text.as_bytes();
     let tree = parser.parse_with_options(
         &mut |at, _| bytes.get(at..).unwrap_or_default(),
@@ -216,7 +238,7 @@ fn search(
     budget: &Budget<'_>,
 ) -> Result<Found, SkipReason> {
     cursor.set_match_limit(MATCH_LIMIT);
-    let mut watch = Watch::new(budget);
+    let mut watch = Watch::new(budget, QUERY_CALLBACKS_PER_CHECK);
     let mut tick = |_: &_| watch.tick();
     let options = QueryCursorOptions::new().progress_callback(&mut tick);
     let mut found = Found::default();
@@ -286,7 +308,9 @@ impl<'t> Parts<'t> {
                 is_comment,
             });
         } else if let (Some(definition), Some(doc)) = (self.documented, self.doc) {
-            found.docstrings.insert(definition.start_byte(), (doc.start_byte(), doc.end_byte()));
+            found
+                .docstrings
+                .insert(definition.start_byte(), (doc.start_byte(), doc.end_byte()));
         } else if let Some((kind, node)) = self.whole {
             found.definitions.extend(self.definition(kind, node, text));
         }
@@ -303,7 +327,9 @@ impl<'t> Parts<'t> {
             (None, Some(declarator)) => {
                 let declared = Declared::read(declarator)?;
                 parameters = Some(declared.parameters);
-                owner = declared.scope.map(|scope| type_name(&text[scope.byte_range()]));
+                owner = declared
+                    .scope
+                    .map(|scope| type_name(&text[scope.byte_range()]));
                 name_of(&text[declared.name.byte_range()])?
             }
             (None, None) => owner.take()?,
@@ -317,7 +343,9 @@ impl<'t> Parts<'t> {
             end: node.end_byte(),
             lines: lines(node),
             name,
-            parameters: parameters.map(|list| parameters_of(list, text)).unwrap_or_default(),
+            parameters: parameters
+                .map(|list| parameters_of(list, text))
+                .unwrap_or_default(),
             overrides: self.overrides,
             owner: owner.filter(|owner| !owner.is_empty()),
         })
@@ -328,7 +356,11 @@ impl<'t> Parts<'t> {
 /// not reach into the next line.
 fn lines(node: Node<'_>) -> (u32, u32) {
     let (start, end) = (node.start_position(), node.end_position());
-    let last = if end.column == 0 && end.row > start.row { end.row - 1 } else { end.row };
+    let last = if end.column == 0 && end.row > start.row {
+        end.row - 1
+    } else {
+        end.row
+    };
     let line = |row: usize| u32::try_from(row + 1).unwrap_or(u32::MAX);
     (line(start.row), line(last))
 }
@@ -346,7 +378,11 @@ fn receiver_name(raw: &str) -> Option<SmolStr> {
     let is_name = |word: &&str| word.chars().all(|c| c.is_alphanumeric() || c == '_');
     let before_arguments = raw.split('[').next()?;
     let words = before_arguments.split(|c: char| c.is_whitespace() || "(*),".contains(c));
-    words.filter(|word| !word.is_empty()).last().filter(is_name).map(SmolStr::from)
+    words
+        .filter(|word| !word.is_empty())
+        .last()
+        .filter(is_name)
+        .map(SmolStr::from)
 }
 
 /// The bare name of a type as written: `&'a mut path::Vec<T>` is `Vec`. A type without a name
@@ -354,7 +390,9 @@ fn receiver_name(raw: &str) -> Option<SmolStr> {
 fn type_name(raw: &str) -> SmolStr {
     let mut text = raw.trim().trim_start_matches(['&', '*', ' ']);
     if text.starts_with('\'') {
-        text = text.split_once(' ').map_or(text, |(_, rest)| rest.trim_start());
+        text = text
+            .split_once(' ')
+            .map_or(text, |(_, rest)| rest.trim_start());
     }
     for word in ["mut ", "const ", "dyn "] {
         text = text.strip_prefix(word).map_or(text, str::trim_start);
@@ -362,7 +400,10 @@ fn type_name(raw: &str) -> SmolStr {
     let name = if text.starts_with(['[', '(', '<']) {
         text
     } else {
-        let text = text.split(['<', '[', ' ', '\n', '+', '(', '!']).next().unwrap_or(text);
+        let text = text
+            .split(['<', '[', ' ', '\n', '+', '(', '!'])
+            .next()
+            .unwrap_or(text);
         text.rsplit("::").next().unwrap_or(text)
     };
     let name = if name.is_empty() { text } else { name };
@@ -370,30 +411,36 @@ fn type_name(raw: &str) -> SmolStr {
     SmolStr::from(&name[..name.floor_char_boundary(MAX_NAME_BYTES)])
 }
 
-/// The parameters of a list, each as written on one line; a single parameter without a list is
-/// itself.
+/// The parameters of a list, each as written, on one line; a single parameter without a list is
+/// itself. Commas part them, as some grammars spread one parameter over several nodes.
 fn parameters_of(list: Node<'_>, text: &str) -> Vec<SmolStr> {
-    let raw = |node: Node<'_>| one_line(&text[node.byte_range()]);
-    if list.named_child_count() == 0 {
-        let alone = &text[list.byte_range()];
-        return if alone.starts_with(['(', '|']) { Vec::new() } else { vec![one_line(alone)] };
-    }
     let mut out = Vec::new();
+    let mut open: Option<std::ops::Range<usize>> = None;
     let mut cursor = list.walk();
-    if cursor.goto_first_child() {
-        loop {
-            let node = cursor.node();
-            if node.is_named() && !node.is_extra() {
-                out.push(raw(node));
-            }
-            if !cursor.goto_next_sibling() {
-                break;
-            }
+    if !text[list.byte_range()].starts_with(['(', '|']) {
+        // Python's lambda has a list without parentheses, JavaScript's arrow a bare name.
+        if list.child_count() == 0 || list.kind() != "lambda_parameters" {
+            return vec![one_line(&text[list.byte_range()])];
         }
     }
+    let mut more = cursor.goto_first_child();
+    while more {
+        let node = cursor.node();
+        match node.kind() {
+            "(" | ")" | "|" => {}
+            "," | ";" => out.extend(open.take()),
+            _ if node.is_extra() => {}
+            _ => {
+                let start = open.map_or(node.start_byte(), |open| open.start);
+                open = Some(start..node.end_byte());
+            }
+        }
+        more = cursor.goto_next_sibling();
+    }
+    out.extend(open);
+    let parameters = out.into_iter().map(|range| one_line(&text[range]));
     // C's way to say "none".
-    out.retain(|parameter| parameter != "void");
-    out
+    parameters.filter(|parameter| parameter != "void").collect()
 }
 
 fn one_line(raw: &str) -> SmolStr {
@@ -431,7 +478,8 @@ impl<'t> Declared<'t> {
                 }
                 "pointer_declarator" | "reference_declarator" => {
                     pointer = true;
-                    node.child_by_field_name("declarator").or_else(|| last_named_child(node))?
+                    node.child_by_field_name("declarator")
+                        .or_else(|| last_named_child(node))?
                 }
                 "parenthesized_declarator" | "attributed_declarator" => last_named_child(node)?,
                 "qualified_identifier" => {
@@ -442,7 +490,11 @@ impl<'t> Declared<'t> {
                 "identifier" | "field_identifier" | "type_identifier" | "destructor_name"
                 | "operator_name" | "primitive_type" => {
                     let parameters = parameters.filter(|_| !pointer)?;
-                    return Some(Declared { name: node, parameters, scope });
+                    return Some(Declared {
+                        name: node,
+                        parameters,
+                        scope,
+                    });
                 }
                 _ => return None,
             };
@@ -453,30 +505,25 @@ impl<'t> Declared<'t> {
 
 fn last_named_child(node: Node<'_>) -> Option<Node<'_>> {
     let count = u32::try_from(node.named_child_count()).ok()?;
-    (0..count).rev().filter_map(|index| node.named_child(index)).find(|child| {
-        child.kind().ends_with("declarator") || child.kind().ends_with("identifier")
-    })
+    (0..count)
+        .rev()
+        .filter_map(|index| node.named_child(index))
+        .find(|child| child.kind().ends_with("declarator") || child.kind().ends_with("identifier"))
 }
 
-/// The documents that comments and documentation strings mention.
-fn cited(source: &Source<'_>, found: &mut Found) -> Vec<String> {
-    let mut ends = references::mentions(source.text).peekable();
-    if ends.peek().is_none() {
+/// The documents that the header, comments and documentation strings mention.
+fn cited(source: &Source<'_>, found: &Found, header_end: usize) -> Vec<String> {
+    if references::mentions(source.text).next().is_none() {
         return Vec::new();
     }
-    let mut spans: Vec<(usize, usize)> =
-        found.trivia.iter().filter(|t| t.is_comment).map(|t| (t.start, t.end)).collect();
+    // Comments and documentation strings never overlap.
+    let comments = found.trivia.iter().filter(|trivia| trivia.is_comment);
+    let mut spans: Vec<(usize, usize)> = comments.map(|c| (c.start, c.end)).collect();
     spans.extend(found.docstrings.values());
-    // A module's own documentation string is no definition's.
-    if let Some(language) = source.language {
-        if language.name() == "python" {
-            spans.extend(comment::leading_span(source.text, language.comments()));
-        }
-    }
     spans.sort_unstable();
     let is_comment = |end: usize| {
         let after = spans.partition_point(|(start, _)| *start < end);
-        after.checked_sub(1).is_some_and(|at| spans[at].1 >= end)
+        end <= header_end || after.checked_sub(1).is_some_and(|at| spans[at].1 >= end)
     };
     references::mentioned(source.path, source.text, is_comment, source.exists)
 }
@@ -484,20 +531,19 @@ fn cited(source: &Source<'_>, found: &mut Found) -> Vec<String> {
 /// For languages without a grammar: the documents that stand after a comment marker on their
 /// line, or in a header comment.
 fn mentioned_after_marker(
-    path: &FilePath,
-    text: &str,
+    source: &Source<'_>,
     language: Language,
-    exists: &dyn Fn(&FilePath) -> bool,
+    header_end: usize,
 ) -> Vec<String> {
-    let comments = language.comments();
-    let header = comment::leading_span(text, comments).map_or(0, |(_, end)| end);
+    let (text, comments) = (source.text, language.comments());
     let is_comment = |end: usize| {
         let line = text[..end].rfind('\n').map_or(0, |at| at + 1);
-        end <= header
-            || comments.line.iter().any(|marker| text[line..end].contains(marker))
-            || comments.block.iter().any(|(open, _)| text[line..end].contains(open))
+        let before = &text[line..end];
+        end <= header_end
+            || comments.line.iter().any(|marker| before.contains(marker))
+            || comments.block.iter().any(|(open, _)| before.contains(open))
     };
-    references::mentioned(path, text, is_comment, exists)
+    references::mentioned(source.path, text, is_comment, source.exists)
 }
 
 /// How a Markdown page opens: its first paragraph, else its first heading.
@@ -519,14 +565,18 @@ fn opening(text: &str) -> Option<String> {
         } else if comment::is_rule(line) && !paragraph.is_empty() {
             // The heading was underlined.
             heading.get_or_insert(std::mem::take(&mut paragraph));
-        } else if !is_decoration(line) && paragraph.len() < comment::MAX_TEXT_BYTES {
+        } else if !(paragraph.is_empty() && is_decoration(line))
+            && paragraph.len() < comment::MAX_INTENT_BYTES
+        {
             if !paragraph.is_empty() {
                 paragraph.push('\n');
             }
-            paragraph.push_str(&line[..line.floor_char_boundary(comment::MAX_TEXT_BYTES)]);
+            paragraph.push_str(&line[..line.floor_char_boundary(comment::MAX_INTENT_BYTES)]);
         }
     }
-    let parts = heading.into_iter().chain((!paragraph.is_empty()).then_some(paragraph));
+    let parts = heading
+        .into_iter()
+        .chain((!paragraph.is_empty()).then_some(paragraph));
     let text = parts.collect::<Vec<_>>().join("\n\n");
     (!text.is_empty()).then_some(text)
 }
@@ -577,7 +627,10 @@ mod tests {
     fn a_page_opens_with_its_heading_and_first_paragraph() {
         let page = "---\nt: x\n---\n# Title\n\n[![b](x)](y)\n\nFirst\nline.\n\nSecond.\n";
         assert_eq!(opening(page).as_deref(), Some("Title\n\nFirst\nline."));
-        assert_eq!(opening("Title\n=====\n\nText"), Some("Title\n\nText".into()));
+        assert_eq!(
+            opening("Title\n=====\n\nText"),
+            Some("Title\n\nText".into())
+        );
         assert_eq!(opening("```\ncode\n```\n"), None);
     }
 }

@@ -52,10 +52,15 @@ impl Root {
     /// `Io` if the directory cannot be opened.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        rustix::fs::open(path, flags, Mode::empty()).map(Root).map_err(|cause| {
-            Error::new(ErrorKind::Io, format!("cannot open the directory {}", path.display()))
+        rustix::fs::open(path, flags, Mode::empty())
+            .map(Root)
+            .map_err(|cause| {
+                Error::new(
+                    ErrorKind::Io,
+                    format!("cannot open the directory {}", path.display()),
+                )
                 .because(io::Error::from(cause))
-        })
+            })
     }
 
     /// Reads a file of at most `limit` bytes into `buffer`.
@@ -112,7 +117,12 @@ impl Root {
             let from = directory.as_ref().unwrap_or(&self.0);
             directory = Some(rustix::fs::openat(from, part, flags, Mode::empty())?);
         }
-        rustix::fs::openat(directory.as_ref().unwrap_or(&self.0), name, flags, Mode::empty())
+        rustix::fs::openat(
+            directory.as_ref().unwrap_or(&self.0),
+            name,
+            flags,
+            Mode::empty(),
+        )
     }
 }
 
@@ -127,7 +137,10 @@ impl Handle for File {
     fn facts(&mut self) -> io::Result<Facts> {
         let metadata = self.metadata()?;
         let last_modified = metadata.modified().ok().and_then(time);
-        Ok(Facts { size_bytes: metadata.len(), last_modified })
+        Ok(Facts {
+            size_bytes: metadata.len(),
+            last_modified,
+        })
     }
 
     fn read_from_start(&mut self, limit: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
@@ -145,7 +158,10 @@ fn read_settled(
     let mut before = file.facts()?;
     for _ in 0..TRIES {
         if before.size_bytes > limit {
-            let reason = SkipReason::TooLarge { bytes: before.size_bytes, limit };
+            let reason = SkipReason::TooLarge {
+                bytes: before.size_bytes,
+                limit,
+            };
             return Err(NotRead::Skip(reason));
         }
         buffer.clear();
@@ -174,7 +190,10 @@ mod tests {
     impl Handle for Restless {
         fn facts(&mut self) -> io::Result<Facts> {
             let last_modified = DateTime::from_timestamp(self.written, 0);
-            Ok(Facts { size_bytes: self.content.len() as u64, last_modified })
+            Ok(Facts {
+                size_bytes: self.content.len() as u64,
+                last_modified,
+            })
         }
 
         fn read_from_start(&mut self, limit: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
@@ -191,7 +210,11 @@ mod tests {
 
     #[test]
     fn a_file_that_changes_while_read_is_read_again() {
-        let mut file = Restless { writes_left: 2, content: b"a-".to_vec(), written: 0 };
+        let mut file = Restless {
+            writes_left: 2,
+            content: b"a-".to_vec(),
+            written: 0,
+        };
         let mut buffer = Vec::new();
         read_settled(&mut file, 10, &mut buffer).unwrap();
         assert_eq!(buffer, b"c-");
@@ -199,9 +222,16 @@ mod tests {
 
     #[test]
     fn a_file_that_never_rests_is_skipped() {
-        let mut file = Restless { writes_left: 9, content: b"a-".to_vec(), written: 0 };
+        let mut file = Restless {
+            writes_left: 9,
+            content: b"a-".to_vec(),
+            written: 0,
+        };
         let failure = read_settled(&mut file, 10, &mut Vec::new()).unwrap_err();
-        assert!(matches!(failure, NotRead::Skip(SkipReason::ChangedWhileRead)), "{failure:?}");
+        assert!(
+            matches!(failure, NotRead::Skip(SkipReason::ChangedWhileRead)),
+            "{failure:?}"
+        );
     }
 
     #[test]

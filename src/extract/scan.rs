@@ -234,13 +234,18 @@ impl Scanner {
             let path = Path::new(path.as_str());
             paths.iter().any(|only| path.starts_with(only.as_str()))
         };
-        let known = known.into_iter().filter(|state| inside(&state.path)).collect();
+        let known = known
+            .into_iter()
+            .filter(|state| inside(&state.path))
+            .collect();
         self.run(Some(paths), known, stop, sink)
     }
 
     fn threads(&self) -> usize {
         let available = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        self.options.threads.map_or_else(available, NonZeroUsize::get)
+        self.options
+            .threads
+            .map_or_else(available, NonZeroUsize::get)
     }
 
     fn run(
@@ -252,7 +257,10 @@ impl Scanner {
     ) -> Result<Progress> {
         let walked = walk::walk(&self.root, &self.excludes, only, self.threads(), stop)?;
         let (steps, work) = plan(walked, known, &self.options);
-        let mut progress = Progress { files: steps.len() as u64, ..Progress::default() };
+        let mut progress = Progress {
+            files: steps.len() as u64,
+            ..Progress::default()
+        };
         let mut emit = |outcome: Option<Outcome>| match outcome {
             Some(outcome) => {
                 progress.count(&outcome);
@@ -268,11 +276,15 @@ impl Scanner {
             scanner: self,
             work: &work,
             next: AtomicUsize::new(0),
-            window: Window { free: Mutex::new(WINDOW), freed: Condvar::new() },
+            window: Window {
+                free: Mutex::new(WINDOW),
+                freed: Condvar::new(),
+            },
             halt: &halt,
             documents: Mutex::default(),
         };
         let result = std::thread::scope(|scope| {
+            let _halt = HaltOnDrop(&halt);
             let (results, inbox) = mpsc::channel();
             for _ in 0..self.threads().min(work.len()) {
                 let (crew, results) = (&crew, results.clone());
@@ -281,15 +293,12 @@ impl Scanner {
                     .stack_size(STACK_BYTES)
                     .spawn_scoped(scope, move || crew.work(&results))
                     .map_err(|cause| {
-                        halt.store(true, Ordering::Relaxed);
                         Error::new(ErrorKind::Io, "cannot start a thread to extract on")
                             .because(cause)
                     })?;
             }
             drop(results);
-            let result = deliver(steps, &inbox, &crew.window, stop, &mut emit);
-            halt.store(true, Ordering::Relaxed);
-            result
+            deliver(steps, &inbox, &crew.window, stop, &mut emit)
         });
         result.map(|()| progress)
     }
@@ -306,9 +315,15 @@ impl Scanner {
         let path = &task.path;
         let gone = || task.known.is_some().then(|| Outcome::Gone(path.clone()));
         let skip = |reason| {
-            Some(Outcome::Skipped(Skipped { path: PathBuf::from(path.as_str()), reason }))
+            Some(Outcome::Skipped(Skipped {
+                path: PathBuf::from(path.as_str()),
+                reason,
+            }))
         };
-        let facts = match self.directory.read(path, self.options.max_file_bytes, buffer) {
+        let facts = match self
+            .directory
+            .read(path, self.options.max_file_bytes, buffer)
+        {
             Ok(facts) => facts,
             Err(NotRead::Gone) => return gone(),
             Err(NotRead::Skip(reason)) => return skip(reason),
@@ -333,13 +348,21 @@ impl Scanner {
                 }));
             }
         }
-        let Ok(text) = std::str::from_utf8(buffer) else { return skip(SkipReason::NotUtf8) };
-        let source =
-            Source { path, text, language, last_modified: facts.last_modified, exists };
+        let Ok(text) = std::str::from_utf8(buffer) else {
+            return skip(SkipReason::NotUtf8);
+        };
+        let source = Source {
+            path,
+            text,
+            language,
+            last_modified: facts.last_modified,
+            exists,
+        };
         let budget = Budget::new(self.options.time_per_file, halt);
         // A parser is foreign code on hostile input: what breaks in it costs this file only.
-        let extracted =
-            catch_unwind(AssertUnwindSafe(|| self.extractor.extract(&source, &budget)));
+        let extracted = catch_unwind(AssertUnwindSafe(|| {
+            self.extractor.extract(&source, &budget)
+        }));
         match extracted {
             Ok(Ok(record)) => {
                 let record = complete(record, path, facts, digest, read_at);
@@ -374,7 +397,8 @@ fn complete(
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".into())
 }
 
 fn wanted(languages: &[Language], language: Option<Language>) -> bool {
@@ -399,10 +423,17 @@ enum Step {
 
 /// Compares what the walk found with what is known. The tasks stand in the order of their steps.
 fn plan(walked: Walked, known: Vec<FileState>, options: &ScanOptions) -> (Vec<Step>, Vec<Task>) {
-    let mut known: HashMap<FilePath, FileState> =
-        known.into_iter().map(|state| (state.path.clone(), state)).collect();
+    let mut known: HashMap<FilePath, FileState> = known
+        .into_iter()
+        .map(|state| (state.path.clone(), state))
+        .collect();
     let mut steps: Vec<(PathBuf, Option<Outcome>, Option<Task>)> = Vec::new();
-    for Candidate { path, size_bytes, last_modified } in walked.candidates {
+    for Candidate {
+        path,
+        size_bytes,
+        last_modified,
+    } in walked.candidates
+    {
         let by_name = Language::of(&path, b"");
         // A `.h` file's language is in its text, so is that of a file without an extension.
         let undecided = by_name.is_none_or(|language| language.name() == "c");
@@ -413,11 +444,19 @@ fn plan(walked: Walked, known: Vec<FileState>, options: &ScanOptions) -> (Vec<St
         let state = known.remove(&path);
         let limit = options.max_file_bytes;
         if size_bytes > limit {
-            let reason = SkipReason::TooLarge { bytes: size_bytes, limit };
-            let skipped = Skipped { path: key.clone(), reason };
+            let reason = SkipReason::TooLarge {
+                bytes: size_bytes,
+                limit,
+            };
+            let skipped = Skipped {
+                path: key.clone(),
+                reason,
+            };
             steps.push((key, Some(Outcome::Skipped(skipped)), None));
         } else if !options.force
-            && state.as_ref().is_some_and(|state| state.is_current(size_bytes, last_modified))
+            && state
+                .as_ref()
+                .is_some_and(|state| state.is_current(size_bytes, last_modified))
         {
             steps.push((key, Some(Outcome::Unchanged(path)), None));
         } else {
@@ -437,17 +476,24 @@ fn plan(walked: Walked, known: Vec<FileState>, options: &ScanOptions) -> (Vec<St
     for path in known.into_keys() {
         let key = PathBuf::from(path.as_str());
         // Below a directory that cannot be read nobody knows what is gone.
-        let above = unreadable.iter().find(|(directory, _)| key.starts_with(directory));
+        let above = unreadable
+            .iter()
+            .find(|(directory, _)| key.starts_with(directory));
         let outcome = match above {
-            Some((_, reason)) => {
-                Outcome::Skipped(Skipped { path: key.clone(), reason: reason.clone() })
-            }
+            Some((_, reason)) => Outcome::Skipped(Skipped {
+                path: key.clone(),
+                reason: reason.clone(),
+            }),
             None => Outcome::Gone(path),
         };
         steps.push((key, Some(outcome), None));
     }
     // The order of records: bytes of the whole path, not one directory after the other.
-    steps.sort_by(|a, b| a.0.as_os_str().as_encoded_bytes().cmp(b.0.as_os_str().as_encoded_bytes()));
+    steps.sort_by(|a, b| {
+        a.0.as_os_str()
+            .as_encoded_bytes()
+            .cmp(b.0.as_os_str().as_encoded_bytes())
+    });
     let mut tasks = Vec::new();
     let steps = steps
         .into_iter()
@@ -534,6 +580,15 @@ impl Window {
     }
 }
 
+/// Sends the threads home however the caller's part ends: also by a panic of its sink.
+struct HaltOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for HaltOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// What the threads of one scan share.
 struct Crew<'a> {
     scanner: &'a Scanner,
@@ -553,7 +608,9 @@ impl Crew<'_> {
         let exists = |path: &FilePath| self.exists(path);
         while !self.halt.load(Ordering::Relaxed) && self.window.take(self.halt) {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(task) = self.work.get(index) else { break };
+            let Some(task) = self.work.get(index) else {
+                break;
+            };
             let outcome = self.scanner.examine(task, &mut buffer, &exists, self.halt);
             if results.send((index, outcome)).is_err() {
                 break;
@@ -572,5 +629,45 @@ impl Crew<'_> {
         let (present, absent) = &mut *self.documents.lock();
         if exists { present } else { absent }.insert(path.clone());
         exists
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn below_an_unreadable_directory_nothing_is_gone() {
+        let known = ["a/b.py", "a/c/d.py", "e.py"].map(|path| FileState {
+            path: FilePath::new(path).unwrap(),
+            size_bytes: None,
+            last_modified: None,
+            digest: None,
+            read_at: None,
+        });
+        let unreadable = |path: &str| Skipped {
+            path: PathBuf::from(path),
+            reason: SkipReason::Unreadable("permission denied".into()),
+        };
+        let told = |path: &str| {
+            let walked = Walked {
+                candidates: Vec::new(),
+                skipped: vec![unreadable(path)],
+            };
+            let (steps, tasks) = plan(walked, known.to_vec(), &ScanOptions::default());
+            assert!(tasks.is_empty());
+            let lines = steps.iter().map(|step| match step {
+                Step::Known(Outcome::Gone(path)) => format!("{path} gone"),
+                Step::Known(Outcome::Skipped(skipped)) => {
+                    assert!(!skipped.reason.excludes());
+                    skipped.path.display().to_string()
+                }
+                other => panic!("{other:?}"),
+            });
+            lines.collect::<Vec<_>>()
+        };
+        assert_eq!(told("a"), ["a", "a/b.py", "a/c/d.py", "e.py gone"]);
+        assert_eq!(told(""), ["", "a/b.py", "a/c/d.py", "e.py"]);
+        assert_eq!(told("e.py"), ["a/b.py gone", "a/c/d.py gone", "e.py"]);
     }
 }

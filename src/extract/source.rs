@@ -48,7 +48,11 @@ pub struct Budget<'a> {
 impl<'a> Budget<'a> {
     /// A budget that starts now, on this thread.
     pub fn new(limit: Duration, stop: &'a AtomicBool) -> Self {
-        Budget { limit, spent_at: thread_time().saturating_add(limit), stop }
+        Budget {
+            limit,
+            spent_at: thread_time().saturating_add(limit),
+            stop,
+        }
     }
 
     /// The whole time given.
@@ -90,5 +94,6 @@ pub trait Extractor: Send + Sync {
     ///
     /// # Errors
     /// The reason to have no record.
-    fn extract(&self, source: &Source<'_>, budget: &Budget<'_>) -> Result<FileMetadata, SkipReason>;
+    fn extract(&self, source: &Source<'_>, budget: &Budget<'_>)
+    -> Result<FileMetadata, SkipReason>;
 }

@@ -82,9 +82,29 @@ mod tests {
         assert!(!state.is_current(4, at(1_000)));
         assert!(!state.is_current(3, at(1_001)), "later");
         assert!(!state.is_current(3, at(999)), "earlier");
-        assert!(!FileState { read_at: at(2_999), ..state.clone() }.is_current(3, at(1_000)), "racy");
-        assert!(FileState { read_at: None, ..state.clone() }.is_current(3, at(1_000)));
-        assert!(!FileState { last_modified: None, ..state }.is_current(3, None), "unknown");
+        assert!(
+            !FileState {
+                read_at: at(2_999),
+                ..state.clone()
+            }
+            .is_current(3, at(1_000)),
+            "racy"
+        );
+        assert!(
+            FileState {
+                read_at: None,
+                ..state.clone()
+            }
+            .is_current(3, at(1_000))
+        );
+        assert!(
+            !FileState {
+                last_modified: None,
+                ..state
+            }
+            .is_current(3, None),
+            "unknown"
+        );
     }
 
     #[test]

@@ -47,14 +47,21 @@ pub(super) struct Walked {
 /// `InvalidPattern` naming the glob.
 pub(super) fn excludes(root: &Path, globs: &[String]) -> Result<Override> {
     let refuse = |glob: &str, cause: ignore::Error| {
-        Error::new(ErrorKind::InvalidPattern, format!("`{glob}` is no glob to exclude files with"))
-            .because(cause)
+        Error::new(
+            ErrorKind::InvalidPattern,
+            format!("`{glob}` is no glob to exclude files with"),
+        )
+        .because(cause)
     };
     let mut builder = OverrideBuilder::new(root);
     for glob in globs {
-        builder.add(&format!("!{glob}")).map_err(|cause| refuse(glob, cause))?;
+        builder
+            .add(&format!("!{glob}"))
+            .map_err(|cause| refuse(glob, cause))?;
     }
-    builder.build().map_err(|cause| refuse(&globs.join(" "), cause))
+    builder
+        .build()
+        .map_err(|cause| refuse(&globs.join(" "), cause))
 }
 
 /// Walks the tree, or only what lies at and below the paths of `only`.
@@ -70,8 +77,11 @@ pub(super) fn walk(
 ) -> Result<Walked> {
     // Fails here, with the root's name, rather than as an empty tree.
     std::fs::read_dir(root).map_err(|cause| {
-        Error::new(ErrorKind::Io, format!("cannot read the directory {}", root.display()))
-            .because(cause)
+        Error::new(
+            ErrorKind::Io,
+            format!("cannot read the directory {}", root.display()),
+        )
+        .because(cause)
     })?;
     let mut builder = WalkBuilder::new(root);
     builder
@@ -88,7 +98,10 @@ pub(super) fn walk(
     let filter_root = root.to_path_buf();
     let only = only.map(<[FilePath]>::to_vec);
     builder.filter_entry(move |entry| {
-        let named_never = entry.file_name().to_str().is_some_and(|name| NEVER.contains(&name));
+        let named_never = entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| NEVER.contains(&name));
         if entry.depth() > 0 && named_never {
             return false;
         }
@@ -116,7 +129,10 @@ pub(super) fn walk(
         })
     });
     if stop.load(Ordering::Relaxed) {
-        return Err(Error::new(ErrorKind::Cancelled, "the walk was told to stop"));
+        return Err(Error::new(
+            ErrorKind::Cancelled,
+            "the walk was told to stop",
+        ));
     }
     Ok(all.into_inner())
 }
@@ -139,8 +155,15 @@ fn look(root: &Path, entry: &DirEntry) -> Option<Seen> {
         return None;
     }
     let inside = entry.path().strip_prefix(root).ok()?;
-    let skip = |reason| Some(Seen::Skipped(Skipped { path: inside.to_path_buf(), reason }));
-    let Ok(path) = FilePath::under(root, inside) else { return skip(SkipReason::BadPath) };
+    let skip = |reason| {
+        Some(Seen::Skipped(Skipped {
+            path: inside.to_path_buf(),
+            reason,
+        }))
+    };
+    let Ok(path) = FilePath::under(root, inside) else {
+        return skip(SkipReason::BadPath);
+    };
     if looks_secret(&path) {
         return skip(SkipReason::Secret);
     }
@@ -178,13 +201,21 @@ pub(super) fn time(at: std::time::SystemTime) -> Option<DateTime<Utc>> {
 
 /// What could not be read, by its path. None for what is gone again.
 fn unreadable(root: &Path, error: &ignore::Error) -> Option<Skipped> {
-    if error.io_error().is_some_and(|io| io.kind() == std::io::ErrorKind::NotFound) {
+    if error
+        .io_error()
+        .is_some_and(|io| io.kind() == std::io::ErrorKind::NotFound)
+    {
         return None;
     }
     // Without a path, anything may be missing: the empty path is above everything.
     let path = path_of(error).map(|path| path.strip_prefix(root).unwrap_or(path).to_path_buf());
-    let cause = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
-    Some(Skipped { path: path.unwrap_or_else(PathBuf::new), reason: SkipReason::Unreadable(cause) })
+    let cause = error
+        .io_error()
+        .map_or_else(|| error.to_string(), ToString::to_string);
+    Some(Skipped {
+        path: path.unwrap_or_else(PathBuf::new),
+        reason: SkipReason::Unreadable(cause),
+    })
 }
 
 fn path_of(error: &ignore::Error) -> Option<&Path> {
