@@ -23,7 +23,9 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
 }
 
 /// A copy of the small tree, and a home without configuration.
@@ -78,7 +80,11 @@ impl Project {
     fn query(&self, args: &[&str]) -> Vec<String> {
         let output = self.run(&[&["query"], args].concat());
         assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
-        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 }
 
@@ -103,18 +109,45 @@ fn run_document(document: &Path, files: &[PathBuf]) {
         .register_bin("git", trycmd::schema::Bin::Ignore)
         .register_bin("cp", trycmd::schema::Bin::Ignore)
         .env("HOME", scratch.path().display().to_string())
-        .env("XDG_CONFIG_HOME", scratch.path().join("none").display().to_string())
+        .env(
+            "XDG_CONFIG_HOME",
+            scratch.path().join("none").display().to_string(),
+        )
         .env("DATABASE_URL", "")
         .env("RUST_LOG", "")
         .case(&copied);
     cases.run();
     if std::env::var_os("TRYCMD").is_some_and(|mode| mode == "overwrite") {
-        fs::copy(&copied, document).unwrap();
+        fs::write(document, redact(&fs::read_to_string(&copied).unwrap())).unwrap();
     }
 }
 
+/// Puts `[..]` in place of what differs from run to run.
+fn redact(text: &str) -> String {
+    [
+        (r"(?m)^(Indexed .* in )[^:]*:", "$1[..]:"),
+        (r"(?m)^(indexed  +)\d.*$", "$1[..]"),
+        (r"(?m)^(modified  +)\d.*$", "$1[..]"),
+        (r"(?m)^(position  +).*$", "$1[..]"),
+        (r"(?m)^(database  +)/.*$", "$1[..]"),
+        (
+            r#"("(?:asOf|lastModified|extractionTimestamp|indexedAt)": )"[^"]*""#,
+            "$1\"[..]\"",
+        ),
+    ]
+    .into_iter()
+    .fold(text.to_owned(), |text, (pattern, with)| {
+        regex::Regex::new(pattern)
+            .unwrap()
+            .replace_all(&text, with)
+            .into_owned()
+    })
+}
+
 fn run_command_document(name: &str, files: &[PathBuf]) {
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd").join(name);
+    let document = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/cmd")
+        .join(name);
     run_document(&document, files);
 }
 
@@ -152,7 +185,10 @@ fn configuration() {
 
 #[test]
 fn the_readme_tells_the_truth() {
-    run_document(&Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"), &[]);
+    run_document(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"),
+        &[],
+    );
 }
 
 #[test]
@@ -162,7 +198,10 @@ fn a_query_sees_every_change_of_the_tree() {
     project.write("src/new.py", "def parse(): pass\n");
     fs::remove_file(project.at("src/parser.py")).unwrap();
     project.write("src/lexer.py", "class Lexer: pass\n");
-    assert_eq!(project.query(&["-f", "parse"]), ["src/main.rs", "src/new.py"]);
+    assert_eq!(
+        project.query(&["-f", "parse"]),
+        ["src/main.rs", "src/new.py"]
+    );
     assert_eq!(project.query(&["-f", "parse", "--cached"]).len(), 2);
     project.write(".gitignore", "src/new.py\n");
     assert_eq!(project.query(&["-f", "parse"]), ["src/main.rs"]);
@@ -184,10 +223,17 @@ fn cached_does_not_look_at_the_tree() {
 fn a_touched_file_is_refreshed_and_not_read_again() {
     let project = Project::new();
     project.ends(0, &["index"]);
-    let file = fs::File::options().append(true).open(project.at("src/main.rs")).unwrap();
-    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    let file = fs::File::options()
+        .append(true)
+        .open(project.at("src/main.rs"))
+        .unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap();
     let report = project.ends(0, &["index", "--format", "jsonl"]);
-    assert!(report.contains("\"changed\":0") && report.contains("\"touched\":1"), "{report}");
+    assert!(
+        report.contains("\"changed\":0") && report.contains("\"touched\":1"),
+        "{report}"
+    );
     let report = project.ends(0, &["index", "--format", "jsonl"]);
     assert!(report.contains("\"touched\":0"), "{report}");
 }
@@ -196,16 +242,32 @@ fn a_touched_file_is_refreshed_and_not_read_again() {
 fn the_root_is_the_nearest_directory_with_data_or_a_repository() {
     let project = Project::new();
     fs::create_dir(project.at(".git")).unwrap();
-    let inside = project.command(&["query", "-t", "rust"]).current_dir(project.at("src")).output();
+    let inside = project
+        .command(&["query", "-t", "rust"])
+        .current_dir(project.at("src"))
+        .output();
     assert_eq!(inside.unwrap().stdout, b"src/main.rs\n");
     assert!(project.at(".cardex/cardex.db").exists());
-    assert_eq!(fs::read_to_string(project.at(".cardex/.gitignore")).unwrap(), "*\n");
+    assert_eq!(
+        fs::read_to_string(project.at(".cardex/.gitignore")).unwrap(),
+        "*\n"
+    );
     // -C takes the directory itself.
-    assert_eq!(project.query(&["-C", "web", "-t", "typescript"]), ["app.ts"]);
-    let shown = project.command(&["show", "main.rs"]).current_dir(project.at("src")).output();
+    assert_eq!(
+        project.query(&["-C", "web", "-t", "typescript"]),
+        ["app.ts"]
+    );
+    let shown = project
+        .command(&["show", "main.rs"])
+        .current_dir(project.at("src"))
+        .output();
     assert!(shown.unwrap().stdout.starts_with(b"src/main.rs"));
     let absolute = project.at("src/main.rs");
-    assert!(project.ends(0, &["show", absolute.to_str().unwrap()]).starts_with("src/main.rs"));
+    assert!(
+        project
+            .ends(0, &["show", absolute.to_str().unwrap()])
+            .starts_with("src/main.rs")
+    );
 }
 
 #[cfg(unix)]
@@ -226,7 +288,10 @@ fn data_is_for_its_owner_only_and_never_follows_a_link() {
 fn a_projects_file_cannot_place_its_database_elsewhere() {
     let project = Project::new();
     let outside = project.home.path().join("x.db");
-    project.write("cardex.toml", &format!("[database]\nurl = \"{}\"\n", outside.display()));
+    project.write(
+        "cardex.toml",
+        &format!("[database]\nurl = \"{}\"\n", outside.display()),
+    );
     project.ends(2, &["query"]);
     assert!(!outside.exists());
     fs::remove_file(project.at("cardex.toml")).unwrap();
@@ -240,14 +305,33 @@ fn layers_lie_over_each_other() {
     let project = Project::new();
     let user = project.home.path().join(".config/cardex/config.toml");
     fs::create_dir_all(user.parent().unwrap()).unwrap();
-    fs::write(&user, "[index]\nthreads = 3\n[database]\nmax_connections = 2\n").unwrap();
-    project.write("cardex.toml", "[index]\nthreads = 5\nexclude = [\"web/\"]\n");
+    fs::write(
+        &user,
+        "[index]\nthreads = 3\n[database]\nmax_connections = 2\n",
+    )
+    .unwrap();
+    project.write(
+        "cardex.toml",
+        "[index]\nthreads = 5\nexclude = [\"web/\"]\n",
+    );
     let shown = project.ends(0, &["config", "show", "--origin"]);
-    for part in ["threads = 5", "cardex.toml:2", "max_connections = 2", "config.toml:4"] {
+    for part in [
+        "threads = 5",
+        "cardex.toml:2",
+        "max_connections = 2",
+        "config.toml:4",
+    ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
-    let over = project.command(&["config", "show"]).env("CARDEX_INDEX__THREADS", "7").output();
-    assert!(String::from_utf8(over.unwrap().stdout).unwrap().contains("threads = 7"));
+    let over = project
+        .command(&["config", "show"])
+        .env("CARDEX_INDEX__THREADS", "7")
+        .output();
+    assert!(
+        String::from_utf8(over.unwrap().stdout)
+            .unwrap()
+            .contains("threads = 7")
+    );
     assert!(project.query(&["-p", "^web/"]).is_empty());
     fs::remove_file(project.at("cardex.toml")).unwrap();
     assert_eq!(project.query(&["-p", "^web/"]), ["web/app.ts"]);
@@ -264,12 +348,22 @@ fn an_imported_database_keeps_what_no_file_stands_for() {
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     for n in 0..1200 {
-        writeln!(stdin, "{{\"path\":\"f{n}.py\",\"functions\":[{{\"name\":\"f\"}}]}}").unwrap();
+        writeln!(
+            stdin,
+            "{{\"path\":\"f{n}.py\",\"functions\":[{{\"name\":\"f\"}}]}}"
+        )
+        .unwrap();
     }
     drop(stdin);
     assert!(child.wait().unwrap().success());
-    assert_eq!(project.ends(0, &["--db", "other.db", "query", "--count", "-f", "f"]), "1200\n");
-    assert_eq!(project.ends(0, &["--db", "other.db", "query", "--count"]), "1200\n");
+    assert_eq!(
+        project.ends(0, &["--db", "other.db", "query", "--count", "-f", "f"]),
+        "1200\n"
+    );
+    assert_eq!(
+        project.ends(0, &["--db", "other.db", "query", "--count"]),
+        "1200\n"
+    );
     project.ends(0, &["--db", "other.db", "db", "check"]);
 }
 
@@ -280,13 +374,19 @@ fn an_export_reads_back_as_it_was() {
     let first = project.ends(0, &["db", "export"]);
     project.write("all.jsonl", &first);
     project.ends(0, &["--db", "copy.db", "db", "import", "all.jsonl"]);
-    assert_eq!(project.ends(0, &["--db", "copy.db", "db", "export", "-"]), first);
+    assert_eq!(
+        project.ends(0, &["--db", "copy.db", "db", "export", "-"]),
+        first
+    );
 }
 
 #[test]
 fn paths_end_with_nul_when_asked() {
     let project = Project::new();
-    assert_eq!(project.ends(0, &["query", "-0", "-t", "python"]), "src/lexer.py\0src/parser.py\0");
+    assert_eq!(
+        project.ends(0, &["query", "-0", "-t", "python"]),
+        "src/lexer.py\0src/parser.py\0"
+    );
 }
 
 #[test]
@@ -296,7 +396,11 @@ fn whoever_stops_reading_ends_the_command_quietly() {
         project.write(&format!("many/file{n}.txt"), "x\n");
     }
     project.ends(0, &["-q", "index"]);
-    for args in [&["query"][..], &["query", "--format", "jsonl"], &["db", "export"]] {
+    for args in [
+        &["query"][..],
+        &["query", "--format", "jsonl"],
+        &["db", "export"],
+    ] {
         let mut child = project
             .command(args)
             .stdout(Stdio::piped())
@@ -308,7 +412,12 @@ fn whoever_stops_reading_ends_the_command_quietly() {
         stdout.read_line(&mut line).unwrap();
         drop(stdout);
         let mut told = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut told)
+            .unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(0), "{args:?}");
         assert_eq!(told, "", "{args:?}");
     }
@@ -318,18 +427,30 @@ fn whoever_stops_reading_ends_the_command_quietly() {
 #[test]
 fn an_interrupted_index_is_consistent_and_goes_on() {
     let project = Project::new();
-    let body: String = (0..200).map(|n| format!("def f{n}(a, b):\n    return a + b\n\n")).collect();
+    let body: String = (0..200)
+        .map(|n| format!("def f{n}(a, b):\n    return a + b\n\n"))
+        .collect();
     for n in 0..3000 {
         project.write(&format!("many/file{n}.py"), &body);
     }
-    let child =
-        project.command(&["index"]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let child = project
+        .command(&["index"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
     // The tree's file is written when the signals are being listened to and the work begins.
     while !project.at(".cardex/cardex.db.tree.json").exists() {
         std::thread::yield_now();
     }
     let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
     let output = child.wait_with_output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{told}");
@@ -346,9 +467,15 @@ fn change_capture_that_was_cut_is_found_and_mended() {
     project.ends(0, &["index"]);
     let database = rusqlite::Connection::open(project.at(".cardex/cardex.db")).unwrap();
     let trigger: String = database
-        .query_row("SELECT name FROM sqlite_schema WHERE type = 'trigger' LIMIT 1", [], |r| r.get(0))
+        .query_row(
+            "SELECT name FROM sqlite_schema WHERE type = 'trigger' LIMIT 1",
+            [],
+            |r| r.get(0),
+        )
         .unwrap();
-    database.execute_batch(&format!("DROP TRIGGER {trigger}")).unwrap();
+    database
+        .execute_batch(&format!("DROP TRIGGER {trigger}"))
+        .unwrap();
     drop(database);
     let found = project.ends(1, &["db", "check"]);
     assert!(found.contains(&trigger), "{found}");
@@ -364,7 +491,10 @@ fn a_file_that_is_no_database_is_refused_and_left_alone() {
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.starts_with("error[database-corrupt]"), "{told}");
-    assert_eq!(fs::read_to_string(project.at("notes.db")).unwrap(), "these are my notes");
+    assert_eq!(
+        fs::read_to_string(project.at("notes.db")).unwrap(),
+        "these are my notes"
+    );
 }
 
 #[test]
@@ -372,7 +502,10 @@ fn names_of_files_do_not_steer_a_terminal() {
     let project = Project::new();
     project.write("evil\u{1b}[2J.py", "x = 1\n");
     let table = project.ends(0, &["query", "--format", "table"]);
-    assert!(!table.contains('\u{1b}') && table.contains("evil\\u{1b}[2J.py"), "{table}");
+    assert!(
+        !table.contains('\u{1b}') && table.contains("evil\\u{1b}[2J.py"),
+        "{table}"
+    );
     // A program gets the name as it is.
     assert!(project.ends(0, &["query"]).contains("evil\u{1b}[2J.py"));
 }
@@ -390,6 +523,9 @@ fn colours_follow_the_flag_and_no_color() {
 fn every_shell_gets_completions() {
     let project = Project::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        assert!(project.ends(0, &["completions", shell]).contains("cardex"), "{shell}");
+        assert!(
+            project.ends(0, &["completions", shell]).contains("cardex"),
+            "{shell}"
+        );
     }
 }

@@ -48,13 +48,17 @@ fn render(error: &Error, paint: Paint) -> String {
     if let Some(excerpt) = error.excerpt() {
         text.push_str(&caret(excerpt, paint));
     }
+    let mut said = String::new();
     let mut cause = error.source();
     while let Some(because) = cause {
-        // A cause of several lines draws a picture of its own; ours says the same.
         let line = because.to_string();
-        if !line.contains('\n') {
+        // A cause of several lines draws a picture of its own, and ours says the same; many wrap
+        // another one and repeat it.
+        let repeats = !said.is_empty() && line.ends_with(&said);
+        if !line.contains('\n') && !repeats {
             text.push_str(&format!("{}: {}\n", paint.bold("cause"), printable(&line)));
         }
+        said = line;
         cause = because.source();
     }
     if let Some(help) = error.help() {

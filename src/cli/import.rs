@@ -48,7 +48,7 @@ pub(super) fn run(context: &Context, file: &Path) -> Result<Outcome, Failure> {
                     &format!("it is longer than {}", format::bytes(MAX_LINE)),
                 );
             }
-            Ok(_) => import.line(number, &line)?,
+            Ok(_) => import.line(number, line.trim_ascii())?,
             Err(cause) => {
                 let message = format!("cannot read line {number} of {}", file.display());
                 break Err(Error::new(ErrorKind::Io, message).because(cause).into());
@@ -146,7 +146,7 @@ struct Import<'a> {
 
 impl Import<'_> {
     fn line(&mut self, number: u64, line: &[u8]) -> Result<(), Failure> {
-        if line.iter().all(u8::is_ascii_whitespace) {
+        if line.is_empty() {
             return Ok(());
         }
         match serde_json::from_slice(line) {

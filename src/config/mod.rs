@@ -306,7 +306,7 @@ impl Config {
                     .and_then(|n| n.try_into().ok());
             }
             ("database.url", Value::Text(text)) => {
-                let here = PathBuf::from(".");
+                let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
                 let base = match setting.origin {
                     Origin::CommandLine(_) => &here,
                     _ => root,
