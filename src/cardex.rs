@@ -61,7 +61,11 @@ impl CardexBuilder {
     /// # Errors
     /// Those of the database: `SchemaTooNew`, `DatabaseCorrupt`, `DatabaseBusy`, `Database`.
     pub fn open(self) -> Result<Cardex> {
-        let store = Arc::new(SqliteStore::open(&self.database, &self.project, self.options)?);
+        let store = Arc::new(SqliteStore::open(
+            &self.database,
+            &self.project,
+            self.options,
+        )?);
         let cardex = Cardex::over(store, self.clock)?;
         cardex.rebuild()?;
         Ok(cardex)
@@ -86,7 +90,11 @@ impl Cardex {
     /// `Io` if the index's thread cannot be started.
     pub fn over(store: Arc<dyn MetadataStore>, clock: Arc<dyn Clock>) -> Result<Self> {
         let index = Arc::new(Index::new()?);
-        let sync = Arc::new(Synchronizer::new(Arc::clone(&store), Arc::clone(&index), clock));
+        let sync = Arc::new(Synchronizer::new(
+            Arc::clone(&store),
+            Arc::clone(&index),
+            clock,
+        ));
         Ok(Cardex { store, index, sync })
     }
 

@@ -167,13 +167,14 @@ fn check_length(text: &str) -> Result<()> {
     ))
 }
 
-fn parse(pattern: &str, unicode: bool) -> Result<Hir, regex_syntax::Error> {
-    ParserBuilder::new()
+fn parse(pattern: &str, unicode: bool) -> Result<Hir, Box<regex_syntax::Error>> {
+    let mut parser = ParserBuilder::new();
+    let mut parser = parser
         .nest_limit(MAX_NESTING)
         .unicode(unicode)
         .utf8(false)
-        .build()
-        .parse(pattern)
+        .build();
+    Ok(parser.parse(pattern)?)
 }
 
 /// The error of a user's own pattern, with the bad place under the caret.

@@ -405,6 +405,74 @@ fn a_fold_in_the_background_changes_no_answer() {
 }
 
 #[test]
+fn the_background_thread_folds_tiers_into_the_base() {
+    let mut model = Model::new();
+    let file = File {
+        functions: vec!["parse"],
+        ..File::default()
+    };
+    let change = |at: u32| (format!("f{at:05}"), Some(file.clone()));
+    model.run(Step::Commit((0..5_000).map(change).collect()));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while model.index.snapshot().outstanding() > 0 {
+        assert!(std::time::Instant::now() < deadline, "nothing was folded");
+        std::thread::yield_now();
+    }
+    model.check(&Asked {
+        functions: vec!["parse"],
+        limit: Some(5),
+        ..Asked::default()
+    });
+}
+
+#[test]
+fn readers_see_all_of_a_commit_or_none_of_it() {
+    const FILES: usize = 300;
+    const COMMITS: u64 = 400;
+    let index = Index::new().unwrap();
+    let query = Query::builder().function("parse").build().unwrap();
+    std::thread::scope(|scope| {
+        let readers = [(); 2].map(|()| {
+            scope.spawn(|| {
+                let mut seen = 0;
+                while seen < COMMITS {
+                    let snapshot = index.snapshot();
+                    let position = snapshot.position().sequence;
+                    assert!(position >= seen, "the position never goes back");
+                    let answer = snapshot.search(&query);
+                    let versions: BTreeSet<u64> = answer.hits().map(|hit| hit.version).collect();
+                    if position > 0 {
+                        assert_eq!(answer.len(), FILES);
+                        assert_eq!(versions, BTreeSet::from([position]));
+                    }
+                    seen = position;
+                }
+            })
+        });
+        for sequence in 1..=COMMITS {
+            let mut files = index.builder();
+            for at in 0..FILES {
+                files.file(&format!("f{at}"), None, sequence);
+                files.function("parse");
+            }
+            let changes = Changes {
+                files,
+                deleted: Vec::new(),
+            };
+            index
+                .apply(changes, Position { epoch: 0, sequence })
+                .unwrap();
+            if sequence % 100 == 0 {
+                index.fold().unwrap();
+            }
+        }
+        for reader in readers {
+            reader.join().unwrap();
+        }
+    });
+}
+
+#[test]
 fn what_is_wrong_with_a_query_is_an_error_and_never_a_wider_answer() {
     for (field, value) in [
         ("language", ""),

@@ -26,7 +26,10 @@ pub struct Versioned {
 
 /// One write of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "most writes are puts: a box would only cost")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most writes are puts: a box would only cost"
+)]
 pub enum Write {
     /// Adds the record, or replaces the whole record of its path.
     Put(FileMetadata),

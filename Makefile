@@ -1,0 +1,28 @@
+# What a person types. `make test` is what CI runs first.
+
+CARGO ?= cargo
+
+.PHONY: help test test-deps bench lint
+
+help: ## Shows these lines.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+test: test-deps ## Runs every test; installs what they need, or says what to install.
+	$(CARGO) test --features full
+	CARDEX_BENCH_SCALE=small $(CARGO) test --features full --bench query --bench load --bench extract
+
+test-deps: ## Installs the programs and fetches the sources that the tests need.
+	tests/deps.sh
+	tests/sources.sh
+
+bench: ## Runs the benches against their peers, alone, for about ten minutes.
+	$(CARGO) bench --features full --bench query --bench load --bench extract
+
+lint: ## What CI checks after the tests.
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --features full -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --features full
+	$(CARGO) check --no-default-features
+	for feature in sqlite extract extract-more cli full; do \
+		$(CARGO) check --no-default-features --features $$feature || exit 1; \
+	done
