@@ -226,13 +226,30 @@ fn a_variable_that_names_no_key_is_refused() {
 
 #[test]
 fn variables_in_strings_are_replaced_and_must_be_set() {
-    let root = project("[index]\nexclude = [\"${DIR}/*.min.js\", \"$x\", \"a${\"]\n");
+    let root = project("[index]\nexclude = [\"${DIR}/*.min.js\", \"$x\", \"a$\"]\n");
     let sources = ConfigSources::new(root.path());
     let config = sources.clone().variable("DIR", "web").load().unwrap();
-    assert_eq!(config.scan().exclude, ["web/*.min.js", "$x", "a${"]);
+    assert_eq!(config.scan().exclude, ["web/*.min.js", "$x", "a$"]);
     let error = sources.load().unwrap_err();
     assert!(
         error.to_string().contains("variable DIR, which is not set"),
         "{error}"
     );
+}
+
+#[test]
+fn the_readme_lists_every_key_as_the_table_has_it() {
+    let readme = include_str!("../../README.md");
+    for key in KEYS {
+        let default = match key.name {
+            "index.threads" => "processors".to_owned(),
+            _ => format!("`{}`", key.default_text()),
+        };
+        let (name, variable) = (key.name, key.environment_variable());
+        let row = format!(
+            "| `{name}` | {default} | {} | `{variable}` | {} |",
+            key.kind, key.doc
+        );
+        assert!(readme.contains(&row), "{row}");
+    }
 }
