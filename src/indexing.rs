@@ -59,7 +59,7 @@ pub struct IndexReport {
 /// # let tree = tempfile::tempdir().unwrap();
 /// # std::fs::write(tree.path().join("a.py"), "def f(): pass\n").unwrap();
 /// # let file = tree.path().join(".cardex/cardex.db");
-/// let store = SqliteStore::open(file, "default", SqliteOptions::default())?;
+/// let store = SqliteStore::open(&file, "default", SqliteOptions::default())?;
 /// let scanner = Scanner::open(tree.path(), ScanOptions::default())?;
 /// let never = AtomicBool::new(false);
 /// let report = cardex::index_tree(&store, &scanner, &never, |_| {})?;
@@ -97,6 +97,25 @@ pub fn index_tree(
     }
     report.duration = start.elapsed();
     Ok(report)
+}
+
+#[cfg(feature = "sqlite")]
+impl crate::Cardex {
+    /// Brings the database up to date with the tree that `scanner` reads, and the index with the
+    /// database: what [`index_tree`] does, and a [sync](crate::Cardex::sync).
+    ///
+    /// # Errors
+    /// Those of [`index_tree`]. The index is brought up to date with what was done all the same.
+    pub fn index_tree(
+        &self,
+        scanner: &Scanner,
+        stop: &AtomicBool,
+        progress: impl FnMut(&Progress),
+    ) -> Result<IndexReport> {
+        let report = index_tree(&**self.store(), scanner, stop, progress);
+        self.sync()?;
+        report
+    }
 }
 
 /// What the scanner wants to know of a stored file.

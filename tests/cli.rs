@@ -1,6 +1,11 @@
 //! The command, as a person and a program meet it: every console block of `tests/cmd` and of the
 //! README is run in a copy of a small tree, and the rest is asked of the binary here.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper that cannot do its work has failed its test"
+)]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -128,6 +133,7 @@ fn redact(text: &str) -> String {
         (r"(?m)^(Indexed .* in )[^:]*:", "$1[..]:"),
         (r"(?m)^(indexed  +)\d.*$", "$1[..]"),
         (r"(?m)^(modified  +)\d.*$", "$1[..]"),
+        (r"(?m)^(index  +)\d.*$", "$1[..]"),
         (r"(?m)^(position  +).*$", "$1[..]"),
         (r"(?m)^(database  +)/.*$", "$1[..]"),
         (
@@ -208,6 +214,29 @@ fn a_query_sees_every_change_of_the_tree() {
     fs::remove_file(project.at(".gitignore")).unwrap();
     assert_eq!(project.query(&["-f", "parse"]).len(), 2);
     project.ends(0, &["db", "check"]);
+}
+
+#[test]
+fn a_file_that_can_have_no_record_any_more_loses_it() {
+    let project = Project::new();
+    assert_eq!(project.query(&["-f", "parse", "-t", "python"]).len(), 2);
+    fs::write(project.at("src/lexer.py"), b"def parse(): pass\0").unwrap();
+    assert_eq!(
+        project.query(&["-f", "parse", "-t", "python"]),
+        ["src/parser.py"]
+    );
+    project.write("cardex.toml", "[index]\nmax_file_bytes = \"1KiB\"\n");
+    project.write(
+        "src/parser.py",
+        &format!("def parse(): pass\n{}", "# x\n".repeat(300)),
+    );
+    assert!(project.query(&["-f", "parse", "-t", "python"]).is_empty());
+    let told = project.run(&["index", "-v"]);
+    let told = String::from_utf8(told.stderr).unwrap();
+    assert!(
+        told.contains("  src/parser.py: it has 1218 bytes; the limit is 1024"),
+        "{told}"
+    );
 }
 
 #[test]
