@@ -4,6 +4,10 @@
 //! misses and the first N names that ctags does not have.
 
 #![cfg(feature = "extract")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test fails as the test does"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,6 +15,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use cardex::extract::{Outcome, ScanOptions, Scanner};
 
@@ -195,7 +200,13 @@ fn is_javascript_class((path, class, name): &Symbol, tree: &Path) -> bool {
 
 fn by_us(tree: &Path) -> (BTreeSet<Symbol>, usize) {
     let mut found = BTreeSet::new();
-    let scanner = Scanner::open(tree, ScanOptions::default()).unwrap();
+    // The limits are those of users but for time: a slow machine is no reason to miss a name.
+    let time_per_file = Duration::from_secs(30);
+    let options = ScanOptions {
+        time_per_file,
+        ..ScanOptions::default()
+    };
+    let scanner = Scanner::open(tree, options).unwrap();
     let result = scanner.scan([], &AtomicBool::new(false), |outcome, _| {
         match outcome {
             Outcome::Extracted(record) => {

@@ -377,10 +377,9 @@ fn name_of(raw: &str) -> Option<SmolStr> {
 fn receiver_name(raw: &str) -> Option<SmolStr> {
     let is_name = |word: &&str| word.chars().all(|c| c.is_alphanumeric() || c == '_');
     let before_arguments = raw.split('[').next()?;
-    let words = before_arguments.split(|c: char| c.is_whitespace() || "(*),".contains(c));
+    let mut words = before_arguments.split(|c: char| c.is_whitespace() || "(*),".contains(c));
     words
-        .filter(|word| !word.is_empty())
-        .last()
+        .rfind(|word| !word.is_empty())
         .filter(is_name)
         .map(SmolStr::from)
 }

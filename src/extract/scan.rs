@@ -337,16 +337,15 @@ impl Scanner {
             return gone();
         }
         let digest = digest(buffer);
-        if let Some(state) = &task.known {
-            if !self.options.force && state.digest.as_ref() == Some(&digest) {
-                return Some(Outcome::Touched(FileState {
-                    path: path.clone(),
-                    size_bytes: Some(facts.size_bytes),
-                    last_modified: facts.last_modified,
-                    digest: Some(digest),
-                    read_at: Some(read_at),
-                }));
-            }
+        let same = |state: &FileState| state.digest.as_ref() == Some(&digest);
+        if !self.options.force && task.known.as_ref().is_some_and(same) {
+            return Some(Outcome::Touched(FileState {
+                path: path.clone(),
+                size_bytes: Some(facts.size_bytes),
+                last_modified: facts.last_modified,
+                digest: Some(digest),
+                read_at: Some(read_at),
+            }));
         }
         let Ok(text) = std::str::from_utf8(buffer) else {
             return skip(SkipReason::NotUtf8);

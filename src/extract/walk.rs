@@ -8,7 +8,7 @@
 //!   other. `.git` itself never is, nor are the stores of other version control systems and ours.
 //! - Symbolic links are told of and not followed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
@@ -213,7 +213,7 @@ fn unreadable(root: &Path, error: &ignore::Error) -> Option<Skipped> {
         .io_error()
         .map_or_else(|| error.to_string(), ToString::to_string);
     Some(Skipped {
-        path: path.unwrap_or_else(PathBuf::new),
+        path: path.unwrap_or_default(),
         reason: SkipReason::Unreadable(cause),
     })
 }
