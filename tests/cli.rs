@@ -135,7 +135,7 @@ fn redact(text: &str) -> String {
         (r"(?m)^(modified  +)\d.*$", "$1[..]"),
         (r"(?m)^(index  +)\d.*$", "$1[..]"),
         (r"(?m)^(position  +).*$", "$1[..]"),
-        (r"(?m)^(database  +)/.*$", "$1[..]"),
+        (r"(?m)^(database  +\S+, ).*$", "$1[..]"),
         (
             r#"("(?:asOf|lastModified|extractionTimestamp|indexedAt)": )"[^"]*""#,
             "$1\"[..]\"",
