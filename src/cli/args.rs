@@ -4,12 +4,10 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-const EXIT_CODES: &str = "\
-Exit codes: 0 found or done; 1 nothing found, or a check has findings; 2 an error;
-130 and 143 when stopped by SIGINT and SIGTERM.
-
-The project's root is the nearest directory, from here upwards, that has a .cardex or
-a .git in it, or else this directory. Its data is kept in .cardex/ there.";
+const EXIT_CODES: &str = "Exit codes: 0 found or done; 1 nothing found, or a check has findings; \
+    2 an error; 130 and 143 when stopped by SIGINT and SIGTERM.\n\n\
+    The project's root is the nearest directory, from here upwards, that has a .cardex or a .git in \
+    it, or else this directory. Its data is kept in .cardex/ there.";
 
 /// Finds source files by what they define, cite and are, in an index that is never silently wrong.
 #[derive(Debug, Parser)]
