@@ -397,6 +397,26 @@ fn an_imported_database_keeps_what_no_file_stands_for() {
 }
 
 #[test]
+fn two_at_once_do_not_disturb_each_other() {
+    let project = Project::new();
+    for n in 0..400 {
+        project.write(&format!("many/file{n}.py"), "def many(): pass\n");
+    }
+    let both = [0, 1].map(|_| {
+        project
+            .command(&["query", "-f", "many"])
+            .stdout(Stdio::piped())
+            .spawn()
+    });
+    for child in both {
+        let output = child.unwrap().wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(output.stdout.split(|byte| *byte == b'\n').count(), 401);
+    }
+    project.ends(0, &["db", "check"]);
+}
+
+#[test]
 fn an_export_reads_back_as_it_was() {
     let project = Project::new();
     project.ends(0, &["index"]);

@@ -48,7 +48,11 @@ pub(super) fn run(context: &Context, file: &Path) -> Result<Outcome, Failure> {
                     &format!("it is longer than {}", format::bytes(MAX_LINE)),
                 );
             }
-            Ok(_) => import.line(number, line.trim_ascii())?,
+            Ok(_) => {
+                if let Err(failure) = import.line(number, line.trim_ascii()) {
+                    break Err(failure);
+                }
+            }
             Err(cause) => {
                 let message = format!("cannot read line {number} of {}", file.display());
                 break Err(Error::new(ErrorKind::Io, message).because(cause).into());

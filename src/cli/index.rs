@@ -78,12 +78,16 @@ fn follow(context: &Context, at_once: bool) -> Result<(Arc<SqliteStore>, IndexRe
     let mut options = context.config.scan().clone();
     options.force = made_by.as_deref() != Some(&extractor());
     let scanner = Scanner::open(&context.root, options)?;
+    let known = tree.is_some();
     let mut tree = Tree {
         root: context.root.clone(),
         extractor: made_by,
         indexed_at: tree.and_then(|tree| tree.indexed_at),
     };
-    tree.write(database)?;
+    if !known {
+        // Before the first record: a run that is cut short leaves a database that follows a tree.
+        tree.write(database)?;
+    }
     let mut bar = Bar::new(context, &context.root, at_once);
     let report = cardex::index_tree(&*store, &scanner, stop, |progress| bar.scan(progress));
     bar.clear();
