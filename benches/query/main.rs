@@ -5,6 +5,7 @@
 //!
 //! `cargo bench --bench query`; `CARDEX_BENCH_SCALE=small` for a short run.
 
+#[expect(dead_code, reason = "each bench uses another part of it")]
 #[path = "../common/mod.rs"]
 mod common;
 mod dense;

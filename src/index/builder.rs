@@ -1,8 +1,8 @@
 //! `SegmentBuilder`: takes files in any order, each with its terms, and makes a segment of them.
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 
+use super::finder::Finder;
 use super::segment::{Field, Segment, language_entry};
 use super::strings::Strings;
 use super::terms::{DictionaryBuilder, Term, hash};
@@ -186,11 +186,8 @@ impl SegmentBuilder {
         }
         let mut paths = self.paths;
         paths.shrink();
-        let mut by_path = HashTable::with_capacity(order.len());
-        for rank in 0..order.len() as u32 {
-            let rehash = |&rank: &u32| hash(&self.hasher, paths.get(rank));
-            by_path.insert_unique(rehash(&rank), rank, rehash);
-        }
+        let hashes = (0..order.len()).map(|rank| hash(&self.hasher, paths.get(rank as u32)));
+        let by_path = Finder::new(hashes);
         Ok(Segment {
             hasher: self.hasher,
             by_path,

@@ -4,6 +4,7 @@
 
 mod bitmap;
 mod builder;
+mod finder;
 mod mask;
 mod merge;
 mod patterns;
@@ -21,6 +22,7 @@ use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
+pub(crate) use self::bitmap::Bitmap;
 pub(crate) use self::builder::SegmentBuilder;
 pub(crate) use self::patterns::{PathPattern, Syntax};
 pub(crate) use self::postings::{Postings, gallop};

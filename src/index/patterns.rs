@@ -74,12 +74,17 @@ impl PathPattern {
             )
             .with_excerpt(text, 0..text.len())
         };
-        let glob = globset::GlobBuilder::new(text)
-            .literal_separator(true)
-            .backslash_escape(true)
-            .build()
-            .map_err(|error| refuse(error.kind().to_string()))?;
-        let hir = parse(glob.regex(), false).map_err(|error| refuse(error.to_string()))?;
+        let glob = |text: &str| {
+            globset::GlobBuilder::new(text)
+                .literal_separator(true)
+                .backslash_escape(true)
+                .build()
+                .map_err(|error| refuse(error.kind().to_string()))
+        };
+        glob(text)?;
+        let (rest, start) = without_leading_stars(text);
+        let regex = glob(rest)?.regex().replacen(GLOB_START, start, 1);
+        let hir = parse(&regex, false).map_err(|error| refuse(error.to_string()))?;
         Self::compile(text, Syntax::Glob, hir)
     }
 
@@ -149,8 +154,30 @@ impl PathPattern {
         if self.prefix_is_all {
             return Some(from);
         }
-        let found = self.regex.find(paths.haystack(from, to))?;
-        Some(paths.at_offset(paths.start(from) + found.start(), from))
+        // Where a match ends first is found in one pass, and lies in the path that matches.
+        let end = self.regex.shortest_match(paths.haystack(from, to))?;
+        Some(paths.at_offset(paths.start(from) + end, from))
+    }
+}
+
+/// How `globset` begins a regular expression.
+const GLOB_START: &str = "(?-u)^";
+
+/// A glob without the stars that it begins with, and how the regular expression of the rest begins
+/// instead. `**/` leads to the start of any part of the path, `**/*` to anywhere: an expression that
+/// says so is searched for from its literals, one that spells the stars out walks every byte.
+fn without_leading_stars(glob: &str) -> (&str, &'static str) {
+    let mut rest = glob;
+    while let Some(shorter) = rest
+        .strip_prefix("**/")
+        .filter(|shorter| !shorter.is_empty())
+    {
+        rest = shorter;
+    }
+    match rest.strip_prefix('*') {
+        _ if rest.len() == glob.len() => (glob, GLOB_START),
+        Some(after) if !after.starts_with('*') => (after, "(?-u)"),
+        _ => (rest, "(?-u)(?:^|/)"),
     }
 }
 
@@ -349,6 +376,12 @@ mod tests {
         assert_eq!(glob("sr{c,d}/a.*"), ["src/a.rs", "srd/a.rs"]);
         assert_eq!(glob("*"), ["README.md", "src"]);
         assert_eq!(glob("src"), ["src"]);
+        assert_eq!(glob("**/*"), PATHS);
+        assert_eq!(glob("**"), PATHS);
+        assert_eq!(glob("**/**/a*"), ["src/a.rs", "srd/a.rs", "tests/a.rs"]);
+        assert_eq!(glob("**/*/a.rs"), ["src/a.rs", "srd/a.rs", "tests/a.rs"]);
+        assert_eq!(glob("**/src"), ["src"]);
+        assert_eq!(glob("**/b/**"), ["src/b/mod.rs"]);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! posting list is already in the order of the answer.
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 
+use super::finder::Finder;
 use super::postings::Postings;
 use super::strings::Strings;
 use super::terms::{Dictionary, Term};
@@ -37,7 +37,7 @@ pub(crate) struct Segment {
     pub(super) hasher: RandomState,
     pub(super) paths: Strings,
     /// Ranks, hashed by their paths.
-    pub(super) by_path: HashTable<u32>,
+    pub(super) by_path: Finder,
     /// The language of each file, as a term of its dictionary.
     pub(super) languages: Box<[u16]>,
     /// The log sequence of each file's last change.
@@ -73,10 +73,8 @@ impl Segment {
 
     /// The rank of the file of this path, whose hash is known.
     pub(crate) fn find(&self, hash: u64, path: &str) -> Option<u32> {
-        let path = path.as_bytes();
         self.by_path
-            .find(hash, |&rank| self.paths.bytes(rank) == path)
-            .copied()
+            .find(hash, |rank| self.paths.bytes(rank) == path.as_bytes())
     }
 
     pub(crate) fn dictionary(&self, field: Field) -> &Dictionary {
@@ -101,14 +99,6 @@ impl Segment {
         }
     }
 
-    /// Whether a file is in this language: one array load, but for the rarest of languages.
-    pub(crate) fn has_language(&self, rank: u32, language: Term) -> bool {
-        match self.languages[rank as usize] {
-            RARE_LANGUAGE => self.postings(Field::Language, language).contains(rank),
-            term => u32::from(term) == language,
-        }
-    }
-
     /// The (class, method) pairs of a file, sorted.
     pub(crate) fn pairs(&self, rank: u32) -> &[(Term, Term)] {
         let at = rank as usize;
@@ -118,7 +108,7 @@ impl Segment {
     /// What the segment holds of the heap, by part.
     pub(crate) fn memory(&self) -> MemoryUse {
         let mut memory = MemoryUse {
-            paths: self.paths.heap_bytes() + self.by_path.allocation_size(),
+            paths: self.paths.heap_bytes() + self.by_path.heap_bytes(),
             columns: size_of_val(&*self.languages) + size_of_val(&*self.versions),
             pairs: size_of_val(&*self.pairs) + size_of_val(&*self.pair_starts),
             ..MemoryUse::default()

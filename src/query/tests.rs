@@ -257,7 +257,7 @@ impl Model {
         }
         .query();
         let query = match asked.limit {
-            Some(limit) => super::Query(Arc::new(super::Criteria {
+            Some(limit) => super::Query(Arc::new(super::Wanted {
                 limit: Some(limit),
                 ..(*unlimited.0).clone()
             })),
@@ -320,7 +320,7 @@ fn dense_lists_are_bitmaps_and_equal_a_naive_map() {
     let commit = |range: std::ops::Range<u32>, language| {
         let file = |at: u32| File {
             language: Some(language),
-            functions: if at % 2 == 0 {
+            functions: if at.is_multiple_of(2) {
                 vec!["parse", "new"]
             } else {
                 vec!["next"]
