@@ -533,6 +533,32 @@ fn change_capture_that_was_cut_is_found_and_mended() {
 }
 
 #[test]
+fn a_row_that_cannot_be_read_is_named_and_hides_no_other() {
+    let project = Project::new();
+    project.write("all.jsonl", "{\"path\":\"a.py\"}\n{\"path\":\"b.py\"}\n");
+    project.ends(0, &["--db", "x.db", "db", "import", "all.jsonl"]);
+    let database = rusqlite::Connection::open(project.at("x.db")).unwrap();
+    database
+        .execute(
+            "UPDATE documents SET design_principles = '{' WHERE path = 'a.py'",
+            [],
+        )
+        .unwrap();
+    let output = project.run(&["--db", "x.db", "query", "--format", "table"]);
+    let (table, told) = (output.stdout, String::from_utf8(output.stderr).unwrap());
+    assert!(
+        String::from_utf8(table).unwrap().contains("b.py") && told.contains("a.py"),
+        "{told}"
+    );
+    project.ends(1, &["--db", "x.db", "db", "check"]);
+    assert!(
+        project
+            .ends(2, &["--db", "x.db", "db", "export"])
+            .contains("b.py")
+    );
+}
+
+#[test]
 fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let project = Project::new();
     project.write("notes.db", "these are my notes");

@@ -184,7 +184,9 @@ impl Import<'_> {
                 for (number, record) in &batch {
                     match self.store.put(record) {
                         Ok(_) => self.imported += 1,
-                        Err(error) if refused(&error) => self.tell_bad(*number, &error.to_string()),
+                        Err(error) if refused(&error) => {
+                            self.tell_bad(*number, &format!("{error:#}"))
+                        }
                         Err(error) => return Err(error.into()),
                     }
                 }

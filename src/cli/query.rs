@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use cardex::store::MetadataStore;
-use cardex::{Answer, FileMetadata, FilePath, Function, Hit, LineRange, Plan, Query, SyncReport};
+use cardex::store::{MetadataStore, Versioned};
+use cardex::{
+    Answer, ErrorKind, FileMetadata, FilePath, Function, Hit, LineRange, Plan, Query, SyncReport,
+};
 use serde::Serialize;
 
 use super::args::{Format, QueryArgs};
 use super::context::Context;
 use super::failure::Failure;
-use super::output::Out;
+use super::output::{Out, printable};
 use super::table::{cell, lines, table};
 use super::{Outcome, format, index};
 
@@ -167,7 +169,7 @@ fn people(
             .iter()
             .map(|hit| FilePath::new(hit.path))
             .collect::<Result<Vec<_>, _>>()?;
-        for (hit, found) in page.iter().zip(store.get_many(&paths)?) {
+        for (hit, found) in page.iter().zip(records(store, &paths)?) {
             // A file that was changed since is told of as the index has it, without its inside.
             let record = found
                 .filter(|found| found.version == hit.version)
@@ -192,6 +194,25 @@ fn people(
         out.line(&context.paint.dim(&tail(shown.answer)))?;
     }
     Ok(())
+}
+
+/// The records of a page. One that cannot be read is told of and left out; the others are shown.
+fn records(
+    store: &dyn MetadataStore,
+    paths: &[FilePath],
+) -> cardex::Result<Vec<Option<Versioned>>> {
+    match store.get_many(paths) {
+        Err(error) if error.kind() == ErrorKind::DatabaseCorrupt => {}
+        read => return read,
+    }
+    let each = paths.iter().map(|path| match store.get(path) {
+        Err(error) if error.kind() == ErrorKind::DatabaseCorrupt => {
+            eprintln!("warning: {}", printable(&error.to_string()));
+            Ok(None)
+        }
+        read => read,
+    });
+    each.collect()
 }
 
 /// How much of the answer is listed.
@@ -282,5 +303,5 @@ fn explain(context: &Context, plan: &Plan, out: &mut Out) -> Result<(), Failure>
     context.format("query --explain", &[Format::Table])?;
     plan.to_string()
         .lines()
-        .try_for_each(|line| out.line(&super::output::printable(line)))
+        .try_for_each(|line| out.line(&printable(line)))
 }
