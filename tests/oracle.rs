@@ -1,6 +1,8 @@
 //! The oracle: every answer of the index equals SQL on the same database. Random records, random
 //! writes (ours, and a foreign client's raw SQL), random queries; 0 differences are allowed.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at its first surprise")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 
