@@ -78,7 +78,7 @@ pub trait RowSink {
     /// A class of the file: every class comes before every method. `ordinal` is the class's number
     /// in the file.
     fn class(&mut self, ordinal: i64, name: &str);
-    /// A method of the class of that ordinal; it is called even if no such class was named.
+    /// A method of the class of that ordinal, whether or not such a class was named.
     fn method(&mut self, class_ordinal: i64, name: &str);
     /// A document that the file cites.
     fn reference(&mut self, document: &str);

@@ -226,9 +226,13 @@ impl Children<'_, '_> {
                 table: "methods",
             };
             let ordinal = columns.required(8)?;
-            let class = ordinals
-                .binary_search(&ordinal)
-                .map_err(|_| no_class(ordinal))?;
+            let class = ordinals.binary_search(&ordinal).unwrap_or_else(|place| {
+                // A program without foreign keys deleted the class: its name is not known any
+                // more, its methods are still there.
+                ordinals.insert(place, ordinal);
+                classes.insert(place, Class::default());
+                place
+            });
             classes[class].methods.push(function(&columns)?);
         }
         Ok(classes)
@@ -263,13 +267,6 @@ impl Children<'_, '_> {
         }
         Ok(changes)
     }
-}
-
-/// A method of a class that the file does not have.
-pub(super) fn no_class(ordinal: i64) -> Fault {
-    Fault::row(format!(
-        "methods.class_ordinal = {ordinal} names no class of the file"
-    ))
 }
 
 fn document_type(columns: &Columns<'_, '_>, index: usize) -> Result<DocumentType, Fault> {
