@@ -37,8 +37,14 @@
 //!   `sqlite3`.
 //! - [`FileMetadata`]: a record, made by a builder or read from JSON.
 //! - [`store`]: the database behind all that, and the trait to bring another one.
-#![cfg_attr(feature = "extract", doc = "- [`extract`] and [`index_tree`]: from a source tree to records.")]
-#![cfg_attr(feature = "cli", doc = "- [`config`]: the command's configuration, layer over layer.")]
+#![cfg_attr(
+    feature = "extract",
+    doc = "- [`extract`] and [`index_tree`]: from a source tree to records."
+)]
+#![cfg_attr(
+    feature = "cli",
+    doc = "- [`config`]: the command's configuration, layer over layer."
+)]
 //!
 //! # What may block
 //!

@@ -115,13 +115,25 @@ fn follow(context: &Context, at_once: bool) -> Result<(Arc<SqliteStore>, IndexRe
 fn summary(context: &Context, report: &IndexReport) {
     let progress = &report.progress;
     let held = progress.extracted + progress.touched + progress.unchanged;
+    let done = [
+        (report.added, "added"),
+        (report.changed, "changed"),
+        (report.removed, "removed"),
+    ];
+    let done: Vec<String> = done
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} {what}", format::count(count)))
+        .collect();
     let line = format!(
-        "Indexed {} in {}: {} added, {} changed, {} removed; {} read",
+        "Indexed {} in {}: {}; {} read",
         format::files(held),
         format::duration(report.duration),
-        format::count(report.added),
-        format::count(report.changed),
-        format::count(report.removed),
+        if done.is_empty() {
+            "nothing changed".to_owned()
+        } else {
+            done.join(", ")
+        },
         format::bytes(progress.bytes),
     );
     context.note(&line);
