@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use crate::error::{ErrorKind, Result};
-use crate::extract::{FileState, Outcome, Progress, Scanner, Skipped};
-use crate::metadata::{Class, DocSections, FileMetadata, FilePath, Function};
+use crate::extract::{Outcome, Progress, Scanner, Skipped};
+use crate::metadata::{Class, DocSections, FileMetadata, FilePath, FileState, Function};
 use crate::position::Position;
 use crate::store::{MetadataStore, Write};
 
@@ -80,7 +80,7 @@ pub fn index_tree(
         batch: Batch::default(),
         report: IndexReport::default(),
     };
-    let scanned = scanner.scan(known.into_iter().map(state), stop, |outcome, so_far| {
+    let scanned = scanner.scan(known, stop, |outcome, so_far| {
         run.take(outcome)?;
         progress(so_far);
         Ok(())
@@ -115,18 +115,6 @@ impl crate::Cardex {
         let report = index_tree(&**self.store(), scanner, stop, progress);
         self.sync()?;
         report
-    }
-}
-
-/// What the scanner wants to know of a stored file.
-fn state(stored: crate::store::FileState) -> FileState {
-    FileState {
-        path: stored.path,
-        size_bytes: stored.size_bytes,
-        last_modified: stored.last_modified,
-        digest: stored.digest,
-        // The store does not tell when it was read: size and time are compared alone.
-        read_at: None,
     }
 }
 

@@ -87,7 +87,7 @@ pub use index::{Hit, Index, MemoryUse, Snapshot, TermCounts};
 pub use indexing::{IndexReport, MAX_SKIPPED_KEPT, index_tree};
 pub use metadata::{
     ChangeRecord, Class, DocSections, DocumentType, FileMetadata, FileMetadataBuilder, FilePath,
-    Function, HeaderSections, LineRange, MAX_PATH_BYTES,
+    FileState, Function, HeaderSections, LineRange, MAX_PATH_BYTES,
 };
 pub use position::Position;
 pub use query::{Answer, LayerPlan, Plan, PlanStep, QUERY_FIELDS, Query, QueryBuilder};

@@ -10,6 +10,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
@@ -22,7 +23,11 @@ fn copy(from: &Path, to: &Path) {
         if entry.file_type().unwrap().is_dir() {
             copy(&entry.path(), &target);
         } else {
-            fs::copy(entry.path(), target).unwrap();
+            fs::copy(entry.path(), &target).unwrap();
+            // A file read right after its last change is read once more the next time.
+            let file = fs::File::options().append(true).open(target).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(60))
+                .unwrap();
         }
     }
 }
@@ -105,8 +110,7 @@ fn run_document(document: &Path, files: &[PathBuf]) {
     for file in files {
         fs::copy(file, sandbox.join(file.file_name().unwrap())).unwrap();
     }
-    // With it, the commands run in a directory of their own that they may write to.
-    fs::create_dir(scratch.path().join(format!("{name}.out"))).unwrap();
+    // Without a directory `.out` the commands run in `.in` itself, where the files are old.
     let cases = trycmd::TestCases::new();
     cases
         .register_bin("cargo", trycmd::schema::Bin::Ignore)

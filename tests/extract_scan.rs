@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use cardex::extract::{
-    Budget, Extractor, FileState, Outcome, Progress, ScanOptions, Scanner, SkipReason, Source,
+    Budget, Extractor, Outcome, Progress, ScanOptions, Scanner, SkipReason, Source,
 };
-use cardex::{DocumentType, Error, ErrorKind, FileMetadata, FilePath};
+use cardex::{DocumentType, Error, ErrorKind, FileMetadata, FilePath, FileState};
 
 struct Tree(tempfile::TempDir);
 

@@ -46,4 +46,4 @@ pub use parser::{EXTRACTOR_VERSION, MAX_LINE_BYTES, TreeSitterExtractor};
 pub use scan::{Outcome, Progress, ScanOptions, Scanner};
 pub use skip::{SkipReason, Skipped};
 pub use source::{Budget, Extractor, Source};
-pub use state::{FileState, digest};
+pub use state::digest;

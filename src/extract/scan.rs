@@ -15,14 +15,14 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
-use crate::metadata::{FileMetadata, FilePath};
+use crate::metadata::{FileMetadata, FilePath, FileState};
 
 use super::language::Language;
 use super::parser::TreeSitterExtractor;
 use super::read::{Facts, NotRead, Root};
 use super::skip::{SkipReason, Skipped};
 use super::source::{Budget, Extractor, Source};
-use super::state::{FileState, digest};
+use super::state::digest;
 use super::walk::{self, Candidate, Walked};
 
 /// Records that wait for an earlier file, at most: a slow file delays the ones after it, and this
@@ -338,14 +338,23 @@ impl Scanner {
         }
         let digest = digest(buffer);
         let same = |state: &FileState| state.digest.as_ref() == Some(&digest);
-        if !self.options.force && task.known.as_ref().is_some_and(same) {
-            return Some(Outcome::Touched(FileState {
+        if let Some(known) = task
+            .known
+            .as_ref()
+            .filter(|known| !self.options.force && same(known))
+        {
+            let state = FileState {
                 path: path.clone(),
                 size_bytes: Some(facts.size_bytes),
                 last_modified: facts.last_modified,
                 digest: Some(digest),
                 read_at: Some(read_at),
-            }));
+            };
+            // Read too soon after its last change, and now again: nothing is better known.
+            return Some(match state.is_as_unsettled_as(known) {
+                true => Outcome::Unchanged(state.path),
+                false => Outcome::Touched(state),
+            });
         }
         let Ok(text) = std::str::from_utf8(buffer) else {
             return skip(SkipReason::NotUtf8);

@@ -6,34 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use smol_str::SmolStr;
 
-use crate::metadata::{FileMetadata, FilePath};
-
-/// What a stored record says of its file's bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileState {
-    /// Where it is.
-    pub path: FilePath,
-    /// Its size.
-    pub size_bytes: Option<u64>,
-    /// When it was last written to.
-    pub last_modified: Option<DateTime<Utc>>,
-    /// `algorithm:hex` of its bytes.
-    pub digest: Option<SmolStr>,
-    /// When it was read: the extraction's timestamp.
-    pub read_at: Option<DateTime<Utc>>,
-}
-
-impl From<&FileMetadata> for FileState {
-    fn from(record: &FileMetadata) -> Self {
-        FileState {
-            path: record.path.clone(),
-            size_bytes: record.size_bytes,
-            last_modified: record.last_modified,
-            digest: record.digest.clone(),
-            read_at: record.extraction_timestamp,
-        }
-    }
-}
+use crate::metadata::FileState;
 
 /// A file that was read this soon after it was written may be written again without its time
 /// moving: file systems keep times in steps of up to two seconds.
@@ -44,15 +17,29 @@ impl FileState {
     /// read within two seconds of its last change is compared by digest once more: it may have
     /// been written again within the same tick of the file system's clock.
     pub fn is_current(&self, size_bytes: u64, last_modified: Option<DateTime<Utc>>) -> bool {
-        let settled = match (self.last_modified, self.read_at) {
+        self.is_settled()
+            && self.size_bytes == Some(size_bytes)
+            && self.last_modified == last_modified
+    }
+
+    /// Whether this state says no more than an older one of the same bytes: it was read too soon
+    /// after the last change as well.
+    pub(super) fn is_as_unsettled_as(&self, older: &FileState) -> bool {
+        !self.is_settled()
+            && self.size_bytes == older.size_bytes
+            && self.last_modified == older.last_modified
+    }
+
+    /// Whether it was read long enough after the last change.
+    fn is_settled(&self) -> bool {
+        match (self.last_modified, self.read_at) {
             (Some(modified), Some(read)) => {
                 read - modified >= TimeDelta::from_std(RACY).unwrap_or(TimeDelta::MAX)
             }
             // Whoever does not keep the time of reading gets size and time compared alone.
             (Some(_), None) => true,
             (None, _) => false,
-        };
-        settled && self.size_bytes == Some(size_bytes) && self.last_modified == last_modified
+        }
     }
 }
 
@@ -64,6 +51,7 @@ pub fn digest(bytes: &[u8]) -> SmolStr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metadata::FilePath;
 
     fn at(ms: i64) -> Option<DateTime<Utc>> {
         DateTime::from_timestamp_millis(ms)

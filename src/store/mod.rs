@@ -12,7 +12,7 @@ use std::fmt::Debug;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{Finding, SqliteOptions, SqliteStore};
 use crate::error::Result;
-use crate::metadata::{FileMetadata, FilePath};
+use crate::metadata::{FileMetadata, FilePath, FileState};
 use crate::position::Position;
 
 /// A record as the database holds it, with the log sequence of its last change.
@@ -44,19 +44,6 @@ pub struct Removal {
     pub existed: bool,
     /// A position that includes the removal.
     pub position: Position,
-}
-
-/// What is needed to tell whether a file on disk is the one that a record was made from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileState {
-    /// The file.
-    pub path: FilePath,
-    /// Its size when it was read.
-    pub size_bytes: Option<u64>,
-    /// When it was last written to, when it was read.
-    pub last_modified: Option<chrono::DateTime<chrono::Utc>>,
-    /// The digest of its bytes.
-    pub digest: Option<smol_str::SmolStr>,
 }
 
 /// A row that could not be read as what it should be. The others were read.

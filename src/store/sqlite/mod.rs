@@ -36,9 +36,9 @@ pub use self::options::SqliteOptions;
 use self::pool::{Pool, Pooled};
 use self::read::RecordReader;
 use self::write::Checked;
-use super::{FileState, MetadataStore, Removal, RowSink, ScanReport, Versioned, Write};
+use super::{MetadataStore, Removal, RowSink, ScanReport, Versioned, Write};
 use crate::error::{Error, ErrorKind, Result};
-use crate::metadata::{FileMetadata, FilePath};
+use crate::metadata::{FileMetadata, FilePath, FileState};
 use crate::position::Position;
 
 /// A store in an SQLite file, seen as one project of it.
