@@ -27,9 +27,7 @@ impl Field {
 }
 
 /// In the language column: the file has no language.
-const NO_LANGUAGE: u16 = u16::MAX;
-/// In the language column: ask the posting lists, the language's number does not fit.
-const RARE_LANGUAGE: u16 = u16::MAX - 1;
+pub(super) const NO_LANGUAGE: Term = Term::MAX;
 
 /// Files in path order, what is known of each, and the lists of who holds which term.
 #[derive(Debug)]
@@ -39,7 +37,7 @@ pub(crate) struct Segment {
     /// Ranks, hashed by their paths.
     pub(super) by_path: Finder,
     /// The language of each file, as a term of its dictionary.
-    pub(super) languages: Box<[u16]>,
+    pub(super) languages: Box<[Term]>,
     /// The log sequence of each file's last change.
     pub(super) versions: Box<[u64]>,
     /// By [`Field`].
@@ -87,15 +85,9 @@ impl Segment {
 
     /// The language of a file in lower case.
     pub(crate) fn language(&self, rank: u32) -> Option<&str> {
-        let dictionary = self.dictionary(Field::Language);
         match self.languages[rank as usize] {
             NO_LANGUAGE => None,
-            RARE_LANGUAGE => {
-                let mut rare = u32::from(RARE_LANGUAGE)..dictionary.len() as u32;
-                let term = rare.find(|&term| dictionary.postings(term).contains(rank))?;
-                Some(dictionary.name(term))
-            }
-            term => Some(dictionary.name(term.into())),
+            term => Some(self.dictionary(Field::Language).name(term)),
         }
     }
 
@@ -117,16 +109,6 @@ impl Segment {
             *memory.of(field) = self.dictionary(field).heap_bytes();
         }
         memory
-    }
-}
-
-/// The column entry of a language.
-pub(super) fn language_entry(term: Option<Term>) -> u16 {
-    match term {
-        None => NO_LANGUAGE,
-        Some(term) => u16::try_from(term)
-            .unwrap_or(RARE_LANGUAGE)
-            .min(RARE_LANGUAGE),
     }
 }
 

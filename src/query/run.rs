@@ -1,13 +1,11 @@
 //! Running a query on a snapshot: the streams of its layers merged into path order, or only counted.
 
-use std::cmp::Ordering;
-
 use super::Query;
 use super::criteria::{Criteria, Hashes, hashes};
 use super::matches::Matches;
 use crate::index::{FileId, Layer, Snapshot};
 
-/// A stream is read in pieces of at most this many files.
+/// Room for an answer's files is made for at most this many before they are found.
 const PIECE: usize = 32;
 
 /// The first `limit` files that match, in path order.
@@ -38,96 +36,39 @@ pub(super) fn count(snapshot: &Snapshot, query: &Query) -> u64 {
         .sum()
 }
 
-/// The stream of one layer, with its next file and where that stands in path order.
-struct Stream<'s> {
-    layer: u32,
-    of: &'s Layer,
-    matches: Matches<'s>,
-    /// Read but not taken yet, from `next` on.
-    piece: Vec<u32>,
-    next: usize,
-    /// Twice the number of base paths before the next file, plus one if it is of the base itself: a
-    /// file of a tier comes before the base file at whose place it stands.
-    place: u64,
-}
+/// A file found in a layer, and its place in path order: twice the number of base paths before it,
+/// plus one if it is of the base itself. A file of a tier comes before the base file at whose place
+/// it stands.
+type Placed = (u64, FileId);
 
-impl<'s> Stream<'s> {
-    fn new(layer: u32, of: &'s Layer, matches: Matches<'s>, limit: usize) -> Option<Self> {
-        let piece = Vec::with_capacity(limit.min(PIECE));
-        let mut stream = Stream {
-            layer,
-            of,
-            matches,
-            piece,
-            next: 0,
-            place: 0,
-        };
-        stream.refill(limit).then_some(stream)
-    }
-
-    fn rank(&self) -> u32 {
-        self.piece[self.next]
-    }
-
-    /// Moves to the next file; false at the end. At most `wanted` more are asked for.
-    fn advance(&mut self, wanted: usize) -> bool {
-        self.next += 1;
-        if self.next < self.piece.len() {
-            self.find_place();
-            return true;
-        }
-        self.refill(wanted)
-    }
-
-    fn refill(&mut self, wanted: usize) -> bool {
-        self.piece.clear();
-        self.next = 0;
-        self.matches.fill(wanted.min(PIECE), &mut self.piece);
-        if self.piece.is_empty() {
-            return false;
-        }
-        self.find_place();
-        true
-    }
-
-    fn find_place(&mut self) {
-        let rank = self.rank();
-        self.place = match self.layer {
-            0 => u64::from(rank) * 2 + 1,
-            _ => u64::from(self.of.base_ranks[rank as usize]) * 2,
-        };
-    }
-
-    fn order(&self, other: &Self) -> Ordering {
-        // Only files of two tiers between the same two base files need their paths compared.
-        let path = |stream: &Self| stream.of.segment.paths().bytes(stream.rank());
-        self.place
-            .cmp(&other.place)
-            .then_with(|| path(self).cmp(path(other)))
-    }
-}
-
+/// Each layer gives its own first files; together they are put in order and cut. Tiers are small and
+/// give few, and the runs of the layers are in order already.
 fn merged(layers: &[Layer], query: &Query, hashes: &Hashes, limit: usize) -> Vec<FileId> {
-    let mut streams = Vec::new();
+    let mut ranks = Vec::with_capacity(limit.min(PIECE));
+    let mut found: Vec<Placed> = Vec::with_capacity(limit.min(PIECE));
+    let mut layers_found = 0;
     for (layer, of) in (0..).zip(layers) {
-        let matches = Matches::new(query, hashes, of);
-        streams.extend(matches.and_then(|matches| Stream::new(layer, of, matches, limit)));
+        let Some(mut matches) = Matches::new(query, hashes, of) else {
+            continue;
+        };
+        ranks.clear();
+        matches.fill(limit, &mut ranks);
+        layers_found += usize::from(!ranks.is_empty());
+        found.extend(ranks.iter().map(|&rank| {
+            let place = match layer {
+                0 => u64::from(rank) * 2 + 1,
+                _ => u64::from(of.base_ranks[rank as usize]) * 2,
+            };
+            (place, FileId { layer, rank })
+        }));
     }
-    let mut found = Vec::with_capacity(limit.min(PIECE));
-    // A snapshot has few layers: the least of the heads is found by looking at each.
-    while found.len() < limit
-        && let Some(at) = (0..streams.len()).min_by(|&a, &b| streams[a].order(&streams[b]))
-    {
-        let stream: &mut Stream<'_> = &mut streams[at];
-        found.push(FileId {
-            layer: stream.layer,
-            rank: stream.rank(),
-        });
-        if !stream.advance(limit - found.len()) {
-            streams.swap_remove(at);
-        }
+    if layers_found > 1 {
+        // Only files of two tiers between the same two base files need their paths compared.
+        let path = |id: FileId| layers[id.layer as usize].segment.paths().bytes(id.rank);
+        found.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| path(a.1).cmp(path(b.1))));
+        found.truncate(limit);
     }
-    found
+    found.into_iter().map(|(_, id)| id).collect()
 }
 
 fn count_layer(layer: &Layer, query: &Query, hashes: &Hashes) -> u64 {

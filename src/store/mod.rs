@@ -63,7 +63,7 @@ pub trait RowSink {
     /// A free function of the file. An empty name counts as none, here and below.
     fn function(&mut self, name: &str);
     /// A class of the file: every class comes before every method. `ordinal` is the class's number
-    /// in the file.
+    /// in the file; the numbers ascend.
     fn class(&mut self, ordinal: i64, name: &str);
     /// A method of the class of that ordinal, whether or not such a class was named.
     fn method(&mut self, class_ordinal: i64, name: &str);
@@ -100,7 +100,8 @@ pub trait MetadataStore: Send + Sync + Debug {
     /// The record of a path; `None` if there is none.
     fn get(&self, path: &FilePath) -> Result<Option<Versioned>>;
 
-    /// The records of many paths, in their order, all of one instant.
+    /// The records of many paths, in their order, all of one instant. If one of them cannot be read,
+    /// the error names it.
     fn get_many(&self, paths: &[FilePath]) -> Result<Vec<Option<Versioned>>>;
 
     /// Adds or replaces a record in one transaction. On success the change is durable, and the
