@@ -140,11 +140,17 @@ impl QueryBuilder {
         self.pattern("path glob", glob, PathPattern::glob)
     }
 
-    /// Lists at most this many files; 0 lists none.
+    /// Lists at most this many files; 0 lists none. To be said once.
     pub fn limit(self, limit: usize) -> Self {
-        QueryBuilder(self.0.map(|criteria| Wanted {
-            limit: Some(limit),
-            ..criteria
+        QueryBuilder(self.0.and_then(|wanted| match wanted.limit {
+            None => Ok(Wanted {
+                limit: Some(limit),
+                ..wanted
+            }),
+            Some(first) => Err(Error::new(
+                ErrorKind::InvalidQuery,
+                format!("two limits are given: {first} and {limit}"),
+            )),
         }))
     }
 
@@ -165,6 +171,7 @@ impl QueryBuilder {
     fn term(self, field: Field, name: SmolStr) -> Self {
         QueryBuilder(self.0.and_then(|mut criteria| {
             refuse_empty(fields::name_of(field), &name)?;
+            criteria.check_size(&name)?;
             criteria.terms.push((field, name));
             Ok(criteria)
         }))
@@ -178,9 +185,32 @@ impl QueryBuilder {
     ) -> Self {
         QueryBuilder(self.0.and_then(|mut criteria| {
             refuse_empty(what, text)?;
+            criteria.check_size("")?;
             criteria.patterns.push(compile(text)?);
             Ok(criteria)
         }))
+    }
+}
+
+/// The longest name to look for, in bytes: no stored path is longer, and hardly a name.
+const MAX_NAME_BYTES: usize = 4096;
+/// The most criteria of a query.
+const MAX_CRITERIA: usize = 64;
+
+impl Wanted {
+    /// Refuses what would make a query take time or memory out of proportion.
+    fn check_size(&self, name: &str) -> Result<()> {
+        let refuse = |message: String| Err(Error::new(ErrorKind::InvalidQuery, message));
+        if name.len() > MAX_NAME_BYTES {
+            let length = name.len();
+            return refuse(format!(
+                "a name of {length} bytes is refused: the limit is {MAX_NAME_BYTES}"
+            ));
+        }
+        if self.terms.len() + self.patterns.len() >= MAX_CRITERIA {
+            return refuse(format!("a query has at most {MAX_CRITERIA} criteria"));
+        }
+        Ok(())
     }
 }
 

@@ -34,7 +34,7 @@ pub struct PlanStep {
     pub access: &'static str,
     /// The criterion in words.
     pub criterion: String,
-    /// At most this many files match it; a guess for a pattern.
+    /// At most this many files match it; for a pattern, what trying it is reckoned to cost.
     pub files: u64,
 }
 
@@ -120,9 +120,13 @@ impl fmt::Display for Plan {
             for (step, plan) in layer.steps.iter().enumerate() {
                 let role = if step == 0 { "drive" } else { "check" };
                 let (criterion, access, files) = (&plan.criterion, plan.access, plan.files);
+                let how_many = match access {
+                    "arena search" | "path by path" => "reckoned as",
+                    _ => "at most",
+                };
                 writeln!(
                     f,
-                    "  {role}  {criterion}  ({access}, at most {files} files)"
+                    "  {role}  {criterion}  ({access}, {how_many} {files} files)"
                 )?;
             }
         }
