@@ -2,6 +2,7 @@
 
 use foldhash::fast::RandomState;
 
+use super::column::Column;
 use super::finder::Finder;
 use super::segment::{Field, NO_LANGUAGE, Segment};
 use super::strings::Strings;
@@ -192,7 +193,7 @@ impl SegmentBuilder {
             by_path,
             paths,
             languages: self.languages.into(),
-            versions: self.versions.into(),
+            versions: Column::new(&self.versions),
             terms: self.terms.map(|dictionary| dictionary.finish(&order)),
             pairs: self.pairs.into(),
             pair_starts: self.pair_starts.into(),

@@ -4,6 +4,7 @@
 
 mod bitmap;
 mod builder;
+mod column;
 mod finder;
 mod mask;
 mod merge;

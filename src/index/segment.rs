@@ -3,6 +3,7 @@
 
 use foldhash::fast::RandomState;
 
+use super::column::Column;
 use super::finder::Finder;
 use super::postings::Postings;
 use super::strings::Strings;
@@ -39,7 +40,7 @@ pub(crate) struct Segment {
     /// The language of each file, as a term of its dictionary.
     pub(super) languages: Box<[Term]>,
     /// The log sequence of each file's last change.
-    pub(super) versions: Box<[u64]>,
+    pub(super) versions: Column,
     /// By [`Field`].
     pub(super) terms: [Dictionary; 4],
     /// The (class, method) pairs of each file, sorted; methods are terms of the functions.
@@ -66,7 +67,7 @@ impl Segment {
     }
 
     pub(crate) fn version(&self, rank: u32) -> u64 {
-        self.versions[rank as usize]
+        self.versions.get(rank)
     }
 
     /// The rank of the file of this path, whose hash is known.
@@ -101,7 +102,7 @@ impl Segment {
     pub(crate) fn memory(&self) -> MemoryUse {
         let mut memory = MemoryUse {
             paths: self.paths.heap_bytes() + self.by_path.heap_bytes(),
-            columns: size_of_val(&*self.languages) + size_of_val(&*self.versions),
+            columns: size_of_val(&*self.languages) + self.versions.heap_bytes(),
             pairs: size_of_val(&*self.pairs) + size_of_val(&*self.pair_starts),
             ..MemoryUse::default()
         };
