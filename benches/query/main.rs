@@ -9,35 +9,35 @@
 //!
 //! ```text
 //! first 20                    ours           SQLite (8)   tantivy (6)  by column    REFQ
-//! language, function          1.34  2.36 us  4.8   3.5    2.9   3.8    1.4   1.2    0.28  0.53
-//! language, frequent function 0.76  1.03 us  8.2   6.8    4.0   4.1    2.0   2.0    0.21  0.58
-//! language, foreign function  1.66  9.88 us  3.6   0.8    2.4   1.2    1.8   1.6    0.30  0.32
-//! language, class, document   0.99  2.14 us  12    7.9    5.4   8.0    3.6   4.3    0.79  1.22
-//! two functions               1.34  2.30 us  9.8   8.9    2.9   2.5    2.8   2.4    0.51  0.79
-//!   the same, 100,000 files, 4,096 outstanding in 6 tiers:
-//! language, function          2.28 us        2.7          1.7          0.8          0.24
-//! language, frequent function 1.72 us        3.6          1.8          0.9          0.08
-//! language, foreign function  2.82 us        2.1          1.4          1.1          0.22
-//! language, class, document   1.49 us        8.1          3.7          2.4          0.59
-//! two functions               2.08 us        6.4          1.9          1.9          0.34
+//! language, function          0.46  1.35 us  13   5.7     8.1  6.5     3.3  1.9     0.41 0.67
+//! language, frequent function 0.33  0.40 us  16   16      9.0  10      3.9  5.1     0.33 0.70
+//! language, foreign function  0.56  2.55 us  9.8  2.7     6.7  4.3     4.7  5.5     0.57 1.1
+//! language, class, document   0.36  1.11 us  30   14      14   15      9.0  7.9     0.99 1.8
+//! two functions               0.61  1.48 us  21   13      6.0  3.5     5.7  3.4     0.67 0.97
+//!   the same with 4,096 files outstanding in 6 tiers:
+//! language, function          1.46  2.75 us  4.0  3.1     2.6  3.5     1.1  1.1     0.14 0.50
+//! language, frequent function 1.17  1.59 us  4.7  4.7     2.5  2.9     1.1  1.4     0.09 0.48
+//! language, foreign function  1.44  3.98 us  3.8  1.9     2.6  2.9     1.8  3.7     0.25 0.80
+//! language, class, document   1.01  1.70 us  11   9.6     5.3  10      3.4  5.4     0.76 1.5
+//! two functions               1.47  2.51 us  8.7  8.2     2.5  2.2     2.3  2.2     0.31 0.67
 //!
 //! count                       ours           roaring (0.83)
-//! language, document          1.01  9.03 us  1.18  1.04
-//! two documents               1.04  9.18 us  1.14  1.03
+//! language, document          1.01  8.93 us  1.17  1.05
+//! two documents               1.00  8.99 us  1.18  1.05
 //!
-//! all paths that match        ours           arena (0.9)  loop
-//! literal-rare                0.32  4.15 ms  0.96  1.01   5.3   4.6
-//! literal-inside              1.65  14.2 ms  1.02  1.02   2.1   2.5
-//! suffix-common               4.61  44.8 ms  0.82  0.82   0.8   0.8
-//! alternation                 0.80  8.32 ms  1.00  1.01   3.9   4.0
-//! no-literal                  16.5  170 ms   1.01  1.00   1.2   1.2
-//! no-literal-none             3.69  37.1 ms  1.00  1.00   1.5   1.5
-//! prefix                      22.4  22.6 us  27    222    118   1216
-//! prefix-and-more             17.8  42.4 ms  1.00  4.21   1.1   1.6
-//! glob-suffix                 18.5  190 ms   0.04  0.04   0.1   0.1
-//! glob                        17.9  42.4 ms  1.00  4.19   1.1   1.6
+//! all paths that match        ours                arena (0.9)  loop
+//! literal-rare                0.24ms    4.34ms    1.0   1.0    6.2   3.7
+//! literal-inside              1.47ms    13.44ms   1.1   1.0    2.2   2.5
+//! suffix-common               3.08ms    30.16ms   1.4   1.4    1.1   1.1
+//! alternation                 0.92ms    8.28ms    1.1   1.0    4.4   3.9
+//! no-literal                  16.37ms   0.17s     1.0   1.0    1.1   1.1
+//! no-literal-none             3.54ms    37.98ms   1.0   1.1    1.5   1.6
+//! prefix                      13.653us  14.096us  43    347    184   1861
+//! prefix-and-more             17.52ms   41.62ms   1.0   4.3    1.1   1.6
+//! glob-suffix                 0.49ms    7.20ms    1.4   1.2    4.8   3.5
+//! glob                        17.77ms   42.05ms   1.0   4.2    1.1   1.6
 //!
-//! the source design, language and function, 100,000 files: 9.8 ms
+//! the source design, language and function, 100,000 files: 8.48ms
 //! ```
 
 #[expect(dead_code, reason = "each bench uses another part of it")]
