@@ -1,11 +1,10 @@
 //! `PathPattern`: a regular expression or glob over paths. It is rewritten so that one search can run
 //! over the whole arena of paths at once, and so that a literal beginning narrows it to a range.
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::{Input, meta};
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{
-    Capture, Class, ClassBytes, ClassBytesRange, ClassUnicode, ClassUnicodeRange, Hir, HirKind,
-    Look,
+    Class, ClassBytes, ClassBytesRange, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Look,
 };
 
 use super::strings::{SEPARATOR, Strings};
@@ -34,7 +33,7 @@ pub(crate) enum Syntax {
 pub(crate) struct PathPattern {
     text: String,
     syntax: Syntax,
-    regex: Regex,
+    regex: meta::Regex,
     /// Every path that matches begins with these bytes; empty if nothing is known.
     prefix: Vec<u8>,
     /// Every path that begins with `prefix` matches.
@@ -91,27 +90,29 @@ impl PathPattern {
 
     fn compile(text: &str, syntax: Syntax, hir: Hir) -> Result<Self> {
         let (prefix, prefix_is_all) = anchored_prefix(&hir);
-        let source = over_lines(hir).to_string();
-        let regex = RegexBuilder::new(&source)
+        let config = meta::Config::new()
             .line_terminator(SEPARATOR)
-            .size_limit(MAX_PROGRAM_BYTES)
-            .dfa_size_limit(MAX_PROGRAM_BYTES)
-            .nest_limit(MAX_NESTING * 2)
-            .build()
-            .map_err(|error| {
-                let reason = match error {
-                    regex::Error::CompiledTooBig(limit) => {
-                        format!("it compiles to more than {} KiB", limit / 1024)
-                    }
-                    error => error.to_string(),
-                };
-                Error::new(
-                    ErrorKind::InvalidPattern,
-                    format!("pattern `{text}` is refused: {reason}"),
-                )
-                .with_help("use fewer or smaller repetitions and character classes")
-                .with_excerpt(text, 0..text.len())
-            })?;
+            .utf8_empty(false)
+            .nfa_size_limit(Some(MAX_PROGRAM_BYTES))
+            .hybrid_cache_capacity(MAX_PROGRAM_BYTES)
+            // Another crate of a build can switch the fully compiled automata on, and those of
+            // regex-automata 0.4.18 miss matches: `(?-u)^[^/]*/[^/]*$` finds no `a/a` then.
+            .dfa(false);
+        let regex = meta::Builder::new()
+            .configure(config)
+            .build_from_hir(&over_lines(hir));
+        let regex = regex.map_err(|error| {
+            let reason = match error.size_limit() {
+                Some(limit) => format!("it compiles to more than {} KiB", limit / 1024),
+                None => error.to_string(),
+            };
+            Error::new(
+                ErrorKind::InvalidPattern,
+                format!("pattern `{text}` is refused: {reason}"),
+            )
+            .with_help("use fewer or smaller repetitions and character classes")
+            .with_excerpt(text, 0..text.len())
+        })?;
         Ok(PathPattern {
             text: text.to_owned(),
             syntax,
@@ -156,7 +157,8 @@ impl PathPattern {
             return Some(from);
         }
         // Where a match ends first is found in one pass, and lies in the path that matches.
-        let end = self.regex.shortest_match(paths.haystack(from, to))?;
+        let input = Input::new(paths.haystack(from, to)).earliest(true);
+        let end = self.regex.search_half(&input)?.offset();
         Some(paths.at_offset(paths.start(from) + end, from))
     }
 }
@@ -235,10 +237,7 @@ fn over_lines(hir: Hir) -> Hir {
         HirKind::Look(Look::End) => Hir::look(Look::EndLF),
         HirKind::Look(look) => Hir::look(look),
         HirKind::Repetition(mut repetition) => {
-            let sub = over_lines(*repetition.sub);
-            // Printed without a group, `(a+)?` would read as the lazy `a+?`.
-            let grouped = matches!(sub.kind(), HirKind::Repetition(_));
-            repetition.sub = Box::new(if grouped { group(sub) } else { sub });
+            repetition.sub = Box::new(over_lines(*repetition.sub));
             Hir::repetition(repetition)
         }
         // Nobody asks what a group captured.
@@ -248,14 +247,6 @@ fn over_lines(hir: Hir) -> Hir {
             Hir::alternation(parts.into_iter().map(over_lines).collect())
         }
     }
-}
-
-fn group(sub: Hir) -> Hir {
-    Hir::capture(Capture {
-        index: 1,
-        name: None,
-        sub: Box::new(sub),
-    })
 }
 
 fn without_separator(class: Class) -> Class {
@@ -306,6 +297,8 @@ fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use regex::bytes::Regex;
 
     use super::*;
 
