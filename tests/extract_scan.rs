@@ -152,6 +152,122 @@ fn an_ignore_file_above_the_root_counts() {
 }
 
 #[test]
+fn an_ignore_file_above_the_repository_does_not_count() {
+    let tree = Tree::new(&[
+        (".gitignore", "*\n"),
+        ("p/.gitignore", "*.py\n"),
+        ("p/repo/.git/HEAD", ""),
+        ("p/repo/.gitignore", "*.gen.py\n"),
+        ("p/repo/in/a.gen.py", ""),
+        ("p/repo/in/a.py", ""),
+        ("p/bare/b.py", ""),
+    ]);
+    let told_of = |root: &str| {
+        let scanner = Scanner::open(&tree.at(root), ScanOptions::default()).unwrap();
+        told(&outcomes(&scanner, &[]))
+    };
+    assert_eq!(
+        told_of("p/repo"),
+        [".gitignore extracted", "in/a.py extracted"]
+    );
+    assert_eq!(told_of("p/repo/in"), ["a.py extracted"]);
+    assert_eq!(told_of("p/bare"), ["b.py extracted"], "in no repository");
+}
+
+#[test]
+fn the_rules_of_a_repository_end_where_another_begins() {
+    let tree = Tree::new(&[
+        (".git/HEAD", ""),
+        (".gitignore", "*.gen.py\n"),
+        ("a.gen.py", ""),
+        ("other/.git", "gitdir: elsewhere\n"),
+        ("other/b.gen.py", ""),
+    ]);
+    assert_eq!(
+        told(&outcomes(&tree.scanner(), &[])),
+        [".gitignore extracted", "other/b.gen.py extracted"]
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_place_of_ignore_rules_is_told_of_and_not_waited_for() {
+    let tree = Tree::new(&[
+        (".git/info/none", ""),
+        ("a.py", "x = 1\n"),
+        ("sub/b.py", "x = 1\n"),
+    ]);
+    for path in [".gitignore", "sub/.gitignore", ".git/info/exclude"] {
+        let made = std::process::Command::new("mkfifo")
+            .arg(tree.at(path))
+            .status();
+        assert!(made.unwrap().success());
+    }
+    let scanner = tree.scanner();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(told(&outcomes(&scanner, &[]))));
+    let seen = receiver
+        .recv_timeout(Duration::from_secs(60))
+        .expect("the walk waits for a writer");
+    assert_eq!(
+        seen,
+        [
+            ".git/info/exclude not-a-file",
+            ".gitignore not-a-file",
+            "a.py extracted",
+            "sub/.gitignore not-a-file",
+            "sub/b.py extracted",
+        ]
+    );
+}
+
+#[test]
+fn rules_that_cannot_be_read_are_told_of_and_leave_the_tree_unconfirmed() {
+    let tree = Tree::new(&[("a.py", "x = 1\n"), ("sub/b.py", "x = 1\n")]);
+    // Whoever runs this may read everything, but not rules without end.
+    tree.write("sub/.gitignore", "# nothing\n".repeat(1 << 20));
+    let seen = outcomes(&tree.scanner(), &[]);
+    assert_eq!(
+        told(&seen),
+        [
+            "a.py extracted",
+            "sub/.gitignore rules-unread",
+            "sub/b.py extracted",
+        ]
+    );
+    let Outcome::Skipped(skipped) = &seen[1] else {
+        panic!()
+    };
+    assert!(!skipped.reason.excludes(), "they may be readable next time");
+}
+
+#[test]
+fn paths_to_leave_out_are_no_part_of_the_tree() {
+    let tree = Tree::new(&[
+        ("a.py", "x = 1\n"),
+        ("data/x.db", "text\n"),
+        ("data/x.db-wal", "text\n"),
+        ("data/x.db.txt", "text\n"),
+    ]);
+    let known = states(&outcomes(&tree.scanner(), &[]));
+    let options = ScanOptions {
+        leave_out: ["data/x.db", "data/x.db-wal", "data/x.db-shm"]
+            .map(|path| tree.at(path))
+            .to_vec(),
+        ..ScanOptions::default()
+    };
+    assert_eq!(
+        told(&outcomes(&tree.scanner_with(options), &known)),
+        [
+            "a.py unchanged",
+            "data/x.db gone",
+            "data/x.db-wal gone",
+            "data/x.db.txt unchanged",
+        ]
+    );
+}
+
+#[test]
 fn order_is_that_of_whole_paths() {
     let tree = Tree::new(&[("a/b.py", ""), ("a.py", ""), ("a-b/c.py", ""), ("B.py", "")]);
     let expected = [
@@ -442,7 +558,7 @@ fn judge(name: &str, text: impl AsRef<[u8]>) -> Outcome {
     let start = Instant::now();
     let mut out = outcomes(&tree.scanner_with(options), &[]);
     assert!(
-        start.elapsed() < Duration::from_secs(20),
+        start.elapsed() < Duration::from_secs(120),
         "{name} took {:?}",
         start.elapsed()
     );
@@ -628,7 +744,7 @@ fn the_stop_flag_ends_a_scan_soon() {
     });
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     assert!(
-        start.elapsed() < Duration::from_secs(5),
+        start.elapsed() < Duration::from_secs(40),
         "{:?}",
         start.elapsed()
     );

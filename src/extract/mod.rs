@@ -34,6 +34,7 @@ mod outline;
 mod parser;
 mod read;
 mod references;
+mod rules;
 mod scan;
 mod secrets;
 mod skip;

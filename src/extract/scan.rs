@@ -45,6 +45,9 @@ pub struct ScanOptions {
     pub exclude: Vec<String>,
     /// Only files of these languages; empty means all, also files of no known language.
     pub languages: Vec<Language>,
+    /// Files and directories that are no part of the tree though they lie in it, as absolute paths:
+    /// the database that the records go to. They count as absent, without a word.
+    pub leave_out: Vec<PathBuf>,
     /// Larger files are skipped. 16 MiB by default.
     pub max_file_bytes: u64,
     /// Processor time that one file may take. 2 s by default.
@@ -60,6 +63,7 @@ impl Default for ScanOptions {
         ScanOptions {
             exclude: Vec::new(),
             languages: Vec::new(),
+            leave_out: Vec::new(),
             max_file_bytes: 16 << 20,
             time_per_file: Duration::from_secs(2),
             threads: None,
@@ -146,6 +150,8 @@ pub struct Scanner {
     directory: Root,
     options: ScanOptions,
     excludes: Override,
+    /// With every link in the path of their directory resolved.
+    leave_out: HashSet<PathBuf>,
     extractor: Arc<dyn Extractor>,
     clock: Arc<dyn Clock>,
 }
@@ -171,6 +177,7 @@ impl Scanner {
         Ok(Scanner {
             directory: Root::open(&root)?,
             excludes: walk::excludes(&root, &options.exclude)?,
+            leave_out: options.leave_out.iter().map(|path| real(path)).collect(),
             root,
             options,
             extractor: Arc::new(TreeSitterExtractor::new()),
@@ -255,7 +262,14 @@ impl Scanner {
         stop: &AtomicBool,
         mut sink: impl FnMut(Outcome, &Progress) -> Result<()>,
     ) -> Result<Progress> {
-        let walked = walk::walk(&self.root, &self.excludes, only, self.threads(), stop)?;
+        let walked = walk::walk(
+            &self.root,
+            &self.excludes,
+            &self.leave_out,
+            only,
+            self.threads(),
+            stop,
+        )?;
         let (steps, work) = plan(walked, known, &self.options);
         let mut progress = Progress {
             files: steps.len() as u64,
@@ -384,6 +398,17 @@ impl Scanner {
     /// Whether a path names a file of the tree. Links count only where they stay inside.
     fn is_file(&self, path: &FilePath) -> bool {
         path.resolve_in(&self.root).is_ok_and(|real| real.is_file())
+    }
+}
+
+/// A path whose directory is the real one; the file itself need not exist.
+fn real(path: &Path) -> PathBuf {
+    let whole = (path.parent(), path.file_name());
+    match whole {
+        (Some(directory), Some(name)) => directory
+            .canonicalize()
+            .map_or_else(|_| path.to_path_buf(), |directory| directory.join(name)),
+        _ => path.to_path_buf(),
     }
 }
 

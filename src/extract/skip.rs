@@ -69,6 +69,8 @@ pub enum SkipReason {
     ChangedWhileRead,
     /// It, or the directory it is in, could not be read.
     Unreadable(String),
+    /// It holds ignore rules, and they could not be read: files that they would hide are taken.
+    RulesUnread(String),
     /// The extractor panicked on it.
     Panicked(String),
     /// The host's extractor declined it, in its own words.
@@ -93,6 +95,7 @@ impl SkipReason {
             SkipReason::BadPath => "bad-path",
             SkipReason::ChangedWhileRead => "changed-while-read",
             SkipReason::Unreadable(_) => "unreadable",
+            SkipReason::RulesUnread(_) => "rules-unread",
             SkipReason::Panicked(_) => "panicked",
             SkipReason::Declined(_) => "declined",
             SkipReason::Stopped => "stopped",
@@ -105,7 +108,10 @@ impl SkipReason {
     pub fn excludes(&self) -> bool {
         !matches!(
             self,
-            SkipReason::ChangedWhileRead | SkipReason::Unreadable(_) | SkipReason::Stopped
+            SkipReason::ChangedWhileRead
+                | SkipReason::Unreadable(_)
+                | SkipReason::RulesUnread(_)
+                | SkipReason::Stopped
         )
     }
 }
@@ -131,6 +137,12 @@ impl fmt::Display for SkipReason {
             SkipReason::BadPath => f.write_str("its path is not valid UTF-8, or too long"),
             SkipReason::ChangedWhileRead => f.write_str("it changes each time it is read"),
             SkipReason::Unreadable(cause) => write!(f, "it cannot be read: {cause}"),
+            SkipReason::RulesUnread(cause) => {
+                write!(
+                    f,
+                    "its ignore rules cannot be read and count as none: {cause}"
+                )
+            }
             SkipReason::Panicked(message) => write!(f, "the extractor panicked: {message}"),
             SkipReason::Declined(message) => f.write_str(message),
             SkipReason::Stopped => f.write_str("the run was told to stop"),
