@@ -83,6 +83,7 @@ fn told(outcomes: &[Outcome]) -> Vec<String> {
         .iter()
         .map(|outcome| match outcome {
             Outcome::Extracted(record) => format!("{} extracted", record.path),
+            Outcome::Bare { record, reason } => format!("{} bare {}", record.path, reason.code()),
             Outcome::Touched(state) => format!("{} touched", state.path),
             Outcome::Unchanged(path) => format!("{path} unchanged"),
             Outcome::Gone(path) => format!("{path} gone"),
@@ -95,7 +96,9 @@ fn told(outcomes: &[Outcome]) -> Vec<String> {
 
 fn records(outcomes: &[Outcome]) -> BTreeMap<String, FileMetadata> {
     let records = outcomes.iter().filter_map(|outcome| match outcome {
-        Outcome::Extracted(record) => Some((record.path.to_string(), (**record).clone())),
+        Outcome::Extracted(record) | Outcome::Bare { record, .. } => {
+            Some((record.path.to_string(), (**record).clone()))
+        }
         _ => None,
     });
     records.collect()
@@ -357,7 +360,7 @@ fn what_is_left_out_is_told_with_its_reason() {
             "a.py extracted",
             "binary binary",
             "large.py too-large",
-            "latin1.py not-utf8",
+            "latin1.py bare not-utf8",
             "link.py symlink",
             "linked symlink",
             "pipe.py not-a-file",
@@ -571,12 +574,13 @@ fn judge(name: &str, text: impl AsRef<[u8]>) -> Outcome {
 fn reason(outcome: Outcome) -> SkipReason {
     match outcome {
         Outcome::Skipped(skipped) => skipped.reason,
+        Outcome::Bare { reason, .. } => reason,
         other => panic!("{:?}", told(&[other])),
     }
 }
 
 #[test]
-fn one_line_of_fifty_megabytes_is_skipped() {
+fn one_line_of_fifty_megabytes_is_not_parsed() {
     let text = format!("x = [{}]\n", "1,".repeat(25 << 20));
     assert!(matches!(
         reason(judge("a.py", &text)),
@@ -713,17 +717,78 @@ fn a_host_brings_its_own_extractor_and_its_faults_stay_inside() {
     let out = outcomes(&scanner, &[]);
     assert_eq!(
         told(&out),
-        ["a panicked", "b declined", "c timed-out", "d extracted"]
+        [
+            "a bare panicked",
+            "b declined",
+            "c bare timed-out",
+            "d extracted"
+        ]
     );
     let record = &records(&out)["d"];
     assert_eq!(
         (record.size_bytes, record.language.as_deref()),
         (Some(4), Some("own"))
     );
-    let Outcome::Skipped(skipped) = &out[0] else {
-        panic!()
+    assert_eq!(
+        reason(out[0].clone()),
+        SkipReason::Panicked("on purpose".into())
+    );
+}
+
+#[test]
+fn text_that_is_not_understood_is_recorded_without_contents_and_settles() {
+    let tree = Tree::new(&[("deep.c", &"(".repeat(100)), ("slow", "work")]);
+    tree.write("latin1.py", b"# caf\xe9\ndef f(): pass\n");
+    tree.write("long.js", format!("f({})\n", "1,".repeat(40_000)));
+    tree.write("noise.bin", b"\x89\x01\xff\x02");
+    let options = ScanOptions {
+        time_per_file: Duration::from_millis(50),
+        ..ScanOptions::default()
     };
-    assert_eq!(skipped.reason, SkipReason::Panicked("on purpose".into()));
+    let out = outcomes(&tree.scanner_with(options), &[]);
+    assert_eq!(
+        told(&out),
+        [
+            "deep.c extracted",
+            "latin1.py bare not-utf8",
+            "long.js bare line-too-long",
+            "noise.bin binary",
+            "slow extracted",
+        ]
+    );
+    let record = &records(&out)["latin1.py"];
+    assert_eq!(record.language.as_deref(), Some("python"));
+    assert_eq!(record.size_bytes, Some(21));
+    assert!(record.digest.is_some() && record.last_modified.is_some());
+    assert!(record.functions.is_empty() && record.classes.is_empty());
+    let again = told(&outcomes(&tree.scanner(), &states(&out)));
+    assert_eq!(
+        again,
+        [
+            "deep.c unchanged",
+            "latin1.py unchanged",
+            "long.js unchanged",
+            "noise.bin binary",
+            "slow unchanged",
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_times_out_keeps_what_the_same_bytes_gave_before() {
+    let tree = Tree::new(&[("a", "work"), ("b", "work")]);
+    let mut known = states(&outcomes(&tree.scanner(), &[]));
+    known[1].digest = Some("blake3:00".into());
+    let options = ScanOptions {
+        time_per_file: Duration::from_millis(50),
+        force: true,
+        ..ScanOptions::default()
+    };
+    let scanner = tree.scanner_with(options).with_extractor(Arc::new(Own));
+    assert_eq!(
+        told(&outcomes(&scanner, &known)),
+        ["a touched", "b bare timed-out"]
+    );
 }
 
 #[test]

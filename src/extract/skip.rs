@@ -1,4 +1,4 @@
-//! Why a file has no record. A skip is never an error of the run: it is one of its answers.
+//! Why a file has no record, or one without its contents. A skip is never an error of the run: it is one of its answers.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::metadata::FilePath;
 
-/// A file that was found and not recorded.
+/// A file that was found and not recorded, or recorded without its contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
     /// Where it is, relative to the root, as the file system spells it.
@@ -28,13 +28,13 @@ impl fmt::Display for Skipped {
     }
 }
 
-/// Why a file has no record.
+/// Why a file has no record, or one without its contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SkipReason {
     /// Its name says that it holds a secret; it was not opened.
     Secret,
-    /// It has a NUL byte in its first 8 KiB.
+    /// It has a NUL byte in its first 8 KiB, or is no UTF-8 and has other bytes of no text there.
     Binary,
     /// It is larger than `max_file_bytes`.
     TooLarge {
@@ -100,6 +100,19 @@ impl SkipReason {
             SkipReason::Declined(_) => "declined",
             SkipReason::Stopped => "stopped",
         }
+    }
+
+    /// Whether the file is recorded all the same, without its contents: it is text, and only what is
+    /// in it is not known.
+    pub fn leaves_a_record(&self) -> bool {
+        matches!(
+            self,
+            SkipReason::LineTooLong { .. }
+                | SkipReason::NotUtf8
+                | SkipReason::TimedOut { .. }
+                | SkipReason::TooComplex
+                | SkipReason::Panicked(_)
+        )
     }
 
     /// Whether the file is known to have no record now, so that an older record of it must go.
