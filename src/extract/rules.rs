@@ -7,11 +7,13 @@
 //! whole truth.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use parking_lot::{Mutex, RwLock};
@@ -27,7 +29,7 @@ const MAX_RULES_BYTES: u64 = 4 << 20;
 pub(super) struct Rules {
     root: PathBuf,
     /// By directory; none where no rule holds.
-    levels: RwLock<HashMap<PathBuf, Option<Arc<Level>>>>,
+    levels: RwLock<HashMap<OsString, Option<Arc<Level>>, RandomState>>,
     untold: Mutex<Vec<Skipped>>,
 }
 
@@ -57,19 +59,20 @@ impl Rules {
         for directory in directories {
             level = rules.read_level(directory, level);
         }
-        rules.levels.write().insert(root.to_path_buf(), level);
+        rules.levels.write().insert(root.into(), level);
         rules
     }
 
     /// Whether a rule excludes an entry below the root. To be asked of directories first: what is
     /// below an excluded one is excluded, whatever the rules say of it.
     pub(super) fn exclude(&self, path: &Path, is_directory: bool) -> bool {
-        let mut level = path.parent().and_then(|parent| self.level(parent));
-        while let Some(rules) = level {
-            match rules.rules.matched(path, is_directory) {
+        let nearest = path.parent().and_then(|parent| self.level(parent));
+        let levels = std::iter::successors(nearest.as_deref(), |level| level.above.as_deref());
+        for level in levels {
+            match level.rules.matched(path, is_directory) {
                 Match::Ignore(_) => return true,
                 Match::Whitelist(_) => return false,
-                Match::None => level = rules.above.clone(),
+                Match::None => {}
             }
         }
         false
@@ -81,7 +84,7 @@ impl Rules {
     }
 
     fn level(&self, directory: &Path) -> Option<Arc<Level>> {
-        if let Some(level) = self.levels.read().get(directory) {
+        if let Some(level) = self.levels.read().get(directory.as_os_str()) {
             return level.clone();
         }
         // Parents are judged before their children, so this is one step but for a caller's whim.
@@ -91,10 +94,7 @@ impl Rules {
         };
         let level = self.read_level(directory, above);
         let mut levels = self.levels.write();
-        levels
-            .entry(directory.to_path_buf())
-            .or_insert(level)
-            .clone()
+        levels.entry(directory.into()).or_insert(level).clone()
     }
 
     fn read_level(&self, directory: &Path, above: Option<Arc<Level>>) -> Option<Arc<Level>> {
