@@ -10,7 +10,7 @@ use crate::error::{ErrorKind, Result};
 use crate::extract::{Outcome, Progress, Scanner, Skipped};
 use crate::metadata::{Class, DocSections, FileMetadata, FilePath, FileState, Function};
 use crate::position::Position;
-use crate::store::{MetadataStore, Write};
+use crate::store::{MetadataStore, Versioned, Write};
 
 /// How many files one transaction holds at most.
 const BATCH_FILES: usize = 500;
@@ -36,7 +36,14 @@ pub struct IndexReport {
     pub skipped: BTreeMap<&'static str, u64>,
     /// The skipped files in path order, at most [`MAX_SKIPPED_KEPT`] of them.
     pub skipped_files: Vec<Skipped>,
-    /// Records that were kept though their file could not be read this time.
+    /// Records of this run that have no functions, classes and header, as the file's contents could
+    /// not be understood, by the code of the reason.
+    pub bare: BTreeMap<&'static str, u64>,
+    /// Those files in path order, at most [`MAX_SKIPPED_KEPT`] of them.
+    pub bare_files: Vec<Skipped>,
+    /// Files and directories that could not be read this time, counted in every run. Where there was
+    /// a record it was kept as it is; where there was none, there is none. Only if this is 0 are the
+    /// records those of the tree.
     pub unconfirmed: u64,
     /// A position that includes every change of the run.
     pub position: Position,
@@ -78,6 +85,7 @@ pub fn index_tree(
         store,
         known: known.iter().map(|state| state.path.clone()).collect(),
         batch: Batch::default(),
+        damaged: Vec::new(),
         report: IndexReport::default(),
     };
     let scanned = scanner.scan(known, stop, |outcome, so_far| {
@@ -89,6 +97,9 @@ pub fn index_tree(
     match &scanned {
         Err(error) if error.kind() != ErrorKind::Cancelled => {}
         _ => run.flush()?,
+    }
+    if scanned.is_ok() {
+        run.repair(scanner, stop)?;
     }
     let mut report = run.report;
     report.progress = scanned?;
@@ -124,6 +135,8 @@ struct Run<'a> {
     /// The paths that had a record when the run began.
     known: HashSet<FilePath>,
     batch: Batch,
+    /// Files whose records turned out to be unreadable.
+    damaged: Vec<FilePath>,
     report: IndexReport,
 }
 
@@ -145,15 +158,14 @@ impl Batch {
 impl Run<'_> {
     fn take(&mut self, outcome: Outcome) -> Result<()> {
         match outcome {
-            Outcome::Extracted(record) => {
-                let known = self.known.contains(&record.path);
-                *(if known {
-                    &mut self.report.changed
-                } else {
-                    &mut self.report.added
-                }) += 1;
-                self.batch.bytes += heap_bytes(&record);
-                self.batch.writes.push(Write::Put(*record));
+            Outcome::Extracted(record) => self.put(*record),
+            Outcome::Bare { record, reason } => {
+                *self.report.bare.entry(reason.code()).or_default() += 1;
+                if self.report.bare_files.len() < MAX_SKIPPED_KEPT {
+                    let path = record.path.as_str().into();
+                    self.report.bare_files.push(Skipped { path, reason });
+                }
+                self.put(*record);
             }
             Outcome::Touched(state) => self.batch.touched.push(state),
             Outcome::Gone(path) => self.remove(path),
@@ -167,15 +179,22 @@ impl Run<'_> {
         }
     }
 
+    fn put(&mut self, record: FileMetadata) {
+        *(match self.known.contains(&record.path) {
+            true => &mut self.report.changed,
+            false => &mut self.report.added,
+        }) += 1;
+        self.batch.bytes += heap_bytes(&record);
+        self.batch.writes.push(Write::Put(record));
+    }
+
     fn skip(&mut self, skipped: Skipped) {
-        if let Some(path) = skipped.file()
+        if !skipped.reason.excludes() {
+            self.report.unconfirmed += 1;
+        } else if let Some(path) = skipped.file()
             && self.known.contains(&path)
         {
-            if skipped.reason.excludes() {
-                self.remove(path);
-            } else {
-                self.report.unconfirmed += 1;
-            }
+            self.remove(path);
         }
         *self
             .report
@@ -201,7 +220,7 @@ impl Run<'_> {
         } = std::mem::take(&mut self.batch);
         let paths: Vec<FilePath> = touched.iter().map(|state| state.path.clone()).collect();
         if !paths.is_empty() {
-            let records = self.store.get_many(&paths)?;
+            let records = self.records(&paths)?;
             let refreshed = records.into_iter().zip(touched);
             writes.extend(refreshed.filter_map(|(found, state)| {
                 let record = refresh(found?.record, &state)?;
@@ -212,6 +231,43 @@ impl Run<'_> {
             self.report.position = self.store.write(&writes)?;
         }
         Ok(())
+    }
+}
+
+impl Run<'_> {
+    /// Records of files that were touched. One that cannot be read is noted, to be made anew.
+    fn records(&mut self, paths: &[FilePath]) -> Result<Vec<Option<Versioned>>> {
+        match self.store.get_many(paths) {
+            Err(error) if error.kind() == ErrorKind::DatabaseCorrupt => {}
+            read => return read,
+        }
+        let each = paths.iter().map(|path| match self.store.get(path) {
+            Err(error) if error.kind() == ErrorKind::DatabaseCorrupt => {
+                tracing::warn!(%path, "an unreadable record is made anew: {error:#}");
+                self.damaged.push(path.clone());
+                Ok(None)
+            }
+            read => read,
+        });
+        each.collect()
+    }
+
+    /// Extracts the files of unreadable records, as if nothing were known of them but that they
+    /// have one.
+    fn repair(&mut self, scanner: &Scanner, stop: &AtomicBool) -> Result<()> {
+        let damaged = std::mem::take(&mut self.damaged);
+        if damaged.is_empty() {
+            return Ok(());
+        }
+        let unknown = damaged.iter().map(|path| FileState {
+            path: path.clone(),
+            size_bytes: None,
+            last_modified: None,
+            digest: None,
+            read_at: None,
+        });
+        scanner.scan_paths(&damaged, unknown, stop, |outcome, _| self.take(outcome))?;
+        self.flush()
     }
 }
 

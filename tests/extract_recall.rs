@@ -201,7 +201,7 @@ fn is_javascript_class((path, class, name): &Symbol, tree: &Path) -> bool {
 fn by_us(tree: &Path) -> (BTreeSet<Symbol>, usize) {
     let mut found = BTreeSet::new();
     // The limits are those of users but for time: a slow machine is no reason to miss a name.
-    let time_per_file = Duration::from_secs(30);
+    let time_per_file = Duration::from_secs(3600);
     let options = ScanOptions {
         time_per_file,
         ..ScanOptions::default()
@@ -229,6 +229,7 @@ fn by_us(tree: &Path) -> (BTreeSet<Symbol>, usize) {
                 }
             }
             Outcome::Skipped(skipped) => println!("{skipped}"),
+            Outcome::Bare { record, reason } => println!("{}: {reason}", record.path),
             outcome => panic!("{outcome:?}"),
         }
         Ok(())

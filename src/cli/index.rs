@@ -33,10 +33,13 @@ pub(super) fn run(context: &Context) -> Result<Outcome, Failure> {
 }
 
 /// The store that answers a question: up to date with the tree, unless `cached`, or unless it
-/// follows none.
-pub(super) fn current(context: &Context, cached: bool) -> Result<Arc<SqliteStore>, Failure> {
+/// follows none; and whether every file of the tree could be looked at.
+pub(super) fn current(
+    context: &Context,
+    cached: bool,
+) -> Result<(Arc<SqliteStore>, bool), Failure> {
     if cached {
-        return Ok(Arc::new(context.existing_store()?));
+        return Ok((Arc::new(context.existing_store()?), true));
     }
     let first = !context.has_database();
     if !first && Tree::read(context.config.database())?.is_none() {
@@ -44,20 +47,24 @@ pub(super) fn current(context: &Context, cached: bool) -> Result<Arc<SqliteStore
         if !store.file_states()?.is_empty() {
             context
                 .note("note: this database was imported and follows no tree; it is asked as it is");
-            return Ok(Arc::new(store));
+            return Ok((Arc::new(store), true));
         }
     }
     let (store, report) = follow(context, first)?;
     let changed = report.added + report.changed + report.removed > 0;
     if first || (changed && context.global.verbose > 0) {
         summary(context, &report);
-    } else if report.unconfirmed > 0 {
+    } else {
+        tell_bare(context, &report);
+    }
+    if report.unconfirmed > 0 {
         let files = format::files(report.unconfirmed);
         context.note(&format!(
-            "note: {files} could not be read this time; the answer has them as they were"
+            "note: {files} could not be read this time; the answer has what was known of them \
+             before, if anything (`cardex index -v` names them)"
         ));
     }
-    Ok(store)
+    Ok((store, report.unconfirmed == 0))
 }
 
 /// Makes the database follow the tree: scans it and writes what is new, changed or gone.
@@ -76,6 +83,7 @@ fn follow(context: &Context, at_once: bool) -> Result<(Arc<SqliteStore>, IndexRe
         None => None,
     };
     let mut options = context.config.scan().clone();
+    options.leave_out = super::tree::files(database);
     options.force = made_by.as_deref() != Some(&extractor());
     let scanner = Scanner::open(&context.root, options)?;
     let known = tree.is_some();
@@ -137,6 +145,7 @@ fn summary(context: &Context, report: &IndexReport) {
         format::bytes(progress.bytes),
     );
     context.note(&line);
+    tell_bare(context, report);
     let skipped: u64 = report.skipped.values().sum();
     if skipped > 0 {
         let reasons = report
@@ -157,11 +166,25 @@ fn summary(context: &Context, report: &IndexReport) {
     list_skipped(context, report);
 }
 
+/// One line of the files whose contents were not understood.
+fn tell_bare(context: &Context, report: &IndexReport) {
+    let bare: u64 = report.bare.values().sum();
+    if bare > 0 {
+        let files = format::files(bare);
+        let reasons = report.bare.iter();
+        let reasons: Vec<String> = reasons
+            .map(|(code, n)| format!("{} {code}", format::count(*n)))
+            .collect();
+        let reasons = reasons.join(", ");
+        context.note(&format!("Recorded {files} without contents: {reasons}"));
+    }
+}
+
 fn list_skipped(context: &Context, report: &IndexReport) {
     if context.global.verbose == 0 {
         return;
     }
-    for skipped in &report.skipped_files {
+    for skipped in report.bare_files.iter().chain(&report.skipped_files) {
         context.note(&format!("  {}", printable(&skipped.to_string())));
     }
     let all: u64 = report.skipped.values().sum();
@@ -183,6 +206,7 @@ struct Summary<'a> {
     touched: u64,
     unchanged: u64,
     unconfirmed: u64,
+    without_contents: &'a std::collections::BTreeMap<&'static str, u64>,
     skipped: &'a std::collections::BTreeMap<&'static str, u64>,
     bytes_read: u64,
     duration_ms: u64,
@@ -200,6 +224,7 @@ impl<'a> Summary<'a> {
             touched: progress.touched,
             unchanged: progress.unchanged,
             unconfirmed: report.unconfirmed,
+            without_contents: &report.bare,
             skipped: &report.skipped,
             bytes_read: progress.bytes,
             duration_ms: u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX),

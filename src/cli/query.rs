@@ -22,7 +22,7 @@ const PAGE: usize = 512;
 pub(super) fn run(context: &Context, args: QueryArgs) -> Result<Outcome, Failure> {
     // What is wrong with a query is said before a tree is walked for it.
     let query = compile(&args)?;
-    let store = index::current(context, args.cached)?;
+    let (store, confirmed) = index::current(context, args.cached)?;
     let (cardex, loaded) = context.load(Arc::clone(&store))?;
     let mut out = Out::new();
     if args.explain {
@@ -43,6 +43,7 @@ pub(super) fn run(context: &Context, args: QueryArgs) -> Result<Outcome, Failure
             args: &args,
             answer: &answer,
             loaded: &loaded,
+            confirmed,
         };
         list(context, format, &shown, &*store, &mut out)?;
     }
@@ -80,6 +81,8 @@ struct Shown<'a> {
     args: &'a QueryArgs,
     answer: &'a Answer,
     loaded: &'a SyncReport,
+    /// Whether every file of the tree could be looked at.
+    confirmed: bool,
 }
 
 fn list(
@@ -110,7 +113,7 @@ fn list(
                 as_of: answer.as_of().to_string(),
                 total: answer.total(),
                 truncated: answer.is_truncated(),
-                complete: shown.loaded.skipped_total == 0,
+                complete: shown.confirmed && shown.loaded.skipped_total == 0,
                 files: answer.hits().map(File::of).collect(),
             },
             true,

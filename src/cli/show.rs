@@ -21,7 +21,7 @@ const DIGEST_CHARS: usize = 23;
 pub(super) fn run(context: &Context, path: &Path, cached: bool) -> Result<Outcome, Failure> {
     let format = context.format("show", &[Format::Table, Format::Json, Format::Jsonl])?;
     let candidates = candidates(context, path)?;
-    let store = index::current(context, cached)?;
+    let (store, _) = index::current(context, cached)?;
     let mut found = None;
     for path in &candidates {
         found = found.or(store.get(path)?);

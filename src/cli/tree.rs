@@ -74,6 +74,21 @@ impl Tree {
     }
 }
 
+/// The files that a database takes, by every name they can have: none of them is source.
+pub(super) fn files(database: &Path) -> Vec<PathBuf> {
+    let named = std::path::absolute(database).unwrap_or_else(|_| database.to_path_buf());
+    let real = fs::canonicalize(database).unwrap_or_else(|_| named.clone());
+    let suffixes = ["", "-wal", "-shm", "-journal", ".tree.json"];
+    let files = [named, real].into_iter().flat_map(|database| {
+        suffixes.map(|suffix| {
+            let mut name = OsString::from(&database);
+            name.push(suffix);
+            PathBuf::from(name)
+        })
+    });
+    files.collect()
+}
+
 fn file(database: &Path) -> PathBuf {
     let mut name = OsString::from(database);
     name.push(".tree.json");

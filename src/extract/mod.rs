@@ -6,11 +6,13 @@
 //!
 //! # What becomes a record
 //!
-//! Every regular UTF-8 text file that git would see, up to 16 MiB. A file of a parsed language (C,
+//! Every regular text file that git would see, up to 16 MiB. A file of a parsed language (C,
 //! Go, Java, JavaScript, Markdown, Python, Rust, TypeScript; C#, C++, PHP, Ruby with the feature
 //! `extract-more`) has its functions and classes; one of another known language has its header and
 //! the documents it cites; one of no known language is recorded all the same, without language, so
-//! that it is found by path. What is left out for another reason than an ignore rule is told as
+//! that it is found by path. Text whose contents are not understood (another encoding, lines of
+//! machines, syntax that no parser gets through in time) is recorded without them, and told of as
+//! [`Outcome::Bare`]. What is left out for another reason than an ignore rule is told as
 //! [`Skipped`], with its reason.
 //!
 //! # What counts as a class
@@ -34,6 +36,7 @@ mod outline;
 mod parser;
 mod read;
 mod references;
+mod rules;
 mod scan;
 mod secrets;
 mod skip;

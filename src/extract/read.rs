@@ -15,6 +15,9 @@ use crate::metadata::FilePath;
 use super::skip::SkipReason;
 use super::walk::time;
 
+/// Where a NUL byte makes a file binary: git looks as far.
+pub(super) const SNIFF_BYTES: usize = 8192;
+
 /// How often a file that changes under the reader is read before it is skipped.
 const TRIES: usize = 3;
 
@@ -149,7 +152,7 @@ impl Handle for File {
     }
 }
 
-/// Reads until size and time are the same before and after.
+/// Reads until size and time are the same before and after. Of a large binary file, only the head.
 fn read_settled(
     file: &mut impl Handle,
     limit: u64,
@@ -163,6 +166,14 @@ fn read_settled(
                 limit,
             };
             return Err(NotRead::Skip(reason));
+        }
+        // A binary file costs one small read, however large it is.
+        if before.size_bytes > SNIFF_BYTES as u64 {
+            buffer.clear();
+            file.read_from_start(SNIFF_BYTES as u64, buffer)?;
+            if buffer.contains(&0) {
+                return Err(NotRead::Skip(SkipReason::Binary));
+            }
         }
         buffer.clear();
         // One byte more than expected shows that the file grew.
@@ -185,6 +196,18 @@ mod tests {
         writes_left: usize,
         content: Vec<u8>,
         written: i64,
+        given: usize,
+    }
+
+    impl Restless {
+        fn new(content: &[u8], writes_left: usize) -> Self {
+            Restless {
+                writes_left,
+                content: content.to_vec(),
+                written: 0,
+                given: 0,
+            }
+        }
     }
 
     impl Handle for Restless {
@@ -199,6 +222,7 @@ mod tests {
         fn read_from_start(&mut self, limit: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
             let length = self.content.len().min(usize::try_from(limit).unwrap());
             buffer.extend_from_slice(&self.content[..length]);
+            self.given += length;
             if self.writes_left > 0 {
                 self.writes_left -= 1;
                 self.written += 1;
@@ -210,11 +234,7 @@ mod tests {
 
     #[test]
     fn a_file_that_changes_while_read_is_read_again() {
-        let mut file = Restless {
-            writes_left: 2,
-            content: b"a-".to_vec(),
-            written: 0,
-        };
+        let mut file = Restless::new(b"a-", 2);
         let mut buffer = Vec::new();
         read_settled(&mut file, 10, &mut buffer).unwrap();
         assert_eq!(buffer, b"c-");
@@ -222,16 +242,24 @@ mod tests {
 
     #[test]
     fn a_file_that_never_rests_is_skipped() {
-        let mut file = Restless {
-            writes_left: 9,
-            content: b"a-".to_vec(),
-            written: 0,
-        };
+        let mut file = Restless::new(b"a-", 9);
         let failure = read_settled(&mut file, 10, &mut Vec::new()).unwrap_err();
         assert!(
             matches!(failure, NotRead::Skip(SkipReason::ChangedWhileRead)),
             "{failure:?}"
         );
+    }
+
+    #[test]
+    fn of_a_large_binary_file_only_the_head_is_read() {
+        let mut file = Restless::new(&[b'x'; 1 << 20], 0);
+        file.content[100] = 0;
+        let failure = read_settled(&mut file, 2 << 20, &mut Vec::new()).unwrap_err();
+        assert!(
+            matches!(failure, NotRead::Skip(SkipReason::Binary)),
+            "{failure:?}"
+        );
+        assert_eq!(file.given, SNIFF_BYTES);
     }
 
     #[test]

@@ -12,14 +12,15 @@ use std::time::Duration;
 
 use ignore::overrides::Override;
 use parking_lot::{Condvar, Mutex};
+use smol_str::SmolStr;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::{FileMetadata, FilePath, FileState};
 
-use super::language::Language;
+use super::language::{Language, document_type};
 use super::parser::TreeSitterExtractor;
-use super::read::{Facts, NotRead, Root};
+use super::read::{NotRead, Root, SNIFF_BYTES};
 use super::skip::{SkipReason, Skipped};
 use super::source::{Budget, Extractor, Source};
 use super::state::digest;
@@ -32,9 +33,6 @@ const WINDOW: usize = 256;
 /// How often a waiting thread looks at the stop flag.
 const STOP_POLL: Duration = Duration::from_millis(20);
 
-/// Where a NUL byte makes a file binary: git looks as far.
-const SNIFF_BYTES: usize = 8192;
-
 /// The stack of a thread that extracts: an extractor of the host's may want more than the usual.
 const STACK_BYTES: usize = 8 << 20;
 
@@ -45,6 +43,9 @@ pub struct ScanOptions {
     pub exclude: Vec<String>,
     /// Only files of these languages; empty means all, also files of no known language.
     pub languages: Vec<Language>,
+    /// Files and directories that are no part of the tree though they lie in it, as absolute paths:
+    /// the database that the records go to. They count as absent, without a word.
+    pub leave_out: Vec<PathBuf>,
     /// Larger files are skipped. 16 MiB by default.
     pub max_file_bytes: u64,
     /// Processor time that one file may take. 2 s by default.
@@ -60,6 +61,7 @@ impl Default for ScanOptions {
         ScanOptions {
             exclude: Vec::new(),
             languages: Vec::new(),
+            leave_out: Vec::new(),
             max_file_bytes: 16 << 20,
             time_per_file: Duration::from_secs(2),
             threads: None,
@@ -73,6 +75,14 @@ impl Default for ScanOptions {
 pub enum Outcome {
     /// It is new or changed; here is its record.
     Extracted(Box<FileMetadata>),
+    /// It is new or changed, and its contents could not be understood: here is its record without
+    /// functions, classes and header, and why. It is found by path and language all the same.
+    Bare {
+        /// The record.
+        record: Box<FileMetadata>,
+        /// What stood in the way.
+        reason: SkipReason,
+    },
     /// Its size or time moved, its bytes did not: refresh those of the record, and the time of
     /// its reading.
     Touched(FileState),
@@ -95,7 +105,7 @@ pub struct Progress {
     pub done: u64,
     /// Bytes of the files that were read.
     pub bytes: u64,
-    /// Files extracted.
+    /// Files extracted, also those [without contents](Outcome::Bare).
     pub extracted: u64,
     /// Files whose bytes had not changed.
     pub touched: u64,
@@ -111,7 +121,9 @@ impl Progress {
     fn count(&mut self, outcome: &Outcome) {
         self.done += 1;
         let (kind, bytes) = match outcome {
-            Outcome::Extracted(record) => (&mut self.extracted, record.size_bytes),
+            Outcome::Extracted(record) | Outcome::Bare { record, .. } => {
+                (&mut self.extracted, record.size_bytes)
+            }
             Outcome::Touched(state) => (&mut self.touched, state.size_bytes),
             Outcome::Unchanged(_) => (&mut self.unchanged, None),
             Outcome::Gone(_) => (&mut self.gone, None),
@@ -146,6 +158,8 @@ pub struct Scanner {
     directory: Root,
     options: ScanOptions,
     excludes: Override,
+    /// With every link in the path of their directory resolved.
+    leave_out: HashSet<PathBuf>,
     extractor: Arc<dyn Extractor>,
     clock: Arc<dyn Clock>,
 }
@@ -171,6 +185,7 @@ impl Scanner {
         Ok(Scanner {
             directory: Root::open(&root)?,
             excludes: walk::excludes(&root, &options.exclude)?,
+            leave_out: options.leave_out.iter().map(|path| real(path)).collect(),
             root,
             options,
             extractor: Arc::new(TreeSitterExtractor::new()),
@@ -255,7 +270,14 @@ impl Scanner {
         stop: &AtomicBool,
         mut sink: impl FnMut(Outcome, &Progress) -> Result<()>,
     ) -> Result<Progress> {
-        let walked = walk::walk(&self.root, &self.excludes, only, self.threads(), stop)?;
+        let walked = walk::walk(
+            &self.root,
+            &self.excludes,
+            &self.leave_out,
+            only,
+            self.threads(),
+            stop,
+        )?;
         let (steps, work) = plan(walked, known, &self.options);
         let mut progress = Progress {
             files: steps.len() as u64,
@@ -337,27 +359,27 @@ impl Scanner {
             return gone();
         }
         let digest = digest(buffer);
-        let same = |state: &FileState| state.digest.as_ref() == Some(&digest);
-        if let Some(known) = task
-            .known
-            .as_ref()
-            .filter(|known| !self.options.force && same(known))
-        {
-            let state = FileState {
-                path: path.clone(),
-                size_bytes: Some(facts.size_bytes),
-                last_modified: facts.last_modified,
-                digest: Some(digest),
-                read_at: Some(read_at),
-            };
+        let read = FileState {
+            path: path.clone(),
+            size_bytes: Some(facts.size_bytes),
+            last_modified: facts.last_modified,
+            digest: Some(digest),
+            read_at: Some(read_at),
+        };
+        let known = task.known.as_ref();
+        let known = known.filter(|known| known.digest == read.digest);
+        if let Some(known) = known.filter(|_| !self.options.force) {
             // Read too soon after its last change, and now again: nothing is better known.
-            return Some(match state.is_as_unsettled_as(known) {
-                true => Outcome::Unchanged(state.path),
-                false => Outcome::Touched(state),
+            return Some(match read.is_as_unsettled_as(known) {
+                true => Outcome::Unchanged(read.path),
+                false => Outcome::Touched(read),
             });
         }
         let Ok(text) = std::str::from_utf8(buffer) else {
-            return skip(SkipReason::NotUtf8);
+            return match is_text(buffer) {
+                true => Some(bare(language, read, SkipReason::NotUtf8)),
+                false => skip(SkipReason::Binary),
+            };
         };
         let source = Source {
             path,
@@ -371,13 +393,19 @@ impl Scanner {
         let extracted = catch_unwind(AssertUnwindSafe(|| {
             self.extractor.extract(&source, &budget)
         }));
-        match extracted {
-            Ok(Ok(record)) => {
-                let record = complete(record, path, facts, digest, read_at);
-                Some(Outcome::Extracted(Box::new(record)))
+        let reason = match extracted {
+            Ok(Ok(mut record)) => {
+                complete(&mut record, read);
+                return Some(Outcome::Extracted(Box::new(record)));
             }
-            Ok(Err(reason)) => skip(reason),
-            Err(panic) => skip(SkipReason::Panicked(panic_message(&*panic))),
+            Ok(Err(reason)) => reason,
+            Err(panic) => SkipReason::Panicked(panic_message(&*panic)),
+        };
+        match reason {
+            // The same bytes were understood before, given more time.
+            SkipReason::TimedOut { .. } if known.is_some() => Some(Outcome::Touched(read)),
+            reason if reason.leaves_a_record() => Some(bare(language, read, reason)),
+            reason => skip(reason),
         }
     }
 
@@ -387,20 +415,42 @@ impl Scanner {
     }
 }
 
+/// A path whose directory is the real one; the file itself need not exist.
+fn real(path: &Path) -> PathBuf {
+    let whole = (path.parent(), path.file_name());
+    match whole {
+        (Some(directory), Some(name)) => directory
+            .canonicalize()
+            .map_or_else(|_| path.to_path_buf(), |directory| directory.join(name)),
+        _ => path.to_path_buf(),
+    }
+}
+
 /// What change detection rests on is not left to an extractor.
-fn complete(
-    mut record: FileMetadata,
-    path: &FilePath,
-    facts: Facts,
-    digest: smol_str::SmolStr,
-    read_at: chrono::DateTime<chrono::Utc>,
-) -> FileMetadata {
-    record.path = path.clone();
-    record.size_bytes = Some(facts.size_bytes);
-    record.last_modified = facts.last_modified;
-    record.digest = Some(digest);
-    record.extraction_timestamp = Some(read_at);
-    record
+fn complete(record: &mut FileMetadata, read: FileState) {
+    record.path = read.path;
+    record.size_bytes = read.size_bytes;
+    record.last_modified = read.last_modified;
+    record.digest = read.digest;
+    record.extraction_timestamp = read.read_at;
+}
+
+/// The record of a file whose contents are not understood.
+fn bare(language: Option<Language>, read: FileState, reason: SkipReason) -> Outcome {
+    let mut record = FileMetadata::new(read.path.clone());
+    record.language = language.map(|language| SmolStr::new_static(language.name()));
+    record.document_type = document_type(&read.path, language);
+    complete(&mut record, read);
+    let record = Box::new(record);
+    Outcome::Bare { record, reason }
+}
+
+/// Whether bytes that are no UTF-8 are text of another encoding: nobody writes control characters
+/// other than these.
+fn is_text(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(SNIFF_BYTES)];
+    let odd = |byte: &u8| matches!(byte, 0..=6 | 14..=26 | 28..=31 | 127);
+    !head.iter().any(odd)
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

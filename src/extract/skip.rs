@@ -1,4 +1,4 @@
-//! Why a file has no record. A skip is never an error of the run: it is one of its answers.
+//! Why a file has no record, or one without its contents. A skip is never an error of the run: it is one of its answers.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::metadata::FilePath;
 
-/// A file that was found and not recorded.
+/// A file that was found and not recorded, or recorded without its contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
     /// Where it is, relative to the root, as the file system spells it.
@@ -28,13 +28,13 @@ impl fmt::Display for Skipped {
     }
 }
 
-/// Why a file has no record.
+/// Why a file has no record, or one without its contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SkipReason {
     /// Its name says that it holds a secret; it was not opened.
     Secret,
-    /// It has a NUL byte in its first 8 KiB.
+    /// It has a NUL byte in its first 8 KiB, or is no UTF-8 and has other bytes of no text there.
     Binary,
     /// It is larger than `max_file_bytes`.
     TooLarge {
@@ -69,6 +69,8 @@ pub enum SkipReason {
     ChangedWhileRead,
     /// It, or the directory it is in, could not be read.
     Unreadable(String),
+    /// It holds ignore rules, and they could not be read: files that they would hide are taken.
+    RulesUnread(String),
     /// The extractor panicked on it.
     Panicked(String),
     /// The host's extractor declined it, in its own words.
@@ -93,10 +95,24 @@ impl SkipReason {
             SkipReason::BadPath => "bad-path",
             SkipReason::ChangedWhileRead => "changed-while-read",
             SkipReason::Unreadable(_) => "unreadable",
+            SkipReason::RulesUnread(_) => "rules-unread",
             SkipReason::Panicked(_) => "panicked",
             SkipReason::Declined(_) => "declined",
             SkipReason::Stopped => "stopped",
         }
+    }
+
+    /// Whether the file is recorded all the same, without its contents: it is text, and only what is
+    /// in it is not known.
+    pub fn leaves_a_record(&self) -> bool {
+        matches!(
+            self,
+            SkipReason::LineTooLong { .. }
+                | SkipReason::NotUtf8
+                | SkipReason::TimedOut { .. }
+                | SkipReason::TooComplex
+                | SkipReason::Panicked(_)
+        )
     }
 
     /// Whether the file is known to have no record now, so that an older record of it must go.
@@ -105,7 +121,10 @@ impl SkipReason {
     pub fn excludes(&self) -> bool {
         !matches!(
             self,
-            SkipReason::ChangedWhileRead | SkipReason::Unreadable(_) | SkipReason::Stopped
+            SkipReason::ChangedWhileRead
+                | SkipReason::Unreadable(_)
+                | SkipReason::RulesUnread(_)
+                | SkipReason::Stopped
         )
     }
 }
@@ -131,6 +150,12 @@ impl fmt::Display for SkipReason {
             SkipReason::BadPath => f.write_str("its path is not valid UTF-8, or too long"),
             SkipReason::ChangedWhileRead => f.write_str("it changes each time it is read"),
             SkipReason::Unreadable(cause) => write!(f, "it cannot be read: {cause}"),
+            SkipReason::RulesUnread(cause) => {
+                write!(
+                    f,
+                    "its ignore rules cannot be read and count as none: {cause}"
+                )
+            }
             SkipReason::Panicked(message) => write!(f, "the extractor panicked: {message}"),
             SkipReason::Declined(message) => f.write_str(message),
             SkipReason::Stopped => f.write_str("the run was told to stop"),

@@ -90,10 +90,11 @@ pub trait Extractor: Send + Sync {
     fn version(&self) -> u32;
 
     /// The record of `source`. What the caller knows better (path, size, digest and times) is
-    /// overwritten by it. Called on several threads at once; a panic is caught and skips the file.
+    /// overwritten by it. Called on several threads at once; a panic is caught, and the file recorded
+    /// without its contents.
     ///
     /// # Errors
-    /// The reason to have no record.
+    /// The reason to have no record, or one [without contents](SkipReason::leaves_a_record).
     fn extract(&self, source: &Source<'_>, budget: &Budget<'_>)
     -> Result<FileMetadata, SkipReason>;
 }

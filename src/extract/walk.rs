@@ -1,14 +1,16 @@
 //! Which files of a tree are candidates: a walk that goes where git would. It stats files and opens
-//! none.
+//! none but those with ignore rules.
 //!
 //! - `.gitignore` files count at every depth, negations included, also those above the root up to
-//!   the repository's top, and `.git/info/exclude`; a user's own global ignore file does not: two
-//!   people who share a database must see the same files.
+//!   the repository's top and no further, and `.git/info/exclude`; a user's own global ignore file
+//!   does not: two people who share a database must see the same files.
 //! - Hidden files and directories are walked as git walks them: `.github/` is source like any
 //!   other. `.git` itself never is, nor are the stores of other version control systems and ours.
 //! - Symbolic links are told of and not followed.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
@@ -19,6 +21,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::FilePath;
 
+use super::rules::Rules;
 use super::secrets::looks_secret;
 use super::skip::{SkipReason, Skipped};
 
@@ -37,7 +40,8 @@ pub(super) struct Candidate {
 #[derive(Debug, Default)]
 pub(super) struct Walked {
     pub(super) candidates: Vec<Candidate>,
-    /// Files that were seen and are no candidates, and directories that could not be read.
+    /// Files that were seen and are no candidates, directories and ignore rules that could not be
+    /// read.
     pub(super) skipped: Vec<Skipped>,
 }
 
@@ -71,6 +75,7 @@ pub(super) fn excludes(root: &Path, globs: &[String]) -> Result<Override> {
 pub(super) fn walk(
     root: &Path,
     excludes: &Override,
+    leave_out: &HashSet<PathBuf>,
     only: Option<&[FilePath]>,
     threads: usize,
     stop: &AtomicBool,
@@ -88,27 +93,35 @@ pub(super) fn walk(
         .hidden(false)
         .ignore(false)
         .git_global(false)
-        .git_ignore(true)
-        .git_exclude(true)
-        .parents(true)
-        .require_git(false)
+        .git_ignore(false)
+        .git_exclude(false)
+        .parents(false)
         .follow_links(false)
         .overrides(excludes.clone())
         .threads(threads);
     let filter_root = root.to_path_buf();
     let only = only.map(<[FilePath]>::to_vec);
+    let leave_out = leave_out.clone();
+    let rules = Arc::new(Rules::new(root));
+    let filter_rules = Arc::clone(&rules);
     builder.filter_entry(move |entry| {
         let named_never = entry
             .file_name()
             .to_str()
             .is_some_and(|name| NEVER.contains(&name));
-        if entry.depth() > 0 && named_never {
+        if entry.depth() == 0 {
+            return true;
+        }
+        if named_never || leave_out.contains(entry.path()) {
             return false;
         }
-        match (&only, entry.path().strip_prefix(&filter_root)) {
-            (Some(only), Ok(inside)) => only.iter().any(|path| on_the_way(path, inside)),
-            _ => true,
+        if let (Some(only), Ok(inside)) = (&only, entry.path().strip_prefix(&filter_root))
+            && !only.iter().any(|path| on_the_way(path, inside))
+        {
+            return false;
         }
+        let is_directory = entry.file_type().is_some_and(|kind| kind.is_dir());
+        !filter_rules.exclude(entry.path(), is_directory)
     });
     let all = Mutex::new(Walked::default());
     builder.build_parallel().run(|| {
@@ -134,7 +147,23 @@ pub(super) fn walk(
             "the walk was told to stop",
         ));
     }
-    Ok(all.into_inner())
+    let mut walked = all.into_inner();
+    tell(&mut walked, rules.take_untold());
+    Ok(walked)
+}
+
+/// Adds the rule files that could not be read, each in the place of what else was seen there.
+fn tell(walked: &mut Walked, rules: Vec<Skipped>) {
+    if rules.is_empty() {
+        return;
+    }
+    let paths: HashSet<PathBuf> = rules.iter().map(|rule| rule.path.clone()).collect();
+    let told = |path: &Path| paths.contains(path);
+    walked
+        .candidates
+        .retain(|candidate| !told(Path::new(candidate.path.as_str())));
+    walked.skipped.retain(|skipped| !told(&skipped.path));
+    walked.skipped.extend(rules);
 }
 
 /// Whether an entry is an ancestor of `path`, `path` itself, or below it.
