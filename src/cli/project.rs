@@ -9,7 +9,7 @@ use cardex::store::SqliteStore;
 use cardex::{Cardex, Error, ErrorKind, Result, SyncReport, SystemClock};
 
 use super::context::Context;
-use super::output::printable;
+use super::output::{printable, say};
 
 /// The directory of a project's data.
 pub(super) const DATA: &str = ".cardex";
@@ -91,13 +91,17 @@ impl Context {
         let report = cardex.rebuild()?;
         for row in &report.skipped {
             let (path, reason) = (printable(&row.path), printable(&row.reason));
-            eprintln!("warning: {path} cannot be read and is left out: {reason}");
+            say(&format!(
+                "warning: {path} cannot be read and is left out: {reason}"
+            ));
         }
         let unnamed = report
             .skipped_total
             .saturating_sub(report.skipped.len() as u64);
         if unnamed > 0 {
-            eprintln!("warning: {unnamed} more files cannot be read and are left out");
+            say(&format!(
+                "warning: {unnamed} more files cannot be read and are left out"
+            ));
         }
         Ok((cardex, report))
     }

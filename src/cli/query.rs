@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::args::{Format, QueryArgs};
 use super::context::Context;
 use super::failure::Failure;
-use super::output::{Out, printable};
+use super::output::{Out, printable, say};
 use super::table::{cell, lines, table};
 use super::{Outcome, format, index};
 
@@ -207,7 +207,7 @@ fn records(
     }
     let each = paths.iter().map(|path| match store.get(path) {
         Err(error) if error.kind() == ErrorKind::DatabaseCorrupt => {
-            eprintln!("warning: {}", printable(&error.to_string()));
+            say(&format!("warning: {}", printable(&error.to_string())));
             Ok(None)
         }
         read => read,

@@ -134,7 +134,7 @@ pub(super) fn not_captured(file: &Path, reason: &str) -> Error {
         file.display()
     );
     Error::new(ErrorKind::DatabaseCorrupt, message)
-        .with_help("`cardex db repair` mends the log and has every index built anew")
+        .with_help("`cardex db check --repair` mends the log and has every index built anew")
 }
 
 /// No `SQLITE_OPEN_URI` (a path is a path), no `SQLITE_OPEN_CREATE` (we create the file with the
