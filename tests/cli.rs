@@ -8,7 +8,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
@@ -705,6 +706,117 @@ fn an_export_into_a_pipe_leaves_the_pipe_a_pipe() {
     assert!(ends_soon(writer).status.success());
     assert!(fs::metadata(&fifo).unwrap().file_type().is_fifo());
     assert_eq!(names(project.home.path()), ["pipe"]);
+}
+
+#[test]
+fn a_pipe_in_place_of_our_files_does_not_hold_the_command_up() {
+    let project = Project::new();
+    project.ends(0, &["index"]);
+    for name in ["cardex.toml", ".cardex/cardex.db.tree.json"] {
+        let _ = fs::remove_file(project.at(name));
+        make_fifo(&project.at(name));
+        let child = project.command(&["query"]).stderr(Stdio::piped()).spawn();
+        let output = ends_soon(child.unwrap());
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(
+            told.contains(name) && told.contains("no regular file"),
+            "{told}"
+        );
+        fs::remove_file(project.at(name)).unwrap();
+    }
+}
+
+#[test]
+fn no_database_of_the_tree_is_opened_or_written_through_a_link() {
+    for name in [
+        "cardex.db",
+        "cardex.db-wal",
+        "cardex.db-shm",
+        "cardex.db-journal",
+    ] {
+        let project = Project::new();
+        let mine = project.home.path().join("mine");
+        fs::write(&mine, "").unwrap();
+        if name != "cardex.db" {
+            project.ends(0, &["index"]);
+        }
+        fs::create_dir_all(project.at(".cardex")).unwrap();
+        let _ = fs::remove_file(project.at(".cardex").join(name));
+        symlink(&mine, project.at(".cardex").join(name)).unwrap();
+        for args in [&["index"][..], &["query"], &["stats"], &["db", "check"]] {
+            let output = project.run(args);
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{name} {args:?}: {told}");
+            assert!(told.contains("is a symbolic link in the tree"), "{told}");
+        }
+        assert_eq!(fs::read(&mine).unwrap(), b"");
+    }
+}
+
+#[test]
+fn a_fresh_database_can_be_opened_by_many_processes_at_once() {
+    let project = Project::new();
+    for round in 0..20 {
+        let database = format!("fresh{round}.db");
+        let children: Vec<Child> = (0..8)
+            .map(|_| {
+                let args = ["--db", &database, "db", "import", "-"];
+                let mut command = project.command(&args);
+                command.stderr(Stdio::piped()).spawn().unwrap()
+            })
+            .collect();
+        for child in children {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "round {round}: {output:?}");
+        }
+    }
+}
+
+/// Only somebody else than root can be refused: as root, the test takes the place of `nobody`.
+#[test]
+fn a_database_that_cannot_be_written_to_says_so() {
+    const NOBODY: u32 = 65_534;
+    let project = Project::new();
+    project.ends(0, &["index"]);
+    let as_root = fs::metadata(project.root.path()).unwrap().uid() == 0;
+    let set = |path: &str, mode| {
+        if as_root {
+            std::os::unix::fs::chown(project.at(path), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        fs::set_permissions(project.at(path), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set(".cardex/cardex.db", 0o400);
+    set(".cardex/cardex.db.tree.json", 0o400);
+    set(".cardex", 0o500);
+    set("", 0o700);
+    // The program itself may stand where nobody can reach it.
+    let program = project.at("program");
+    fs::copy(env!("CARGO_BIN_EXE_cardex"), &program).unwrap();
+    set("program", 0o500);
+    for args in [
+        &["query", "--cached"][..],
+        &["stats"],
+        &["db", "export"],
+        &["index"],
+    ] {
+        let mut command = Command::new(&program);
+        command
+            .args(args)
+            .current_dir(project.root.path())
+            .env_clear();
+        if as_root {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let output = command.output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {told}");
+        assert!(
+            told.contains("cannot be written to, and SQLite keeps"),
+            "{args:?}: {told}"
+        );
+    }
+    set(".cardex", 0o700);
 }
 
 #[test]

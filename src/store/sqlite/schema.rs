@@ -47,11 +47,21 @@ pub(super) fn migrate(conn: &mut Connection, file: &Path) -> Result<()> {
     tx.commit().map_err(fail)
 }
 
-/// The schema's version, from 0 (an empty file) to [`SCHEMA_VERSION`].
+/// The schema's version, from 0 (an empty file) to [`SCHEMA_VERSION`], of one instant: another
+/// process may be making the schema meanwhile.
 ///
 /// # Errors
 /// `DatabaseCorrupt` if the file is not ours, `SchemaTooNew` if it is newer than we are.
 pub(super) fn version(conn: &Connection, file: &Path) -> Result<i32> {
+    if !conn.is_autocommit() {
+        return version_in_transaction(conn, file);
+    }
+    let fail = |e| failed(file, "open", e);
+    let tx = conn.unchecked_transaction().map_err(fail)?;
+    version_in_transaction(&tx, file)
+}
+
+fn version_in_transaction(conn: &Connection, file: &Path) -> Result<i32> {
     let fail = |e| failed(file, "open", e);
     let pragma = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let application = pragma("application_id").map_err(fail)?;
@@ -156,5 +166,26 @@ mod tests {
             capture_faults(&conn).unwrap(),
             ["`classes_after_delete` is missing"]
         );
+    }
+
+    /// Each of them may see the file empty, half switched to the write-ahead log, or ready.
+    #[test]
+    fn a_fresh_file_can_be_opened_by_many_at_once() {
+        use crate::store::{SqliteOptions, SqliteStore};
+        for round in 0..20 {
+            let directory = tempfile::tempdir().unwrap();
+            let file = directory.path().join("fresh.db");
+            let begin = std::sync::Barrier::new(8);
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        begin.wait();
+                        if let Err(e) = SqliteStore::open(&file, "p", SqliteOptions::default()) {
+                            panic!("round {round}: {e}: {:?}", std::error::Error::source(&e));
+                        }
+                    });
+                }
+            });
+        }
     }
 }
