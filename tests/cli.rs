@@ -820,6 +820,25 @@ fn a_database_that_cannot_be_written_to_says_so() {
 }
 
 #[test]
+fn a_language_that_no_file_has_is_doubted() {
+    let project = Project::new();
+    project.ends(0, &["index"]);
+    let told = |args: &[&str]| {
+        let output = project.run(&[&["query"], args].concat());
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let note = told(&["-t", "pyton"]);
+    assert!(
+        note.starts_with("note: no file is in the language `pyton`; there are ")
+            && note.contains("python, rust"),
+        "{note}"
+    );
+    assert_eq!(told(&["-t", "Python", "-f", "nobody"]), "");
+    assert_eq!(told(&["-q", "-t", "pyton"]), "");
+}
+
+#[test]
 fn an_interrupted_export_leaves_nothing_behind() {
     let project = Project::new();
     let intent = "x".repeat(4000);

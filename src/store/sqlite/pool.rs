@@ -234,3 +234,33 @@ impl r2d2::HandleError<rusqlite::Error> for Traced {
         tracing::warn!(%error, "cannot open a connection to the database");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The switch to the write-ahead log does not wait for locks by itself; all must get there.
+    #[test]
+    fn a_fresh_file_can_be_opened_by_many_at_once() {
+        for round in 0..20 {
+            let directory = tempfile::tempdir().unwrap();
+            let file = &directory.path().join("fresh.db");
+            create_if_missing(file).unwrap();
+            let begin = std::sync::Barrier::new(8);
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        let options = SqliteOptions::default();
+                        let conn = connect(file, options.timeout()).unwrap();
+                        begin.wait();
+                        let pool = Pool::open(file, &options);
+                        if let Err(e) = pool.and_then(|pool| pool.get(file).map(drop)) {
+                            panic!("round {round}: {e}: {:?}", std::error::Error::source(&e));
+                        }
+                        drop(conn);
+                    });
+                }
+            });
+        }
+    }
+}

@@ -168,23 +168,40 @@ mod tests {
         );
     }
 
-    /// Each of them may see the file empty, half switched to the write-ahead log, or ready.
+    /// The version is of one instant: whoever looks while the schema is made sees all of it or
+    /// nothing.
     #[test]
-    fn a_fresh_file_can_be_opened_by_many_at_once() {
-        use crate::store::{SqliteOptions, SqliteStore};
+    fn the_version_is_never_seen_in_the_making() {
         for round in 0..20 {
             let directory = tempfile::tempdir().unwrap();
-            let file = directory.path().join("fresh.db");
-            let begin = std::sync::Barrier::new(8);
+            let file = &directory.path().join("fresh.db");
+            let open = || {
+                let conn = Connection::open(file).unwrap();
+                conn.busy_timeout(std::time::Duration::from_secs(5))
+                    .unwrap();
+                conn
+            };
+            let mut maker = open();
+            maker
+                .execute_batch("PRAGMA journal_mode = WAL; VACUUM")
+                .unwrap();
+            let begin = std::sync::Barrier::new(4);
             std::thread::scope(|scope| {
-                for _ in 0..8 {
+                for _ in 0..3 {
                     scope.spawn(|| {
+                        let conn = open();
                         begin.wait();
-                        if let Err(e) = SqliteStore::open(&file, "p", SqliteOptions::default()) {
-                            panic!("round {round}: {e}: {:?}", std::error::Error::source(&e));
+                        loop {
+                            match version(&conn, file) {
+                                Ok(0) => {}
+                                Ok(version) => break assert_eq!(version, SCHEMA_VERSION),
+                                Err(error) => panic!("round {round}: {error}"),
+                            }
                         }
                     });
                 }
+                begin.wait();
+                migrate(&mut maker, file).unwrap();
             });
         }
     }
