@@ -8,8 +8,10 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
@@ -317,13 +319,12 @@ fn the_root_is_the_nearest_directory_with_data_or_a_repository() {
 #[cfg(unix)]
 #[test]
 fn data_is_for_its_owner_only_and_never_follows_a_link() {
-    use std::os::unix::fs::PermissionsExt;
     let project = Project::new();
     project.ends(0, &["index"]);
     let mode = |path: &str| fs::metadata(project.at(path)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(".cardex"), mode(".cardex/cardex.db")), (0o700, 0o600));
     fs::remove_dir_all(project.at(".cardex")).unwrap();
-    std::os::unix::fs::symlink(project.home.path(), project.at(".cardex")).unwrap();
+    symlink(project.home.path(), project.at(".cardex")).unwrap();
     project.ends(2, &["index"]);
     assert_eq!(fs::read_dir(project.home.path()).unwrap().count(), 0);
 }
@@ -600,13 +601,341 @@ fn names_of_files_do_not_steer_a_terminal() {
     assert!(project.ends(0, &["query"]).contains("evil\u{1b}[2J.py"));
 }
 
+/// What stands on the terminal decides by itself is asked of the function that decides.
 #[test]
-fn colours_follow_the_flag_and_no_color() {
+fn colours_follow_the_flag_whatever_no_color_says() {
     let project = Project::new();
-    let coloured = project.ends(0, &["query", "--format", "table", "--color", "always"]);
-    assert!(coloured.contains('\u{1b}'));
-    let plain = project.ends(0, &["query", "--format", "table"]);
-    assert!(!plain.contains('\u{1b}'));
+    for (when, coloured) in [("always", true), ("auto", false), ("never", false)] {
+        let output = project
+            .command(&["query", "--format", "table", "--color", when])
+            .env("NO_COLOR", "1")
+            .output()
+            .unwrap();
+        assert_eq!(output.stdout.contains(&0x1b), coloured, "{when}");
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn make_fifo(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+/// Waits for a child that must not wait for anybody.
+fn ends_soon(mut child: Child) -> Output {
+    for _ in 0..2000 {
+        if child.try_wait().unwrap().is_some() {
+            return child.wait_with_output().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    panic!("it hangs: {:?}", child.wait_with_output());
+}
+
+fn interrupt(child: &Child) {
+    let pid = child.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    assert!(sent.success());
+}
+
+#[test]
+fn an_export_keeps_links_and_modes() {
+    let project = Project::new();
+    project.ends(0, &["index"]);
+    let out = project.home.path();
+    let at = |name: &str| out.join(name);
+    let export = |name: &str| {
+        let path = at(name);
+        project.ends(0, &["-q", "db", "export", path.to_str().unwrap()]);
+    };
+    fs::write(at("private.jsonl"), "old").unwrap();
+    fs::set_permissions(at("private.jsonl"), fs::Permissions::from_mode(0o600)).unwrap();
+    symlink("private.jsonl", at("link.jsonl")).unwrap();
+    symlink("not-yet.jsonl", at("dangling.jsonl")).unwrap();
+    export("link.jsonl");
+    export("dangling.jsonl");
+    fs::write(at("usual"), "").unwrap();
+    let expected = fs::read(at("private.jsonl")).unwrap();
+    assert!(expected.starts_with(b"{"));
+    assert_eq!(mode(&at("private.jsonl")), 0o600);
+    assert_eq!(
+        fs::read_link(at("link.jsonl")).unwrap(),
+        Path::new("private.jsonl")
+    );
+    assert_eq!(fs::read(at("not-yet.jsonl")).unwrap(), expected);
+    assert_eq!(mode(&at("not-yet.jsonl")), mode(&at("usual")));
+    assert_eq!(
+        names(out),
+        [
+            "dangling.jsonl",
+            "link.jsonl",
+            "not-yet.jsonl",
+            "private.jsonl",
+            "usual"
+        ]
+    );
+    let told = project.ends(2, &["db", "export", ".cardex/cardex.db"]);
+    assert_eq!(told, "");
+    project.ends(0, &["db", "check"]);
+}
+
+#[test]
+fn an_export_into_a_pipe_leaves_the_pipe_a_pipe() {
+    let project = Project::new();
+    project.ends(0, &["index"]);
+    let expected = project.ends(0, &["db", "export"]);
+    let fifo = project.home.path().join("pipe");
+    make_fifo(&fifo);
+    let writer = project
+        .command(&["-q", "db", "export", fifo.to_str().unwrap()])
+        .spawn()
+        .unwrap();
+    assert_eq!(fs::read_to_string(&fifo).unwrap(), expected);
+    assert!(ends_soon(writer).status.success());
+    assert!(fs::metadata(&fifo).unwrap().file_type().is_fifo());
+    assert_eq!(names(project.home.path()), ["pipe"]);
+}
+
+#[test]
+fn a_pipe_in_place_of_our_files_does_not_hold_the_command_up() {
+    let project = Project::new();
+    project.ends(0, &["index"]);
+    for name in ["cardex.toml", ".cardex/cardex.db.tree.json"] {
+        let _ = fs::remove_file(project.at(name));
+        make_fifo(&project.at(name));
+        let child = project.command(&["query"]).stderr(Stdio::piped()).spawn();
+        let output = ends_soon(child.unwrap());
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(
+            told.contains(name) && told.contains("no regular file"),
+            "{told}"
+        );
+        fs::remove_file(project.at(name)).unwrap();
+    }
+}
+
+#[test]
+fn no_database_of_the_tree_is_opened_or_written_through_a_link() {
+    for name in [
+        "cardex.db",
+        "cardex.db-wal",
+        "cardex.db-shm",
+        "cardex.db-journal",
+    ] {
+        let project = Project::new();
+        let mine = project.home.path().join("mine");
+        fs::write(&mine, "").unwrap();
+        if name != "cardex.db" {
+            project.ends(0, &["index"]);
+        }
+        fs::create_dir_all(project.at(".cardex")).unwrap();
+        let _ = fs::remove_file(project.at(".cardex").join(name));
+        symlink(&mine, project.at(".cardex").join(name)).unwrap();
+        for args in [&["index"][..], &["query"], &["stats"], &["db", "check"]] {
+            let output = project.run(args);
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{name} {args:?}: {told}");
+            assert!(told.contains("is a symbolic link in the tree"), "{told}");
+        }
+        assert_eq!(fs::read(&mine).unwrap(), b"");
+    }
+}
+
+#[test]
+fn a_fresh_database_can_be_opened_by_many_processes_at_once() {
+    let project = Project::new();
+    for round in 0..20 {
+        let database = format!("fresh{round}.db");
+        let children: Vec<Child> = (0..8)
+            .map(|_| {
+                let args = ["--db", &database, "db", "import", "-"];
+                let mut command = project.command(&args);
+                command.stderr(Stdio::piped()).spawn().unwrap()
+            })
+            .collect();
+        for child in children {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "round {round}: {output:?}");
+        }
+    }
+}
+
+/// Only somebody else than root can be refused: as root, the test takes the place of `nobody`.
+#[test]
+fn a_database_that_cannot_be_written_to_says_so() {
+    const NOBODY: u32 = 65_534;
+    let project = Project::new();
+    project.ends(0, &["index"]);
+    let as_root = fs::metadata(project.root.path()).unwrap().uid() == 0;
+    let set = |path: &str, mode| {
+        if as_root {
+            std::os::unix::fs::chown(project.at(path), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        fs::set_permissions(project.at(path), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set(".cardex/cardex.db", 0o400);
+    set(".cardex/cardex.db.tree.json", 0o400);
+    set(".cardex", 0o500);
+    set("", 0o700);
+    // The program itself may stand where nobody can reach it.
+    let program = project.at("program");
+    fs::copy(env!("CARGO_BIN_EXE_cardex"), &program).unwrap();
+    set("program", 0o500);
+    for args in [
+        &["query", "--cached"][..],
+        &["stats"],
+        &["db", "export"],
+        &["index"],
+    ] {
+        let mut command = Command::new(&program);
+        command
+            .args(args)
+            .current_dir(project.root.path())
+            .env_clear();
+        if as_root {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let output = command.output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {told}");
+        assert!(
+            told.contains("cannot be written to, and SQLite keeps"),
+            "{args:?}: {told}"
+        );
+    }
+    set(".cardex", 0o700);
+}
+
+#[test]
+fn a_language_that_no_file_has_is_doubted() {
+    let project = Project::new();
+    project.ends(0, &["index"]);
+    let told = |args: &[&str]| {
+        let output = project.run(&[&["query"], args].concat());
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let note = told(&["-t", "pyton"]);
+    assert!(
+        note.starts_with("note: no file is in the language `pyton`; there are ")
+            && note.contains("python, rust"),
+        "{note}"
+    );
+    assert_eq!(told(&["-t", "Python", "-f", "nobody"]), "");
+    assert_eq!(told(&["-q", "-t", "pyton"]), "");
+}
+
+#[test]
+fn an_interrupted_export_leaves_nothing_behind() {
+    let project = Project::new();
+    let intent = "x".repeat(4000);
+    let lines = (0..10_000).map(|n| {
+        format!("{{\"path\":\"f{n}.py\",\"headerSections\":{{\"intent\":\"{intent}\"}}}}\n")
+    });
+    project.write("all.jsonl", &lines.collect::<String>());
+    project.ends(0, &["--db", "x.db", "db", "import", "all.jsonl"]);
+    let out = project.home.path();
+    let file = out.join("out.jsonl");
+    let child = project
+        .command(&["--db", "x.db", "db", "export", file.to_str().unwrap()])
+        .spawn()
+        .unwrap();
+    // Signals are listened to before the first bytes are written.
+    while !fs::read_dir(out)
+        .unwrap()
+        .any(|entry| entry.unwrap().metadata().is_ok_and(|found| found.len() > 0))
+    {
+        std::thread::yield_now();
+    }
+    interrupt(&child);
+    assert_eq!(ends_soon(child).status.code(), Some(130));
+    assert_eq!(names(out), [""; 0]);
+}
+
+#[test]
+fn who_cannot_be_told_still_gets_the_answer() {
+    let project = Project::new();
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    for (args, code) in [
+        (&["query", "-f", "parse", "-t", "rust"][..], 0),
+        (&["-v", "index"], 0),
+        (&["query", "-p", "("], 2),
+        (&["show", "nothing.rs"], 1),
+        (&["-vv", "query", "-f", "parse", "-t", "rust"], 0),
+    ] {
+        let output = project.command(args).stderr(full()).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
+        if code == 0 && args.contains(&"query") {
+            assert_eq!(output.stdout, b"src/main.rs\n", "{args:?}");
+        }
+    }
+}
+
+#[test]
+fn a_format_that_has_no_meaning_is_refused() {
+    let project = Project::new();
+    project.ends(0, &["index"]);
+    for args in [
+        &["--format", "csv", "db", "export"][..],
+        &["--format", "json", "completions", "bash"],
+        &["--format", "json", "db", "import", "-"],
+    ] {
+        assert_eq!(project.ends(2, args), "", "{args:?}");
+    }
+    project.ends(0, &["--format", "jsonl", "db", "export"]);
+}
+
+#[test]
+fn an_import_takes_the_mark_of_utf_8_and_refuses_lists() {
+    let project = Project::new();
+    project.write(
+        "a.jsonl",
+        "\u{feff}{\"path\":\"a.py\"}\n{\"path\":\"b.py\"}\n",
+    );
+    project.ends(0, &["--db", "x.db", "db", "import", "a.jsonl"]);
+    assert_eq!(project.query(&["--db", "x.db"]), ["a.py", "b.py"]);
+    project.write("list.json", "[{\"path\":\"c.py\"}]\n");
+    let output = project.run(&["--db", "x.db", "db", "import", "list.json"]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        told.starts_with("line 1: it is a list; each line is one record"),
+        "{told}"
+    );
+}
+
+#[test]
+fn an_import_that_waits_for_input_ends_on_the_first_signal_and_keeps_what_it_read() {
+    let project = Project::new();
+    let mut child = project
+        .command(&["--db", "x.db", "db", "import", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"{\"path\":\"a.py\"}\n").unwrap();
+    // Signals are listened to before the database is made.
+    while !project.at("x.db").exists() {
+        std::thread::yield_now();
+    }
+    interrupt(&child);
+    assert_eq!(ends_soon(child).status.code(), Some(130));
+    drop(stdin);
+    assert_eq!(project.query(&["--db", "x.db"]), ["a.py"]);
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub(super) fn run(context: &Context, repair: bool) -> Result<Outcome, Failure> {
         // The usual error, with its help.
         context.existing_store()?;
     }
+    super::project::assert_no_links(file, &context.root)?;
     let mut findings = SqliteStore::check_file(file)?;
     if repair && !findings.is_empty() {
         for finding in &findings {

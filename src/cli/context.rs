@@ -7,7 +7,7 @@ use cardex::{Error, ErrorKind};
 
 use super::args::{Format, Global};
 use super::failure::Failure;
-use super::output::{Out, Paint};
+use super::output::{Out, Paint, say};
 use super::project;
 
 /// The project, its configuration, and how to talk.
@@ -19,6 +19,24 @@ pub(super) struct Context {
     pub(super) global: Global,
     /// Colours of the standard output.
     pub(super) paint: Paint,
+}
+
+impl Global {
+    /// Refuses a format for a command whose output has one form, or that has none.
+    pub(super) fn no_format(&self, command: &str) -> Result<(), Failure> {
+        let refuse = |format| unprintable(command, format, "leave --format out");
+        self.format.map_or(Ok(()), |format| Err(refuse(format)))
+    }
+}
+
+fn unprintable(command: &str, format: Format, help: &str) -> Failure {
+    let message = format!("`{command}` cannot print as {}", name(&format));
+    let error = Error::new(ErrorKind::InvalidInput, message);
+    error.with_help(help).into()
+}
+
+fn name(format: &Format) -> String {
+    format!("{format:?}").to_ascii_lowercase()
 }
 
 impl Context {
@@ -48,13 +66,12 @@ impl Context {
             None => Ok(formats[0]),
             Some(format) if formats.contains(&format) => Ok(format),
             Some(format) => {
-                let name = |format: &Format| format!("{format:?}").to_ascii_lowercase();
                 let known: Vec<String> = formats.iter().map(name).collect();
-                let message = format!("`{command}` cannot print as {}", name(&format));
-                let error = Error::new(ErrorKind::InvalidInput, message);
-                Err(error
-                    .with_help(format!("it prints as {}", known.join(", ")))
-                    .into())
+                Err(unprintable(
+                    command,
+                    format,
+                    &format!("it prints as {}", known.join(", ")),
+                ))
             }
         }
     }
@@ -71,7 +88,7 @@ impl Context {
     /// Tells a person something on stderr, unless they want quiet.
     pub(super) fn note(&self, text: &str) {
         if !self.global.quiet {
-            eprintln!("{text}");
+            say(text);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 
 use cardex::{Error, ErrorKind, Excerpt};
 
-use super::output::{Paint, printable};
+use super::output::{Paint, printable, say};
 
 /// Why a command ended early.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl From<io::Error> for Failure {
 
 /// Shows an error on stderr.
 pub(super) fn print(error: &Error, paint: Paint) {
-    eprint!("{}", render(error, paint));
+    say(render(error, paint).trim_end_matches('\n'));
 }
 
 fn render(error: &Error, paint: Paint) -> String {

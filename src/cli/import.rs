@@ -3,14 +3,17 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use cardex::store::{MetadataStore, Write};
 use cardex::{Error, ErrorKind, FileMetadata};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use super::context::Context;
 use super::failure::Failure;
-use super::output::printable;
+use super::output::{printable, say};
 use super::progress::Bar;
 use super::{Outcome, format, interrupt};
 
@@ -22,9 +25,14 @@ const MAX_LINE: u64 = 64 << 20;
 const BAD_SHOWN: u64 = 20;
 /// The first bytes of a file that zstd has compressed.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// The first bytes of a text that says that it is UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// What is wrong with a file that is one JSON list.
+const LIST: &str = "it is a list; each line is one record, an object in braces";
 
 /// Imports a file, or the standard input.
 pub(super) fn run(context: &Context, file: &Path) -> Result<Outcome, Failure> {
+    context.global.no_format("db import")?;
     let mut input = open(file)?;
     interrupt::flag()?;
     let store = context.create_store()?;
@@ -53,6 +61,7 @@ pub(super) fn run(context: &Context, file: &Path) -> Result<Outcome, Failure> {
                     break Err(failure);
                 }
             }
+            Err(_) if interrupt::check().is_err() => break interrupt::check(),
             Err(cause) => {
                 let message = format!("cannot read line {number} of {}", file.display());
                 break Err(Error::new(ErrorKind::Io, message).because(cause).into());
@@ -83,10 +92,8 @@ pub(super) fn run(context: &Context, file: &Path) -> Result<Outcome, Failure> {
         bad.saturating_sub(BAD_SHOWN)
     };
     if hidden > 0 {
-        eprintln!(
-            "and {} more (-v names them all)",
-            format::plural(hidden, "bad line", "bad lines")
-        );
+        let lines = format::plural(hidden, "bad line", "bad lines");
+        say(&format!("and {lines} more (-v names them all)"));
     }
     let lines = format::plural(bad, "line was", "lines were");
     let message = format!("{lines} not imported; {records} were");
@@ -108,14 +115,14 @@ fn warn_of_tree(context: &Context) -> Result<(), Failure> {
 }
 
 fn open(file: &Path) -> Result<Box<dyn BufRead>, Failure> {
-    let raw: Box<dyn Read> = if file == Path::new("-") {
-        Box::new(io::stdin())
+    let raw = if file == Path::new("-") {
+        io::stdin().as_fd().try_clone_to_owned().map(File::from)
     } else {
-        let fail = |cause| {
-            Error::new(ErrorKind::Io, format!("cannot open {}", file.display())).because(cause)
-        };
-        Box::new(File::open(file).map_err(fail)?)
+        File::open(file)
     };
+    let fail =
+        |cause| Error::new(ErrorKind::Io, format!("cannot open {}", file.display())).because(cause);
+    let raw = Patient(raw.map_err(fail)?);
     let mut reader = BufReader::with_capacity(256 << 10, raw);
     let fail =
         |cause| Error::new(ErrorKind::Io, format!("cannot read {}", file.display())).because(cause);
@@ -125,6 +132,32 @@ fn open(file: &Path) -> Result<Box<dyn BufRead>, Failure> {
         return Ok(Box::new(BufReader::with_capacity(256 << 10, decoder)));
     }
     Ok(Box::new(reader))
+}
+
+/// Waits for input a while at a time: a signal that is listened to restarts a read, and would
+/// otherwise wait for whoever writes into the pipe.
+struct Patient(File);
+
+/// How long a signal waits at most to be noticed.
+const WAIT: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
+
+impl Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if interrupt::check().is_err() {
+                return Err(io::Error::other("stopped by a signal"));
+            }
+            let mut input = [PollFd::new(&self.0, PollFlags::IN)];
+            match poll(&mut input, Some(&WAIT)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                // What is wrong with it, the read says.
+                Ok(_) | Err(_) => return self.0.read(buffer),
+            }
+        }
+    }
 }
 
 /// Reads a line without its end; how many bytes it took, 0 at the end of the input. Of a line that is
@@ -150,7 +183,17 @@ struct Import<'a> {
 
 impl Import<'_> {
     fn line(&mut self, number: u64, line: &[u8]) -> Result<(), Failure> {
+        // Windows programs begin a file with the mark of its encoding.
+        let line = match number {
+            1 => line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line),
+            _ => line,
+        };
         if line.is_empty() {
+            return Ok(());
+        }
+        if line.starts_with(b"[") {
+            // A list would be taken for the fields of a record in their order.
+            self.tell_bad(number, LIST);
             return Ok(());
         }
         match serde_json::from_slice(line) {
@@ -199,7 +242,7 @@ impl Import<'_> {
     fn tell_bad(&mut self, number: u64, reason: &str) {
         self.bad += 1;
         if self.bad <= BAD_SHOWN || self.context.global.verbose > 0 {
-            eprintln!("line {number}: {}", printable(reason));
+            say(&format!("line {number}: {}", printable(reason)));
         }
     }
 }

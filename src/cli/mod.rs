@@ -59,6 +59,7 @@ pub(crate) fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<Outcome, Failure> {
     if let Command::Completions { shell } = cli.command {
+        cli.global.no_format("completions")?;
         return completions(shell);
     }
     let root = match &cli.command {
@@ -99,6 +100,8 @@ fn log(global: &Global) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // What cannot be written is lost, and not complained of where it cannot be written either.
+        .log_internal_errors(false)
         .without_time()
         .with_ansi(output::Paint::for_stderr(global.color).is_on())
         .compact()

@@ -1,6 +1,7 @@
 //! What is printed: to whom, in which colours, and without characters that would act on a terminal.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
 use super::args::Color;
@@ -16,21 +17,11 @@ impl Paint {
     pub(super) const OFF: Paint = Paint(false);
 
     pub(super) fn for_stdout(when: Color) -> Self {
-        Paint(Self::wanted(when, io::stdout().is_terminal()))
+        Paint(wanted(when, io::stdout().is_terminal(), variable))
     }
 
     pub(super) fn for_stderr(when: Color) -> Self {
-        Paint(Self::wanted(when, io::stderr().is_terminal()))
-    }
-
-    fn wanted(when: Color, terminal: bool) -> bool {
-        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        match when {
-            Color::Always => true,
-            Color::Never => false,
-            Color::Auto => terminal && !dumb && !set("NO_COLOR"),
-        }
+        Paint(wanted(when, io::stderr().is_terminal(), variable))
     }
 
     pub(super) fn is_on(self) -> bool {
@@ -66,6 +57,21 @@ impl Paint {
     }
 }
 
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// Whether colours are wanted, on a terminal or not, in this environment.
+fn wanted(when: Color, terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    let dumb = variable("TERM").is_some_and(|term| term == "dumb");
+    let refused = variable("NO_COLOR").is_some_and(|value| !value.is_empty());
+    match when {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => terminal && !dumb && !refused,
+    }
+}
+
 /// The text with control characters written out: file names and documents come from anybody, and
 /// must not steer a terminal.
 pub(super) fn printable(text: &str) -> Cow<'_, str> {
@@ -85,6 +91,16 @@ pub(super) fn printable(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// A line for a person, on stderr. One that cannot be written is lost, and no reason to stop: the
+/// answer is on the standard output, and the exit code says the rest.
+pub(super) fn say(line: &str) {
+    say_to(&mut io::stderr().lock(), line);
+}
+
+fn say_to(out: &mut impl Write, line: &str) {
+    let _ = out.write_all(format!("{line}\n").as_bytes());
 }
 
 /// The standard output, buffered.
@@ -156,5 +172,34 @@ mod tests {
     fn control_characters_are_written_out() {
         assert_eq!(printable("a\x1b[2Jb\n\u{202e}"), "a\\u{1b}[2Jb\\n\\u{202e}");
         assert_eq!(printable("grün/日本.rs"), "grün/日本.rs");
+    }
+
+    #[test]
+    fn colours_are_for_terminals_unless_the_flag_or_the_environment_says_otherwise() {
+        let with = |name: &'static str, value: &'static str| {
+            move |asked: &str| (asked == name).then(|| OsString::from(value))
+        };
+        let none = with("", "");
+        assert!(wanted(Color::Auto, true, none));
+        assert!(!wanted(Color::Auto, false, none));
+        assert!(!wanted(Color::Auto, true, with("NO_COLOR", "1")));
+        assert!(wanted(Color::Auto, true, with("NO_COLOR", "")));
+        assert!(!wanted(Color::Auto, true, with("TERM", "dumb")));
+        assert!(wanted(Color::Always, false, with("NO_COLOR", "1")));
+        assert!(!wanted(Color::Never, true, none));
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_no_panic() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        say_to(&mut Full, "lost");
     }
 }

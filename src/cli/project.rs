@@ -8,8 +8,11 @@ use std::sync::Arc;
 use cardex::store::SqliteStore;
 use cardex::{Cardex, Error, ErrorKind, Result, SyncReport, SystemClock};
 
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
+
 use super::context::Context;
-use super::output::printable;
+use super::output::{printable, say};
 
 /// The directory of a project's data.
 pub(super) const DATA: &str = ".cardex";
@@ -71,6 +74,7 @@ impl Context {
     }
 
     fn open(&self) -> Result<SqliteStore> {
+        assert_no_links(self.config.database(), &self.root)?;
         let options = self.config.sqlite().clone().root(&self.root);
         SqliteStore::open(self.config.database(), PROJECT, options)
             .map_err(|error| self.suggest_elsewhere(error))
@@ -78,6 +82,16 @@ impl Context {
 
     /// A tree that cannot be written to can still be indexed.
     fn suggest_elsewhere(&self, error: Error) -> Error {
+        if matches!(error.kind(), ErrorKind::Io | ErrorKind::Database)
+            && let Some(what) = unwritable(self.config.database())
+        {
+            return error.with_help(format!(
+                "{} cannot be written to, and SQLite keeps its log and locks beside the database \
+                 even while it only reads: change the modes, or copy the database and name the \
+                 copy with --db PATH",
+                what.display()
+            ));
+        }
         if error.kind() == ErrorKind::Io && error.help().is_none() {
             return error.with_help("`--db PATH` keeps the database somewhere else");
         }
@@ -91,16 +105,56 @@ impl Context {
         let report = cardex.rebuild()?;
         for row in &report.skipped {
             let (path, reason) = (printable(&row.path), printable(&row.reason));
-            eprintln!("warning: {path} cannot be read and is left out: {reason}");
+            say(&format!(
+                "warning: {path} cannot be read and is left out: {reason}"
+            ));
         }
         let unnamed = report
             .skipped_total
             .saturating_sub(report.skipped.len() as u64);
         if unnamed > 0 {
-            eprintln!("warning: {unnamed} more files cannot be read and are left out");
+            say(&format!(
+                "warning: {unnamed} more files cannot be read and are left out"
+            ));
         }
         Ok((cardex, report))
     }
+}
+
+/// What keeps SQLite from working with an existing database: the file, or its directory.
+fn unwritable(database: &Path) -> Option<&Path> {
+    let here = [database, database.parent()?];
+    let refused = |path: &Path| {
+        matches!(
+            access(path, Access::WRITE_OK),
+            Err(Errno::ACCESS | Errno::ROFS)
+        )
+    };
+    here.into_iter()
+        .find(|path| database.exists() && refused(path))
+}
+
+/// What lies in the tree comes from whoever made that: no database is opened through a link there,
+/// nor one whose log would be written through a link.
+pub(super) fn assert_no_links(database: &Path, root: &Path) -> Result<()> {
+    if !database.starts_with(root) {
+        return Ok(());
+    }
+    let linked = ["", "-wal", "-shm", "-journal"].into_iter().map(|suffix| {
+        let mut name = database.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    });
+    let data = root.join(DATA);
+    let Some(link) = linked
+        .chain(database.starts_with(&data).then_some(data))
+        .find(|path| path.is_symlink())
+    else {
+        return Ok(());
+    };
+    let message = format!("{} is a symbolic link in the tree", link.display());
+    Err(Error::new(ErrorKind::InvalidInput, message)
+        .with_help("remove it, or name what it leads to with --db PATH"))
 }
 
 /// Makes the directory, for its owner only, and tells git to ignore it.

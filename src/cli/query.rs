@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use cardex::store::{MetadataStore, Versioned};
 use cardex::{
-    Answer, ErrorKind, FileMetadata, FilePath, Function, Hit, LineRange, Plan, Query, SyncReport,
+    Answer, ErrorKind, FileMetadata, FilePath, Function, Hit, LineRange, Plan, Query, Snapshot,
+    SyncReport,
 };
 use serde::Serialize;
 
 use super::args::{Format, QueryArgs};
 use super::context::Context;
 use super::failure::Failure;
-use super::output::{Out, printable};
+use super::output::{Out, printable, say};
 use super::table::{cell, lines, table};
 use super::{Outcome, format, index};
 
@@ -48,11 +49,36 @@ pub(super) fn run(context: &Context, args: QueryArgs) -> Result<Outcome, Failure
         list(context, format, &shown, &*store, &mut out)?;
     }
     out.finish()?;
+    if total == 0 {
+        doubt_language(context, &args, &cardex.snapshot());
+    }
     Ok(if total > 0 {
         Outcome::Found
     } else {
         Outcome::Nothing
     })
+}
+
+/// Says which languages there are, if the one asked for is none of them: a slip looks like a true
+/// "nothing found".
+fn doubt_language(context: &Context, args: &QueryArgs, snapshot: &Snapshot) {
+    let Some(asked) = &args.language else {
+        return;
+    };
+    let languages = snapshot.languages();
+    if languages.is_empty()
+        || languages
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case(asked))
+    {
+        return;
+    }
+    let known: Vec<&str> = languages.iter().map(|(name, _)| *name).collect();
+    context.note(&format!(
+        "note: no file is in the language `{}`; there are {}",
+        printable(asked),
+        printable(&known.join(", "))
+    ));
 }
 
 fn compile(args: &QueryArgs) -> cardex::Result<Query> {
@@ -210,7 +236,7 @@ fn records(
     }
     let each = paths.iter().map(|path| match store.get(path) {
         Err(error) if error.kind() == ErrorKind::DatabaseCorrupt => {
-            eprintln!("warning: {}", printable(&error.to_string()));
+            say(&format!("warning: {}", printable(&error.to_string())));
             Ok(None)
         }
         read => read,

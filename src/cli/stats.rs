@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cardex::Query;
 use serde::Serialize;
 
 use super::args::Format;
@@ -54,16 +53,13 @@ fn collect(context: &Context) -> Result<Stats, Failure> {
     let (cardex, loaded) = context.load(store)?;
     let snapshot = cardex.snapshot();
     let terms = snapshot.term_counts();
-    let mut languages = BTreeMap::new();
-    for hit in snapshot.search(&Query::builder().build()?).hits() {
-        let name = hit.language.unwrap_or("(none)");
-        match languages.get_mut(name) {
-            Some(count) => *count += 1,
-            None => {
-                languages.insert(name.to_owned(), 1);
-            }
-        }
-    }
+    let named = snapshot.languages();
+    let without = snapshot.len() as u64 - named.iter().map(|(_, files)| files).sum::<u64>();
+    let none = (without > 0).then_some(("(none)", without));
+    let languages = named.into_iter().chain(none);
+    let languages = languages
+        .map(|(name, files)| (name.to_owned(), files))
+        .collect();
     let tree = Tree::read(database)?;
     let bytes = std::fs::metadata(database).map_or(0, |metadata| metadata.len());
     Ok(Stats {

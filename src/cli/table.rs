@@ -5,15 +5,14 @@ use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table};
 
 use super::output::{Paint, printable};
 
+/// A terminal that claims to be narrower does not know its width, or has none to read a table in.
+const NARROWEST: u16 = 20;
+/// The width of a terminal that does not know its own.
+const USUAL: u16 = 80;
+
 /// A table with these headings; those that begin with `>` stand over numbers.
 pub(super) fn table(headings: &[&str], paint: Paint) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic);
-    if paint.is_on() {
-        table.enforce_styling();
-    }
+    let mut table = plain(paint);
     let cells = headings.iter().map(|heading| {
         let cell = Cell::new(heading.trim_start_matches('>'));
         if paint.is_on() {
@@ -38,13 +37,7 @@ pub(super) fn table(headings: &[&str], paint: Paint) -> Table {
 
 /// Names and their values, the values under each other.
 pub(super) fn fields<'f>(rows: impl IntoIterator<Item = (&'f str, String)>, paint: Paint) -> Table {
-    let mut fields = Table::new();
-    fields
-        .load_style(NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic);
-    if paint.is_on() {
-        fields.enforce_styling();
-    }
+    let mut fields = plain(paint);
     for (name, value) in rows {
         let name = Cell::new(name);
         let name = if paint.is_on() {
@@ -63,6 +56,26 @@ pub(super) fn fields<'f>(rows: impl IntoIterator<Item = (&'f str, String)>, pain
     fields
 }
 
+/// A table without a grid and without cells.
+fn plain(paint: Paint) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic);
+    widen(&mut table);
+    if paint.is_on() {
+        table.enforce_styling();
+    }
+    table
+}
+
+/// Serial lines, debuggers and fresh terminals of tests say that they have 0 columns.
+fn widen(table: &mut Table) {
+    if table.width().is_some_and(|width| width < NARROWEST) {
+        table.set_width(USUAL);
+    }
+}
+
 /// A cell of text that comes from anybody.
 pub(super) fn cell(text: &str) -> Cell {
     Cell::new(printable(text))
@@ -74,4 +87,19 @@ pub(super) fn lines(table: &Table) -> Vec<String> {
         .lines()
         .map(|line| line.trim_end().to_owned())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_without_columns_gets_words_and_no_letters_below_each_other() {
+        for (claimed, taken) in [(0, USUAL), (19, USUAL), (20, 20), (200, 200)] {
+            let mut table = Table::new();
+            table.set_width(claimed);
+            widen(&mut table);
+            assert_eq!(table.width(), Some(taken), "{claimed}");
+        }
+    }
 }

@@ -3,11 +3,15 @@
 //! removed because a file is missing.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use cardex::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
+
+/// More than the longest path takes.
+const MAX_BYTES: u64 = 64 << 10;
 
 /// What is known of the tree of a database.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,7 +41,7 @@ impl Tree {
     /// What stands beside the database; none if it follows no tree.
     pub(super) fn read(database: &Path) -> Result<Option<Tree>> {
         let file = file(database);
-        let text = match fs::read_to_string(&file) {
+        let text = match cardex::config::read_text(&file, MAX_BYTES) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(fail("read", &file).because(e)),
@@ -55,7 +59,10 @@ impl Tree {
         let text = serde_json::to_string_pretty(self)
             .map_err(|e| Error::new(ErrorKind::Internal, "cannot serialise a tree").because(e))?;
         let fresh = file.with_extension(format!("{}.new", std::process::id()));
-        fs::write(&fresh, text + "\n")
+        // Nothing is written through a link that waits under this name.
+        let _ = fs::remove_file(&fresh);
+        File::create_new(&fresh)
+            .and_then(|mut out| out.write_all((text + "\n").as_bytes()))
             .and_then(|()| fs::rename(&fresh, &file))
             .map_err(|e| fail("write", &file).because(e))
     }

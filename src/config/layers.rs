@@ -133,16 +133,7 @@ fn read(path: &Path) -> Result<String> {
         let message = format!("cannot read the configuration file {}", path.display());
         Error::new(ErrorKind::Io, message).because(cause)
     };
-    let bytes = std::fs::metadata(path).map_err(fail)?.len();
-    if bytes > MAX_FILE_BYTES {
-        let message = format!(
-            "the configuration file {} has {bytes} bytes",
-            path.display()
-        );
-        return Err(Error::new(ErrorKind::InvalidConfig, message)
-            .with_help(format!("at most {MAX_FILE_BYTES} bytes are read")));
-    }
-    std::fs::read_to_string(path).map_err(fail)
+    super::read_text(path, MAX_FILE_BYTES).map_err(fail)
 }
 
 fn raw(value: &Spanned<DeValue<'_>>) -> Raw {

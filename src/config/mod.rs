@@ -6,14 +6,17 @@
 //! (`cardex.toml` in its root), the environment (`CARDEX_SECTION__KEY`), the command line.
 
 mod database_url;
+mod file;
 mod keys;
 mod layers;
 #[cfg(test)]
 mod tests;
 mod units;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
+pub use self::file::read_text;
 use self::keys::Value;
 pub use self::keys::{KEYS, Key, Kind};
 pub use self::layers::Origin;
@@ -162,7 +165,7 @@ fn assert_inside(setting: &Setting, root: &Path) -> Result<()> {
         return Ok(());
     };
     let inside = crate::metadata::FilePath::under(root, &file).is_ok() && !text.contains("${");
-    if inside {
+    if inside && leads_inside(&file, root) {
         return Ok(());
     }
     Err(setting.refuse(
@@ -172,16 +175,34 @@ fn assert_inside(setting: &Setting, root: &Path) -> Result<()> {
     ))
 }
 
+/// Whether the file is, or would be made, below the root once every link on its way is followed.
+fn leads_inside(file: &Path, root: &Path) -> bool {
+    let existing = file
+        .ancestors()
+        .find(|path| path.symlink_metadata().is_ok())
+        .map(Path::canonicalize);
+    match (existing, root.canonicalize()) {
+        (Some(Ok(existing)), Ok(root)) => existing.starts_with(root),
+        // A link that leads nowhere may lead somewhere soon.
+        _ => false,
+    }
+}
+
 /// What a raw value means for its key.
 fn evaluate(setting: &Setting, environment: &[(String, String)]) -> Result<Value> {
     let kind = setting.key.kind;
     let help = || format!("give {kind}");
+    // What a variable holds may be secret: errors show the text as it was written.
+    let replaced = Cell::new(false);
     let expand = |text: &str| {
         if matches!(setting.origin, Origin::CommandLine(_)) {
             return Ok(text.to_owned());
         }
         expand(text, environment)
-            .map(|text| text.into_owned())
+            .map(|expanded| {
+                replaced.set(replaced.get() || expanded != text);
+                expanded.into_owned()
+            })
             .map_err(|name| {
                 setting.refuse(
                     &format!("names the environment variable {name}, which is not set"),
@@ -189,7 +210,13 @@ fn evaluate(setting: &Setting, environment: &[(String, String)]) -> Result<Value
                 )
             })
     };
-    let wrong = |reason: String| setting.refuse(&reason, help());
+    let wrong = |reason: String| {
+        if replaced.get() {
+            let reason = format!("is not {kind} once its variables are replaced");
+            return setting.refuse(&reason, help());
+        }
+        setting.refuse(&reason, help())
+    };
     let value = match (kind, &setting.raw) {
         (Kind::Size(..), Raw::Text(text) | Raw::Word(text)) => {
             Value::Size(units::parse_size(&expand(text)?).map_err(wrong)?)

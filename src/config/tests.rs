@@ -253,3 +253,67 @@ fn the_readme_lists_every_key_as_the_table_has_it() {
         assert!(readme.contains(&row), "{row}");
     }
 }
+
+#[test]
+fn a_projects_database_is_inside_once_links_are_followed() {
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("there.db"), "").unwrap();
+    for url in [
+        "link/x.db",
+        "link/there.db",
+        "file.db",
+        "nowhere",
+        "nowhere/x.db",
+        "link/../x.db",
+    ] {
+        let root = project(&format!("[database]\nurl = \"{url}\"\n"));
+        let link = |to: &Path, name: &str| {
+            std::os::unix::fs::symlink(to, root.path().join(name)).unwrap();
+        };
+        link(outside.path(), "link");
+        link(&outside.path().join("there.db"), "file.db");
+        link(&outside.path().join("not-yet"), "nowhere");
+        let error = ConfigSources::new(root.path()).load().unwrap_err();
+        assert!(
+            error.to_string().contains("leads out of the project"),
+            "{url}: {error}"
+        );
+    }
+    let root = project("[database]\nurl = \"link/new/x.db\"\n");
+    std::fs::create_dir(root.path().join("data")).unwrap();
+    std::os::unix::fs::symlink("data", root.path().join("link")).unwrap();
+    ConfigSources::new(root.path()).load().unwrap();
+}
+
+#[test]
+fn errors_do_not_show_what_a_variable_holds() {
+    for (file, key) in [
+        ("[index]\nlanguages = [\"${SECRET}\"]\n", "languages"),
+        (
+            "[index]\nlanguages = [\"rust\", \"x${SECRET}\"]\n",
+            "languages",
+        ),
+        ("[index]\nexclude = [\"!${SECRET}\"]\n", "exclude"),
+        ("[index]\nexclude = [\"{${SECRET}\"]\n", "exclude"),
+        (
+            "[index]\nmax_file_bytes = \"1${SECRET}\"\n",
+            "max_file_bytes",
+        ),
+        (
+            "[database]\nconnection_timeout = \"1${SECRET}\"\n",
+            "connection_timeout",
+        ),
+    ] {
+        let root = project(file);
+        let error = ConfigSources::new(root.path())
+            .variable("SECRET", "hunter2")
+            .load()
+            .unwrap_err();
+        let shown = format!("{error:?} {error} {:?}", error.help());
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(
+            shown.contains(key) && shown.contains("${SECRET}"),
+            "{shown}"
+        );
+    }
+}

@@ -1,6 +1,7 @@
 //! `Snapshot`: one consistent state of the index, complete over the project. It is a base and a few
 //! small tiers of newer files laid over it; whoever holds one keeps all of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -125,6 +126,19 @@ impl Snapshot {
             language: segment.language(id.rank),
             version: segment.version(id.rank),
         }
+    }
+
+    /// Each language with the number of its files, in the order of their names. Files without a
+    /// language count in none. It goes through all files.
+    pub fn languages(&self) -> Vec<(&str, u64)> {
+        let mut counts = BTreeMap::new();
+        for Layer { segment, mask, .. } in &self.layers {
+            let live = (0..segment.len()).filter(|rank| !mask.contains(*rank));
+            for language in live.filter_map(|rank| segment.language(rank)) {
+                *counts.entry(language).or_default() += 1;
+            }
+        }
+        counts.into_iter().collect()
     }
 
     /// How many files stand in tiers, to be folded into the base.

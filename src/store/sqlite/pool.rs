@@ -4,11 +4,12 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use scheduled_thread_pool::ScheduledThreadPool;
 
 use super::failure::failed;
@@ -26,6 +27,10 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 
 /// More than all statements that the store ever prepares.
 const STATEMENT_CACHE: usize = 64;
+
+/// How long to wait before the switch to the write-ahead log is tried again: it takes about a
+/// millisecond.
+const WAL_RETRY: Duration = Duration::from_millis(2);
 
 /// The connections to one file, as it was found when they were opened.
 #[derive(Debug)]
@@ -51,7 +56,7 @@ impl Pool {
         let identity = FileIdentity::of(file)?;
         let mut conn = connect(file, options.timeout())?;
         schema::version(&conn, file)?;
-        use_wal(&conn, file)?;
+        use_wal(&conn, file, options.timeout())?;
         schema::migrate(&mut conn, file)?;
         drop(conn);
         let timeout = options.timeout();
@@ -134,7 +139,7 @@ pub(super) fn not_captured(file: &Path, reason: &str) -> Error {
         file.display()
     );
     Error::new(ErrorKind::DatabaseCorrupt, message)
-        .with_help("`cardex db repair` mends the log and has every index built anew")
+        .with_help("`cardex db check --repair` mends the log and has every index built anew")
 }
 
 /// No `SQLITE_OPEN_URI` (a path is a path), no `SQLITE_OPEN_CREATE` (we create the file with the
@@ -175,10 +180,22 @@ fn set_up(conn: &mut Connection, timeout: Duration) -> rusqlite::Result<()> {
 }
 
 /// Readers and a writer at the same time need the write-ahead log; the file keeps the setting.
-fn use_wal(conn: &Connection, file: &Path) -> Result<()> {
-    let mode: String = conn
-        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-        .map_err(|e| failed(file, "switch to the write-ahead log", e))?;
+///
+/// The switch takes a lock that SQLite does not wait for, so others that open a fresh file at the
+/// same time are waited for here.
+fn use_wal(conn: &Connection, file: &Path, timeout: Duration) -> Result<()> {
+    let begin = Instant::now();
+    let switch = || {
+        conn.query_row("PRAGMA journal_mode = WAL", [], |row| {
+            row.get::<_, String>(0)
+        })
+    };
+    let mode = loop {
+        match switch() {
+            Err(e) if is_busy(&e) && begin.elapsed() < timeout => thread::sleep(WAL_RETRY),
+            done => break done.map_err(|e| failed(file, "switch to the write-ahead log", e))?,
+        }
+    };
     if mode.eq_ignore_ascii_case("wal") {
         return Ok(());
     }
@@ -188,6 +205,13 @@ fn use_wal(conn: &Connection, file: &Path) -> Result<()> {
         format!("{name} cannot have a write-ahead log ({mode})"),
     )
     .with_help("put the database on a local file system"))
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
 }
 
 fn assert_version() -> Result<()> {
@@ -208,5 +232,35 @@ struct Traced;
 impl r2d2::HandleError<rusqlite::Error> for Traced {
     fn handle_error(&self, error: rusqlite::Error) {
         tracing::warn!(%error, "cannot open a connection to the database");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The switch to the write-ahead log does not wait for locks by itself; all must get there.
+    #[test]
+    fn a_fresh_file_can_be_opened_by_many_at_once() {
+        for round in 0..20 {
+            let directory = tempfile::tempdir().unwrap();
+            let file = &directory.path().join("fresh.db");
+            create_if_missing(file).unwrap();
+            let begin = std::sync::Barrier::new(8);
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        let options = SqliteOptions::default();
+                        let conn = connect(file, options.timeout()).unwrap();
+                        begin.wait();
+                        let pool = Pool::open(file, &options);
+                        if let Err(e) = pool.and_then(|pool| pool.get(file).map(drop)) {
+                            panic!("round {round}: {e}: {:?}", std::error::Error::source(&e));
+                        }
+                        drop(conn);
+                    });
+                }
+            });
+        }
     }
 }

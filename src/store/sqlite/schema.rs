@@ -47,11 +47,21 @@ pub(super) fn migrate(conn: &mut Connection, file: &Path) -> Result<()> {
     tx.commit().map_err(fail)
 }
 
-/// The schema's version, from 0 (an empty file) to [`SCHEMA_VERSION`].
+/// The schema's version, from 0 (an empty file) to [`SCHEMA_VERSION`], of one instant: another
+/// process may be making the schema meanwhile.
 ///
 /// # Errors
 /// `DatabaseCorrupt` if the file is not ours, `SchemaTooNew` if it is newer than we are.
 pub(super) fn version(conn: &Connection, file: &Path) -> Result<i32> {
+    if !conn.is_autocommit() {
+        return version_in_transaction(conn, file);
+    }
+    let fail = |e| failed(file, "open", e);
+    let tx = conn.unchecked_transaction().map_err(fail)?;
+    version_in_transaction(&tx, file)
+}
+
+fn version_in_transaction(conn: &Connection, file: &Path) -> Result<i32> {
     let fail = |e| failed(file, "open", e);
     let pragma = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let application = pragma("application_id").map_err(fail)?;
@@ -156,5 +166,43 @@ mod tests {
             capture_faults(&conn).unwrap(),
             ["`classes_after_delete` is missing"]
         );
+    }
+
+    /// The version is of one instant: whoever looks while the schema is made sees all of it or
+    /// nothing.
+    #[test]
+    fn the_version_is_never_seen_in_the_making() {
+        for round in 0..20 {
+            let directory = tempfile::tempdir().unwrap();
+            let file = &directory.path().join("fresh.db");
+            let open = || {
+                let conn = Connection::open(file).unwrap();
+                conn.busy_timeout(std::time::Duration::from_secs(5))
+                    .unwrap();
+                conn
+            };
+            let mut maker = open();
+            maker
+                .execute_batch("PRAGMA journal_mode = WAL; VACUUM")
+                .unwrap();
+            let begin = std::sync::Barrier::new(4);
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| {
+                        let conn = open();
+                        begin.wait();
+                        loop {
+                            match version(&conn, file) {
+                                Ok(0) => {}
+                                Ok(version) => break assert_eq!(version, SCHEMA_VERSION),
+                                Err(error) => panic!("round {round}: {error}"),
+                            }
+                        }
+                    });
+                }
+                begin.wait();
+                migrate(&mut maker, file).unwrap();
+            });
+        }
     }
 }
