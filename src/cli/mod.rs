@@ -26,7 +26,9 @@ mod tree;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use self::args::{Cli, Command, ConfigCommand, DbCommand, Global};
 use self::context::Context;
@@ -90,20 +92,27 @@ fn completions(shell: clap_complete::Shell) -> Result<Outcome, Failure> {
 /// Log lines go to stderr: warnings, more with `-v`, or what `RUST_LOG` says.
 fn log(global: &Global) {
     let level = match (global.quiet, global.verbose) {
-        (true, _) => "error",
-        (false, 0) => "warn",
-        (false, 1) => "info",
-        (false, 2) => "debug",
-        (false, _) => "trace",
+        (true, _) => LevelFilter::ERROR,
+        (false, 0) => LevelFilter::WARN,
+        (false, 1) => LevelFilter::INFO,
+        (false, 2) => LevelFilter::DEBUG,
+        (false, _) => LevelFilter::TRACE,
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    // Not `EnvFilter`: it switches on fully compiled automata in every regular expression of the
+    // program, ignore rules among them, and those miss matches (regex-automata 0.4.18).
+    let wanted = std::env::var("RUST_LOG")
+        .ok()
+        .filter(|wanted| !wanted.is_empty());
+    let filter = wanted.and_then(|wanted| wanted.parse::<Targets>().ok());
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         // What cannot be written is lost, and not complained of where it cannot be written either.
         .log_internal_errors(false)
         .without_time()
         .with_ansi(output::Paint::for_stderr(global.color).is_on())
-        .compact()
+        .compact();
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(filter.unwrap_or_else(|| Targets::new().with_default(level)))
         .init();
 }
