@@ -205,7 +205,7 @@ impl SqliteStore {
         operation: &str,
         work: impl FnOnce(&Connection, &Frame) -> rusqlite::Result<Option<T>>,
     ) -> Result<Option<T>> {
-        let (pool, conn) = self.connection()?;
+        // The turn comes before the connection: waiting writers must not keep them from readers.
         let Some(_turn) = self.writer.try_lock_for(self.options.timeout()) else {
             let message = format!(
                 "cannot {operation}: other writers hold {}",
@@ -213,6 +213,7 @@ impl SqliteStore {
             );
             return Err(Error::new(ErrorKind::DatabaseBusy, message));
         };
+        let (pool, conn) = self.connection()?;
         let fail = |e| self.failed(operation, e);
         let tx = Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).map_err(fail)?;
         let frame = Frame::read(&tx, &pool, &self.file, &self.project)?;
