@@ -31,7 +31,9 @@ fn compare(trace: &Trace, percent: usize, capacity: usize) {
     let best = ours.iter().map(|(_, hits)| *hits).fold(0.0, f64::max);
     for (strategy, hits) in &ours {
         let share = hits / optimum;
-        println!("bench=cache case={case} policy={strategy} ours={hits:.2} optimum={optimum:.2} ratio={share:.3}");
+        println!(
+            "bench=cache case={case} policy={strategy} ours={hits:.2} optimum={optimum:.2} ratio={share:.3}"
+        );
     }
     let peers = [
         ("quick_cache", quick_cache(trace, capacity)),
@@ -46,7 +48,11 @@ fn compare(trace: &Trace, percent: usize, capacity: usize) {
              optimum={optimum:.2} ratio={share:.3} target=-{MARGIN} {verdict}"
         );
     }
-    let of = |wanted| ours.iter().find(|(s, _)| *s == wanted).map_or(0.0, |(_, hits)| *hits);
+    let of = |wanted| {
+        ours.iter()
+            .find(|(s, _)| *s == wanted)
+            .map_or(0.0, |(_, hits)| *hits)
+    };
     assert!(
         (of(Strategy::Lru) - peers[2].1).abs() < 1e-9,
         "LRU is exact, so it hits as the `lru` crate does"

@@ -11,18 +11,30 @@ use crate::{items, small};
 const READS: u32 = 4;
 
 pub(crate) fn run() {
-    let sizes: &[u32] = if small() { &[10_000] } else { &[10_000, 1_000_000] };
+    let sizes: &[u32] = if small() {
+        &[10_000]
+    } else {
+        &[10_000, 1_000_000]
+    };
     for &size in sizes {
         let inserts = size;
         for strategy in Strategy::ALL {
             let map = BoundedMap::new(items(size as usize), strategy);
             let get = |key| map.get(&key).is_some();
             let insert = |key| drop(map.insert(key, (), 1));
-            print(&strategy.to_string(), size, longest(size, inserts, get, insert));
+            print(
+                &strategy.to_string(),
+                size,
+                longest(size, inserts, get, insert),
+            );
         }
         let quick = quick_cache::sync::Cache::new(size as usize);
         let get = |key: u32| quick.get(&key).is_some();
-        print("quick_cache", size, longest(size, inserts, get, |key| quick.insert(key, ())));
+        print(
+            "quick_cache",
+            size,
+            longest(size, inserts, get, |key| quick.insert(key, ())),
+        );
     }
 }
 

@@ -69,7 +69,9 @@ impl Asked {
     fn keys(&self) -> Vec<&str> {
         let starts = std::iter::once(&0).chain(&self.ends);
         let bounds = starts.zip(&self.ends);
-        bounds.map(|(start, end)| &self.text[*start..*end]).collect()
+        bounds
+            .map(|(start, end)| &self.text[*start..*end])
+            .collect()
     }
 }
 

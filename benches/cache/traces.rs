@@ -46,7 +46,11 @@ impl Zipf {
 impl Trace {
     /// Every trace of the comparison.
     pub(crate) fn all() -> Vec<Trace> {
-        let (keys, length) = if small() { (20_000, 200_000) } else { (100_000, 1_000_000) };
+        let (keys, length) = if small() {
+            (20_000, 200_000)
+        } else {
+            (100_000, 1_000_000)
+        };
         let mut all = vec![
             Trace::zipf(keys, length),
             Trace::scans(keys, length),
@@ -55,7 +59,8 @@ impl Trace {
             Trace::recorded("p3", P3),
         ];
         if small() {
-            all.iter_mut().for_each(|trace| trace.keys.truncate(400_000));
+            all.iter_mut()
+                .for_each(|trace| trace.keys.truncate(400_000));
         }
         all
     }
@@ -88,7 +93,10 @@ impl Trace {
             ((zipf.draw() as usize * 7919 % half + shift) % keys) as u32
         });
         let keys = keys.collect();
-        Trace { name: "drift", keys }
+        Trace {
+            name: "drift",
+            keys,
+        }
     }
 
     fn recorded(name: &'static str, compressed: &[u8]) -> Trace {

@@ -29,10 +29,17 @@ impl Ledger {
         self.stats.usage
     }
 
-    /// Whether one more entry of this weight fits, beside what is held less `returned` bytes.
-    pub(super) fn has_bytes(&self, weight: u64, returned: u64) -> bool {
+    /// Whether an entry fits by count, in place of the one it replaces if there is one.
+    pub(super) fn has_place(&self, replaced: Option<Id>) -> bool {
+        replaced.is_some() || self.stats.usage.items < self.stats.limits.max_items
+    }
+
+    /// Whether an entry of this weight fits, in place of the one it replaces if there is one.
+    pub(super) fn fits(&self, weight: u64, replaced: Option<Id>) -> bool {
+        let returned = replaced.map_or(0, |id| self.slots.slots[id as usize].weight);
         // Cannot wrap: the map is always within its limits.
-        weight <= self.stats.limits.max_bytes - (self.stats.usage.bytes - returned)
+        let free = self.stats.limits.max_bytes - (self.stats.usage.bytes - returned);
+        self.has_place(replaced) && weight <= free
     }
 
     /// A new entry; returns its slot.
@@ -59,14 +66,14 @@ impl Ledger {
         slot.stamp = self.stats.stored;
     }
 
-    /// The end of an entry that the order has let go; returns its hash.
-    pub(super) fn end(&mut self, id: Id, cause: RemovalCause) -> u64 {
-        let slot = self.slots.slots[id as usize];
+    /// The end of an entry that is no longer in the map.
+    pub(super) fn end(&mut self, id: Id, cause: RemovalCause) {
+        let weight = self.slots.slots[id as usize].weight;
+        self.order.removed(id);
         self.slots.free.push(id);
         self.stats.usage.items -= 1;
-        self.stats.usage.bytes -= slot.weight;
+        self.stats.usage.bytes -= weight;
         self.stats.count_removed(cause, 1);
-        slot.hash
     }
 
     pub(super) fn clear(&mut self) {
@@ -98,6 +105,7 @@ impl Slots {
         self.slots[id as usize].hash
     }
 
+    #[cfg(any(test, debug_assertions))]
     pub(super) fn weight(&self, id: Id) -> u64 {
         self.slots[id as usize].weight
     }

@@ -58,7 +58,9 @@ pub struct BoundedMap<K, V> {
 
 /// On cache lines of its own: readers of one shard do not slow those of the next.
 #[repr(align(128))]
-struct Shard<K, V>(RwLock<HashTable<Entry<K, V>>>);
+struct Shard<K, V>(RwLock<Table<K, V>>);
+
+type Table<K, V> = HashTable<Entry<K, V>>;
 
 struct Entry<K, V> {
     key: K,
@@ -88,7 +90,7 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
     {
         let hash = self.hasher.hash_one(key);
         let table = self.shard(hash).0.read();
-        let entry = table.find(hash, |entry| entry.key.borrow() == key)?;
+        let entry = find(&table, hash, key)?;
         // Under the shard's lock: the slot cannot pass to another entry.
         self.marks.accessed(entry.slot);
         Some(entry.value.clone())
@@ -102,7 +104,7 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
     {
         let hash = self.hasher.hash_one(key);
         let table = self.shard(hash).0.read();
-        let entry = table.find(hash, |entry| entry.key.borrow() == key)?;
+        let entry = find(&table, hash, key)?;
         Some(entry.value.clone())
     }
 
@@ -131,39 +133,33 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
         // The arguments and what leaves outlive the lock: no value is dropped under it.
         let mut evicted = SmallVec::new();
         let mut ledger = self.ledger.lock();
-        let held = self.slot_of(hash, &key);
+        if !ledger.limits().admit(weight) {
+            let outgrown = self.take(&mut ledger, hash, &key, RemovalCause::Replaced);
+            drop(ledger);
+            return Inserted {
+                kept: false,
+                replaced: outgrown.map(|entry| entry.value),
+                evicted,
+            };
+        }
+        let mut table = self.shard(hash).0.write();
+        let held = find(&table, hash, &key).map(|entry| entry.slot);
+        if !ledger.fits(weight, held) {
+            // A victim may live in any shard, and only one is locked at a time.
+            drop(table);
+            self.make_room(&mut ledger, weight, held, &mut evicted);
+            table = self.shard(hash).0.write();
+        }
         let replaced = match held {
-            _ if !ledger.limits().admit(weight) => {
-                let outgrown = held.map(|id| self.take(&mut ledger, id, RemovalCause::Replaced));
-                drop(ledger);
-                return Inserted {
-                    kept: false,
-                    replaced: outgrown.map(|entry| entry.value),
-                    evicted,
-                };
-            }
             Some(id) => {
-                let returned = ledger.slots.weight(id);
-                while !ledger.has_bytes(weight, returned) {
-                    self.make_room(&mut ledger, Some(id), &mut evicted);
-                }
                 ledger.replace(id, weight);
-                Some(self.swap(hash, id, value))
+                let entry = table.find_mut(hash, |entry| entry.slot == id);
+                entry.map(|entry| std::mem::replace(&mut entry.value, value))
             }
             None => {
-                if ledger.usage().items >= ledger.limits().max_items {
-                    for _ in 0..ledger.limits().batch() {
-                        self.make_room(&mut ledger, None, &mut evicted);
-                    }
-                }
-                while !ledger.has_bytes(weight, 0) {
-                    self.make_room(&mut ledger, None, &mut evicted);
-                }
                 let slot = ledger.add(hash, weight);
-                let slots = &ledger.slots;
-                let mut table = self.shard(hash).0.write();
                 let entry = Entry { key, value, slot };
-                table.insert_unique(hash, entry, |entry| slots.hash(entry.slot));
+                table.insert_unique(hash, entry, |entry| ledger.slots.hash(entry.slot));
                 None
             }
         };
@@ -181,12 +177,8 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hasher.hash_one(key);
-        let entry = {
-            let mut ledger = self.ledger.lock();
-            let id = self.slot_of(hash, key)?;
-            self.take(&mut ledger, id, cause)
-        };
-        Some(entry.value)
+        let entry = self.take(&mut self.ledger.lock(), hash, key, cause);
+        Some(entry?.value)
     }
 
     /// Takes the entry out if its value meets the condition, which is asked outside every lock and,
@@ -206,19 +198,18 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
             let (value, seen) = {
                 let ledger = self.ledger.lock();
                 let table = self.shard(hash).0.read();
-                let entry = table.find(hash, |entry| entry.key.borrow() == key)?;
+                let entry = find(&table, hash, key)?;
                 (entry.value.clone(), ledger.slots.stamp(entry.slot))
             };
             if !condition(&value) {
                 return None;
             }
-            let entry = {
-                let mut ledger = self.ledger.lock();
-                let id = self.slot_of(hash, key)?;
-                (ledger.slots.stamp(id) == seen).then(|| self.take(&mut ledger, id, cause))
-            };
-            if let Some(entry) = entry {
-                return Some(entry.value);
+            let mut ledger = self.ledger.lock();
+            let now = self.stamp_of(&ledger, hash, key)?;
+            if now == seen {
+                let entry = self.take(&mut ledger, hash, key, cause);
+                drop(ledger);
+                return Some(entry?.value);
             }
         }
     }
@@ -242,13 +233,13 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
 
     /// Takes out everything.
     pub fn clear(&self) -> Vec<(K, V)> {
-        let tables: Vec<_> = {
+        let tables: Vec<Table<K, V>> = {
             let mut ledger = self.ledger.lock();
-            ledger.clear();
             let shards = self.shards.iter();
-            shards
-                .map(|shard| std::mem::take(&mut *shard.0.write()))
-                .collect()
+            let tables = shards.map(|shard| std::mem::take(&mut *shard.0.write()));
+            let tables = tables.collect();
+            ledger.clear();
+            tables
         };
         let entries = tables.into_iter().flatten();
         entries.map(|entry| (entry.key, entry.value)).collect()
@@ -340,29 +331,33 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
         &self.shards[shard_of(hash)]
     }
 
-    fn slot_of<Q>(&self, hash: u64, key: &Q) -> Option<Id>
+    fn stamp_of<Q>(&self, ledger: &Ledger, hash: u64, key: &Q) -> Option<u64>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
         let table = self.shard(hash).0.read();
-        let entry = table.find(hash, |entry| entry.key.borrow() == key)?;
-        Some(entry.slot)
+        let entry = find(&table, hash, key)?;
+        Some(ledger.slots.stamp(entry.slot))
     }
 
-    fn swap(&self, hash: u64, id: Id, value: V) -> V {
-        let mut table = self.shard(hash).0.write();
-        match table.find_mut(hash, |entry| entry.slot == id) {
-            Some(entry) => std::mem::replace(&mut entry.value, value),
-            None => unreachable!("slot {id} was found in the map under the same lock"),
-        }
-    }
-
-    /// Evicts one entry for another. There is one: what is admitted fits into an empty map.
-    fn make_room(&self, ledger: &mut Ledger, spared: Option<Id>, evicted: &mut Evicted<K, V>) {
-        match self.take_victim(ledger, spared, RemovalCause::Capacity) {
-            Some(entry) => evicted.push((entry.key, entry.value)),
-            None => unreachable!("no victim in a map that is full"),
+    /// Evicts until an entry of this weight fits, in place of the one it replaces if there is one.
+    fn make_room(
+        &self,
+        ledger: &mut Ledger,
+        weight: u64,
+        replaced: Option<Id>,
+        evicted: &mut Evicted<K, V>,
+    ) {
+        let overflow = !ledger.has_place(replaced);
+        let mut batch = if overflow { ledger.limits().batch() } else { 0 };
+        // Ends: what is admitted fits into an empty map, and a batch is no larger than a full one.
+        while batch > 0 || !ledger.fits(weight, replaced) {
+            let Some(entry) = self.take_victim(ledger, replaced, RemovalCause::Capacity) else {
+                unreachable!("no victim in a map that is full");
+            };
+            evicted.push((entry.key, entry.value));
+            batch = batch.saturating_sub(1);
         }
     }
 
@@ -373,23 +368,37 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
         cause: RemovalCause,
     ) -> Option<Entry<K, V>> {
         let id = ledger.order.victim(spared)?;
-        Some(self.take_ended(ledger, id, cause))
+        let hash = ledger.slots.hash(id);
+        let entry = self.unlink(hash, |entry| entry.slot == id);
+        debug_assert!(
+            entry.is_some(),
+            "slot {id} is in the order and not in the map"
+        );
+        ledger.end(id, cause);
+        entry
     }
 
-    fn take(&self, ledger: &mut Ledger, id: Id, cause: RemovalCause) -> Entry<K, V> {
-        ledger.order.removed(id);
-        self.take_ended(ledger, id, cause)
+    fn take<Q>(
+        &self,
+        ledger: &mut Ledger,
+        hash: u64,
+        key: &Q,
+        cause: RemovalCause,
+    ) -> Option<Entry<K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let entry = self.unlink(hash, |entry| entry.key.borrow() == key)?;
+        ledger.end(entry.slot, cause);
+        Some(entry)
     }
 
-    /// Takes out an entry that the policy has let go. A reader that still sees it may mark it: the
-    /// slot is not given out again before the caller releases the ledger.
-    fn take_ended(&self, ledger: &mut Ledger, id: Id, cause: RemovalCause) -> Entry<K, V> {
-        let hash = ledger.end(id, cause);
+    /// Takes an entry out of its shard. From here on no reader marks its slot, so the slot may end.
+    fn unlink(&self, hash: u64, which: impl FnMut(&Entry<K, V>) -> bool) -> Option<Entry<K, V>> {
         let mut table = self.shard(hash).0.write();
-        match table.find_entry(hash, |entry| entry.slot == id) {
-            Ok(found) => found.remove().0,
-            Err(_) => unreachable!("slot {id} is in the order and not in the map"),
-        }
+        let found = table.find_entry(hash, which).ok()?;
+        Some(found.remove().0)
     }
 
     /// Looks up at most `GROUP` keys. No locked instruction stands between two probes, so the
@@ -408,20 +417,41 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
         let tables: SmallVec<[Option<RwLockReadGuard<'_, _>>; SHARDS]> = (0..SHARDS)
             .map(|shard| (wanted & (1 << shard) != 0).then(|| self.shards[shard].0.read()))
             .collect();
-        let probes = keys.iter().zip(&hashes);
+        // The entry that a tag of seven bits points to: nearly always the right one. Its key is not
+        // looked at yet, so that this loop is short and asks for many entries at once.
+        let likely: SmallVec<[Option<&Entry<K, V>>; GROUP]> = hashes
+            .iter()
+            .map(|hash| tables[shard_of(*hash)].as_ref()?.find(*hash, |_| true))
+            .collect();
+        for entry in likely.iter().flatten() {
+            std::hint::black_box(entry.slot);
+        }
+        let probes = keys.iter().zip(&hashes).zip(&likely);
         let found: SmallVec<[Option<&Entry<K, V>>; GROUP]> = probes
-            .map(|(key, hash)| {
-                let table = tables[shard_of(*hash)].as_ref()?;
-                table.find(*hash, |entry| entry.key.borrow() == *key)
+            .map(|((key, hash), likely)| match likely {
+                Some(entry) if entry.key.borrow() == *key => Some(*entry),
+                Some(_) => find(tables[shard_of(*hash)].as_ref()?, *hash, *key),
+                None => None,
             })
             .collect();
-        values.extend(found.iter().map(|entry| {
-            entry.map(|entry| {
-                self.marks.accessed(entry.slot);
-                entry.value.clone()
-            })
-        }));
+        let slots: SmallVec<[Id; GROUP]> = found.iter().flatten().map(|e| e.slot).collect();
+        self.marks.accessed_all(&slots);
+        values.extend(
+            found
+                .iter()
+                .map(|entry| entry.map(|entry| entry.value.clone())),
+        );
     }
+}
+
+/// The entry of a key.
+#[inline]
+fn find<'t, K, V, Q>(table: &'t Table<K, V>, hash: u64, key: &Q) -> Option<&'t Entry<K, V>>
+where
+    K: Borrow<Q>,
+    Q: Eq + ?Sized,
+{
+    table.find(hash, |entry| entry.key.borrow() == key)
 }
 
 /// From bits that the table of a shard does not use.

@@ -21,17 +21,18 @@ pub(crate) type Id = u32;
 
 /// The ordered part of a policy. It lives inside its map's one mutex.
 ///
-/// The map calls `inserted` once when an id begins to live and, when it ends, either `removed` or
-/// gets it from `victim`. Replacing a value is neither: the entry keeps its place.
+/// The map calls `inserted` when an id begins to live and `removed` when it has ended. Replacing a
+/// value is neither: the entry keeps its place.
 pub(crate) trait EvictionPolicy: fmt::Debug + Send {
     /// A new entry. Not an access. `fingerprint` is the hash of its key: a policy may remember
     /// whom it saw before.
     fn inserted(&mut self, id: Id, fingerprint: u64);
 
-    /// The entry left for another reason than eviction. It is never a victim later.
+    /// The entry left, evicted or not, and no reader marks it any more. It is never a victim later.
     fn removed(&mut self, id: Id);
 
-    /// Takes the next victim out of the order, never `spared`; `None` when no other is left.
+    /// Names the next victim, never `spared`; `None` when no other is left. The map then takes it
+    /// out and calls `removed`, before it asks for another. Until then a reader may still mark it.
     fn victim(&mut self, spared: Option<Id>) -> Option<Id>;
 
     /// Forgets every entry.
@@ -58,6 +59,15 @@ impl Marks {
             Marks::Lru(marks) => marks.accessed(id),
             Marks::Lfu(marks) => marks.accessed(id),
             Marks::S3Fifo(marks) => marks.accessed(id),
+        }
+    }
+
+    /// The entries were read, one after the other.
+    pub(crate) fn accessed_all(&self, ids: &[Id]) {
+        match self {
+            Marks::Lru(marks) => marks.accessed_all(ids),
+            Marks::Lfu(marks) => ids.iter().for_each(|id| marks.accessed(*id)),
+            Marks::S3Fifo(marks) => ids.iter().for_each(|id| marks.accessed(*id)),
         }
     }
 }
@@ -136,7 +146,15 @@ fn unknown(name: &str) -> Error {
 /// The order in which entries would leave; empties the policy.
 #[cfg(test)]
 fn dump(policy: &mut dyn EvictionPolicy) -> Vec<Id> {
-    std::iter::from_fn(|| policy.victim(None)).collect()
+    std::iter::from_fn(|| evict(policy, None)).collect()
+}
+
+/// A victim, taken out.
+#[cfg(test)]
+fn evict(policy: &mut dyn EvictionPolicy, spared: Option<Id>) -> Option<Id> {
+    let victim = policy.victim(spared)?;
+    policy.removed(victim);
+    Some(victim)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use proptest::prelude::*;
 use proptest::strategy::Strategy as Generate;
 
-use super::{Id, Strategy};
+use super::{Id, Strategy, evict};
 
 /// The policy said slowly.
 trait Naive: Default {
@@ -209,7 +209,7 @@ fn equals_its_model<M: Naive>(strategy: Strategy, steps: Vec<Step>) {
                     Step::VictimSparing(n) if !live.is_empty() => Some(live[n % live.len()]),
                     _ => None,
                 };
-                let victim = policy.victim(spared);
+                let victim = evict(&mut *policy, spared);
                 assert_eq!(victim, model.victim(spared));
                 live.retain(|id| Some(*id) != victim);
                 free.extend(victim);
@@ -228,7 +228,7 @@ fn equals_its_model<M: Naive>(strategy: Strategy, steps: Vec<Step>) {
         }
         assert_eq!(policy.len(), live.len());
     }
-    while let Some(victim) = policy.victim(None) {
+    while let Some(victim) = evict(&mut *policy, None) {
         assert_eq!(Some(victim), model.victim(None));
     }
     assert_eq!(model.victim(None), None);
