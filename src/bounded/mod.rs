@@ -16,7 +16,7 @@ use std::hash::{BuildHasher, Hash};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use smallvec::SmallVec;
 
 use self::ledger::Ledger;
@@ -52,7 +52,7 @@ pub struct BoundedMap<K, V> {
     hasher: RandomState,
     marks: Marks,
     shards: Box<[Shard<K, V>]>,
-    /// Taken before a shard's lock, never after; at most one shard's write lock is held under it.
+    /// Taken before a shard's lock, never after.
     ledger: Mutex<Ledger>,
 }
 
@@ -61,6 +61,9 @@ pub struct BoundedMap<K, V> {
 struct Shard<K, V>(RwLock<Table<K, V>>);
 
 type Table<K, V> = HashTable<Entry<K, V>>;
+
+/// A shard that a writer has locked for an insert, while it evicts.
+type Open<'m, K, V> = Option<(usize, RwLockWriteGuard<'m, Table<K, V>>)>;
 
 struct Entry<K, V> {
     key: K,
@@ -145,10 +148,12 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
         let mut table = self.shard(hash).0.write();
         let held = find(&table, hash, &key).map(|entry| entry.slot);
         if !ledger.fits(weight, held) {
-            // A victim may live in any shard, and only one is locked at a time.
-            drop(table);
-            self.make_room(&mut ledger, weight, held, &mut evicted);
-            table = self.shard(hash).0.write();
+            let mut open = Some((shard_of(hash), table));
+            self.make_room(&mut ledger, &mut open, weight, held, &mut evicted);
+            table = match open {
+                Some((_, table)) => table,
+                None => self.shard(hash).0.write(),
+            };
         }
         let replaced = match held {
             Some(id) => {
@@ -221,7 +226,8 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
         while evicted.len() < n {
             let mut ledger = self.ledger.lock();
             for _ in 0..EVICT_PAUSE.min(n - evicted.len()) {
-                let Some(entry) = self.take_victim(&mut ledger, None, RemovalCause::Pressure)
+                let Some(entry) =
+                    self.take_victim(&mut ledger, &mut None, None, RemovalCause::Pressure)
                 else {
                     return evicted;
                 };
@@ -250,7 +256,8 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
         let mut evicted = Vec::new();
         let mut ledger = self.ledger.lock();
         while limits.exceeded_by(ledger.usage())
-            && let Some(entry) = self.take_victim(&mut ledger, None, RemovalCause::Capacity)
+            && let Some(entry) =
+                self.take_victim(&mut ledger, &mut None, None, RemovalCause::Capacity)
         {
             evicted.push((entry.key, entry.value));
         }
@@ -345,6 +352,7 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
     fn make_room(
         &self,
         ledger: &mut Ledger,
+        open: &mut Open<'_, K, V>,
         weight: u64,
         replaced: Option<Id>,
         evicted: &mut Evicted<K, V>,
@@ -353,7 +361,8 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
         let mut batch = if overflow { ledger.limits().batch() } else { 0 };
         // Ends: what is admitted fits into an empty map, and a batch is no larger than a full one.
         while batch > 0 || !ledger.fits(weight, replaced) {
-            let Some(entry) = self.take_victim(ledger, replaced, RemovalCause::Capacity) else {
+            let Some(entry) = self.take_victim(ledger, open, replaced, RemovalCause::Capacity)
+            else {
                 unreachable!("no victim in a map that is full");
             };
             evicted.push((entry.key, entry.value));
@@ -361,18 +370,30 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
         }
     }
 
+    /// Evicts one entry, beside the shard that is open.
     fn take_victim(
         &self,
         ledger: &mut Ledger,
+        open: &mut Open<'_, K, V>,
         spared: Option<Id>,
         cause: RemovalCause,
     ) -> Option<Entry<K, V>> {
         let id = ledger.order.victim(spared)?;
         let hash = ledger.slots.hash(id);
-        let entry = self.unlink(hash, |entry| entry.slot == id);
+        let entry = match open {
+            Some((shard, table)) if *shard == shard_of(hash) => unlink_slot(table, hash, id),
+            _ => match self.shard(hash).0.try_write() {
+                Some(mut table) => unlink_slot(&mut table, hash, id),
+                // Nobody waits for one shard while it holds another.
+                None => {
+                    *open = None;
+                    unlink_slot(&mut self.shard(hash).0.write(), hash, id)
+                }
+            },
+        };
         debug_assert!(
             entry.is_some(),
-            "slot {id} is in the order and not in the map"
+            "slot {id} is in the order but not in the map"
         );
         ledger.end(id, cause);
         entry
@@ -389,16 +410,11 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let entry = self.unlink(hash, |entry| entry.key.borrow() == key)?;
+        let entry = unlink(&mut self.shard(hash).0.write(), hash, |entry| {
+            entry.key.borrow() == key
+        })?;
         ledger.end(entry.slot, cause);
         Some(entry)
-    }
-
-    /// Takes an entry out of its shard. From here on no reader marks its slot, so the slot may end.
-    fn unlink(&self, hash: u64, which: impl FnMut(&Entry<K, V>) -> bool) -> Option<Entry<K, V>> {
-        let mut table = self.shard(hash).0.write();
-        let found = table.find_entry(hash, which).ok()?;
-        Some(found.remove().0)
     }
 
     /// Looks up at most `GROUP` keys. No locked instruction stands between two probes, so the
@@ -452,6 +468,20 @@ where
     Q: Eq + ?Sized,
 {
     table.find(hash, |entry| entry.key.borrow() == key)
+}
+
+/// Takes an entry out. Once the shard is unlocked no reader marks its slot any more.
+fn unlink<K, V>(
+    table: &mut Table<K, V>,
+    hash: u64,
+    which: impl FnMut(&Entry<K, V>) -> bool,
+) -> Option<Entry<K, V>> {
+    let found = table.find_entry(hash, which).ok()?;
+    Some(found.remove().0)
+}
+
+fn unlink_slot<K, V>(table: &mut Table<K, V>, hash: u64, id: Id) -> Option<Entry<K, V>> {
+    unlink(table, hash, |entry| entry.slot == id)
 }
 
 /// From bits that the table of a shard does not use.

@@ -2,6 +2,7 @@
 //! stores it: one word, nothing is relinked. Order is put in place when a victim is needed, for the
 //! oldest entries only.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -85,7 +86,8 @@ impl Lru {
         let ticks = self.marks.ticks.iter().take(self.ids);
         let found = ticks.zip(0..).map(|(tick, id)| (tick.0.load(Relaxed), id));
         self.oldest.extend(found.filter(|(tick, _)| *tick <= limit));
-        self.oldest.sort_unstable_by(|a, b| b.cmp(a));
+        // No two ticks are equal.
+        self.oldest.sort_unstable_by_key(|(tick, _)| Reverse(*tick));
     }
 
     fn sampled_limit(&self) -> u64 {
