@@ -120,22 +120,27 @@ impl Caches {
 
     fn one_thread(&self, case: &str, asked: &Asked) {
         let keys = asked.keys();
-        let [lru, lfu, s3fifo, quick, moka, locked] = race(
-            TURN,
-            [
-                &mut || each(&keys, |key| self.lru.get(key)),
-                &mut || each(&keys, |key| self.lfu.get(key)),
-                &mut || each(&keys, |key| self.s3fifo.get(key)),
-                &mut || each(&keys, |key| self.quick.get(key)),
-                &mut || each(&keys, |key| self.moka.get(key)),
-                &mut || each(&keys, |key| self.locked.read().get(key).cloned()),
-            ],
-        );
-        for (policy, ours) in [("lru", lru), ("lfu", lfu), ("s3fifo", s3fifo)] {
+        for (policy, map) in [
+            ("lru", &self.lru),
+            ("lfu", &self.lfu),
+            ("s3fifo", &self.s3fifo),
+        ] {
             let case = format!("get,{policy},{case},1thread");
-            report("cache", &case, "quick_cache", ours, quick, Some(1.0));
-            report("cache", &case, "moka", ours, moka, Some(4.0));
-            report("cache", &case, "RwLock<HashMap>", ours, locked, None);
+            // One peer at a time: a third cache would only push the others out of the processor's.
+            let against = |peer, target, theirs: &mut dyn FnMut()| {
+                let mut ours = || each(&keys, |key| map.get(key));
+                let [ours, theirs] = race(TURN, [&mut ours, theirs]);
+                report("cache", &case, peer, ours, theirs, target);
+            };
+            against("quick_cache", Some(1.0), &mut || {
+                each(&keys, |key| self.quick.get(key))
+            });
+            against("moka", Some(4.0), &mut || {
+                each(&keys, |key| self.moka.get(key))
+            });
+            against("RwLock<HashMap>", None, &mut || {
+                each(&keys, |key| self.locked.read().get(key).cloned());
+            });
         }
     }
 
