@@ -7,7 +7,7 @@ use crate::traces::Trace;
 
 /// The best of ours may be so many points below the best peer.
 const MARGIN: f64 = 0.5;
-/// On the drifting trace, aged LFU reaches this share of LRU.
+/// On the drifting traces, aged LFU reaches this share of LRU.
 const AGED: f64 = 0.95;
 /// Peers that admit in batches are told to do so this often.
 const UPKEEP: usize = 32;
@@ -57,7 +57,7 @@ fn compare(trace: &Trace, percent: usize, capacity: usize) {
         (of(Strategy::Lru) - peers[2].1).abs() < 1e-9,
         "LRU is exact, so it hits as the `lru` crate does"
     );
-    if trace.name == "drift" {
+    if ["drift", "turnover"].contains(&trace.name) {
         let ratio = of(Strategy::Lfu) / of(Strategy::Lru);
         let verdict = if ratio >= AGED { "ok" } else { "short" };
         println!("bench=cache case={case},lfu/lru ratio={ratio:.3} target={AGED} {verdict}");

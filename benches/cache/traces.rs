@@ -55,6 +55,7 @@ impl Trace {
             Trace::zipf(keys, length),
             Trace::scans(keys, length),
             Trace::drift(keys, length),
+            Trace::turnover(keys, length),
             Trace::recorded("oltp", OLTP),
             Trace::recorded("p3", P3),
         ];
@@ -84,19 +85,32 @@ impl Trace {
         Trace { name: "scan", keys }
     }
 
-    /// Popularity moves on: half of the keys at a time, four times round.
+    /// Popularity moves on slowly: each key becomes more popular until it is the most popular one,
+    /// and then is gone. A fifth of the keys go so.
     fn drift(keys: usize, length: usize) -> Trace {
-        let half = keys / 2;
-        let mut zipf = Zipf::new(half, 3);
+        let mut zipf = Zipf::new(keys / 2, 3);
         let keys = (0..length).map(|at| {
-            let shift = at * half / length * 4;
-            ((zipf.draw() as usize * 7919 % half + shift) % keys) as u32
+            let gone = at as f64 / length as f64 * keys as f64 / 5.0;
+            (zipf.draw() as usize + gone as usize) as u32
         });
         let keys = keys.collect();
         Trace {
             name: "drift",
             keys,
         }
+    }
+
+    /// Popularity is dealt anew all the time: every key is popular for a moment, four times.
+    fn turnover(keys: usize, length: usize) -> Trace {
+        let half = keys / 2;
+        let mut zipf = Zipf::new(half, 4);
+        let keys = (0..length).map(|at| {
+            let shift = at * half / length * 4;
+            ((zipf.draw() as usize * 7919 % half + shift) % keys) as u32
+        });
+        let keys = keys.collect();
+        let name = "turnover";
+        Trace { name, keys }
     }
 
     fn recorded(name: &'static str, compressed: &[u8]) -> Trace {

@@ -82,7 +82,7 @@ impl Model {
         let entry = self.entries.get_mut(&key)?;
         self.clock += 1;
         (entry.tick, entry.age) = (tick, age);
-        entry.count += 1;
+        entry.count = (entry.count + 1).min(16);
         Some(entry.value)
     }
 

@@ -56,7 +56,7 @@ impl NaiveLfu {
 
 impl Naive for NaiveLfu {
     fn accessed(&mut self, id: Id) {
-        self.uses(id, self.entries[&id].0 + 1);
+        self.uses(id, (self.entries[&id].0 + 1).min(16));
     }
 
     fn inserted(&mut self, id: Id, _fingerprint: u64) {
@@ -100,7 +100,7 @@ impl Naive for NaiveS3Fifo {
     fn accessed(&mut self, id: Id) {
         let entries = self.small.iter_mut().chain(&mut self.main);
         for entry in entries.filter(|entry| entry.0 == id) {
-            entry.2 = (entry.2 + 1).min(7);
+            entry.2 = (entry.2 + 1).min(3);
         }
     }
 
@@ -139,7 +139,7 @@ impl Naive for NaiveS3Fifo {
                     continue;
                 }
                 self.ghosts.push_back(Some(entry.1));
-                while self.ghosts.len() > (self.small.len() + self.main.len()) / 2 {
+                while self.ghosts.len() > (self.small.len() + self.main.len()) * 2 / 3 {
                     self.ghosts.pop_front();
                 }
                 return Some(entry.0);
