@@ -11,10 +11,12 @@ use super::{EvictionPolicy, Id};
 
 /// The tick of an id that does not live: later than every other, so it is never selected.
 const VACANT: u64 = u64::MAX;
-/// A selection takes about this share of the entries: one part in so many.
+/// A selection takes about this share: one entry in so many.
 const SHARE: usize = 8;
 /// How many ticks are looked at to find out where the oldest share ends.
 const SAMPLE: usize = 512;
+/// More entries than this are not sorted at once: nobody waits for a sort of a large cache.
+const SORTED: usize = 4096;
 
 /// When each entry was last used.
 #[derive(Debug, Default)]
@@ -64,8 +66,10 @@ impl Recency {
 #[derive(Debug, Default)]
 pub(crate) struct Lru {
     marks: Arc<Recency>,
-    /// The oldest last.
+    /// The oldest entries of all, sorted, the oldest last.
     oldest: Vec<(u64, Id)>,
+    /// Those that come after them, in no order. All others are younger.
+    old: Vec<(u64, Id)>,
     /// Ids ever given out.
     ids: usize,
     len: usize,
@@ -76,31 +80,48 @@ impl Lru {
         Arc::clone(&self.marks)
     }
 
-    /// Selects the oldest entries: all below a tick that a sample puts near the oldest share. Any
-    /// such tick gives the exact order; a bad one only costs another selection.
+    /// Sorts the next of the oldest entries: all below a tick that a sample puts near the oldest
+    /// share. Any such tick gives the exact order; a bad one only costs another selection.
     ///
-    /// The scan reads each tick once, in storage order, and pays for the share it selects: a
-    /// constant number of words for each later victim.
+    /// The scan of all ticks reads each once, in storage order, and pays for the share that it
+    /// selects: a constant number of words for each later victim. So does that of the selected.
     fn select(&mut self) {
-        let limit = self.sampled_limit();
-        let ticks = self.marks.ticks.iter().take(self.ids);
-        let found = ticks.zip(0..).map(|(tick, id)| (tick.0.load(Relaxed), id));
-        self.oldest.extend(found.filter(|(tick, _)| *tick <= limit));
+        if self.old.is_empty() {
+            self.scan();
+        }
+        let ticks = self.old.iter().map(|(tick, _)| *tick);
+        let limit = match self.old.len() {
+            ..=SORTED => VACANT,
+            len => oldest_share(ticks.step_by(len / SAMPLE)),
+        };
+        let (marks, oldest) = (&self.marks, &mut self.oldest);
+        self.old.retain(|&(tick, id)| {
+            let next = tick <= limit;
+            if next && marks.tick(id) == tick {
+                oldest.push((tick, id));
+            }
+            !next
+        });
         // No two ticks are equal.
-        self.oldest.sort_unstable_by_key(|(tick, _)| Reverse(*tick));
+        oldest.sort_unstable_by_key(|(tick, _)| Reverse(*tick));
     }
 
-    fn sampled_limit(&self) -> u64 {
-        let step = self.ids.div_ceil(SAMPLE).max(1);
-        let ids = (0..self.ids).step_by(step).map(|id| id as Id);
-        let mut sample: Vec<u64> = ids
-            .map(|id| self.marks.tick(id))
-            .filter(|t| *t != VACANT)
-            .collect();
-        match sample.len() / SHARE {
-            0 => VACANT - 1,
-            nth => *sample.select_nth_unstable(nth).1,
-        }
+    fn scan(&mut self) {
+        let step = (self.ids / SAMPLE).max(1);
+        let sample = (0..self.ids).step_by(step);
+        let limit = oldest_share(sample.map(|id| self.marks.tick(id as Id)));
+        let ticks = self.marks.ticks.iter().take(self.ids);
+        let found = ticks.zip(0..).map(|(tick, id)| (tick.0.load(Relaxed), id));
+        self.old.extend(found.filter(|(tick, _)| *tick <= limit));
+    }
+}
+
+/// The tick at the end of the oldest share of a sample, or the last there is.
+fn oldest_share(sample: impl Iterator<Item = u64>) -> u64 {
+    let mut sample: Vec<u64> = sample.filter(|tick| *tick != VACANT).collect();
+    match sample.len() / SHARE {
+        0 => VACANT - 1,
+        nth => *sample.select_nth_unstable(nth).1,
     }
 }
 
@@ -145,6 +166,7 @@ impl EvictionPolicy for Lru {
             tick.0.store(VACANT, Relaxed);
         }
         self.oldest.clear();
+        self.old.clear();
         self.ids = 0;
         self.len = 0;
     }
@@ -156,6 +178,8 @@ impl EvictionPolicy for Lru {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::eviction::{dump, evict};
 
@@ -174,6 +198,27 @@ mod tests {
         lru.removed(5);
         lru.inserted(1, 0);
         assert_eq!(dump(&mut lru), [4, 0, 2, 3, 1]);
+    }
+
+    #[test]
+    fn a_large_cache_keeps_the_exact_order() {
+        let mut lru = Lru::default();
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut used: Vec<u64> = (0..100_000).collect();
+        (0..100_000).for_each(|id| lru.inserted(id, 0));
+        let mut order: BTreeMap<u64, Id> = (0..100_000).map(|id| (id.into(), id)).collect();
+        for now in 100_000..300_000 {
+            let id = random.u32(..100_000);
+            if order.remove(&used[id as usize]).is_some() {
+                lru.marks.accessed(id);
+                used[id as usize] = now;
+                order.insert(now, id);
+            }
+            if now > 200_000 {
+                let victim = order.pop_first().map(|(_, id)| id);
+                assert_eq!(evict(&mut lru, None), victim);
+            }
+        }
     }
 
     #[test]
