@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::clock::{Clock, SystemClock};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Index, Snapshot};
 use crate::metadata::{FileMetadata, FilePath};
 use crate::position::Position;
@@ -120,21 +120,32 @@ impl Cardex {
     /// next query knows.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Those of the database: then nothing was written. `CommittedNotApplied` if it was, and only
+    /// the index could not follow.
     pub fn update(&self, record: &FileMetadata) -> Result<Position> {
         let position = self.store.put(record)?;
-        self.sync.incremental()?;
+        self.apply(&record.path, position)?;
         Ok(position)
     }
 
     /// Removes a record from the database and the index; whether there was one.
     ///
     /// # Errors
-    /// Those of the database.
+    /// As [`Cardex::update`].
     pub fn remove(&self, path: &FilePath) -> Result<Removal> {
         let removal = self.store.remove(path)?;
-        self.sync.incremental()?;
+        self.apply(path, removal.position)?;
         Ok(removal)
+    }
+
+    /// Brings the index up to date with a commit of our own.
+    fn apply(&self, path: &FilePath, position: Position) -> Result<()> {
+        self.sync.incremental().map(drop).map_err(|cause| {
+            let message = format!("{path} is written, at {position}, but not in the index yet");
+            Error::new(ErrorKind::CommittedNotApplied, message)
+                .with_help("the next synchronisation that succeeds brings it in")
+                .because(cause)
+        })
     }
 
     /// Brings the index up to date with the database, whoever wrote to it.

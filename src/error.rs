@@ -36,6 +36,9 @@ pub enum ErrorKind {
     DatabaseCorrupt,
     /// The database was written by a newer version of this program.
     SchemaTooNew,
+    /// The change is in the database for good, but the index could not be brought up to date with
+    /// it: do not write it again, synchronise again.
+    CommittedNotApplied,
     /// The change log was pruned past the position asked for; only a full sync can follow.
     LogPruned,
     /// The work was told to stop.
@@ -62,6 +65,7 @@ impl ErrorKind {
             ErrorKind::DatabaseBusy => "database-busy",
             ErrorKind::DatabaseCorrupt => "database-corrupt",
             ErrorKind::SchemaTooNew => "schema-too-new",
+            ErrorKind::CommittedNotApplied => "committed-not-applied",
             ErrorKind::LogPruned => "log-pruned",
             ErrorKind::Cancelled => "cancelled",
             ErrorKind::Extraction => "extraction",

@@ -1,14 +1,76 @@
-//! An indexed cache of source-file metadata that never lies about its database.
+//! cardex keeps what is known of a project's source files (language, functions, classes, the
+//! documents they cite) in a database, and answers questions about them from an index that is
+//! complete, fast, and never silently wrong.
+//!
+//! Dear user: you need one type, [`Cardex`]. It opens the database, loads the index, and keeps the
+//! two equal. Ask it with a [`Query`]; each [`Answer`] is in path order and tells which [`Position`]
+//! of the database's change log it reflects.
+//!
+//! ```
+//! use cardex::{Cardex, Class, FileMetadata, Function, Query};
+//!
+//! # let directory = tempfile::tempdir().unwrap();
+//! # let file = directory.path().join("project.db");
+//! let cardex = Cardex::builder().database(&file).open()?;
+//! cardex.update(
+//!     &FileMetadata::builder("src/lexer.py")
+//!         .language("python")
+//!         .class(Class::named("Lexer").method(Function::named("parse")))
+//!         .reference("docs/GRAMMAR.md")
+//!         .build()?,
+//! )?;
+//!
+//! let query = Query::builder().language("python").function("Lexer.parse").limit(20).build()?;
+//! let answer = cardex.query(&query);
+//! assert_eq!(answer.paths().collect::<Vec<_>>(), ["src/lexer.py"]);
+//! assert_eq!(answer.as_of(), cardex.store().head()?);
+//! # Ok::<(), cardex::Error>(())
+//! ```
+//!
+//! # Where things are
+//!
+//! - [`Query`] and [`QueryBuilder`]: what can be asked. What is wrong with a question is an
+//!   [`Error`] when it is built, never a wider answer.
+//! - [`Cardex::snapshot`]: many questions to one instant. It takes no lock and outlives what follows.
+//! - [`Cardex::update`], [`Cardex::remove`]: your own writes are seen by your next query.
+//!   [`Cardex::sync`] brings in everybody else's: other processes, other programs, a person with
+//!   `sqlite3`.
+//! - [`FileMetadata`]: a record, made by a builder or read from JSON.
+//! - [`store`]: the database behind all that, and the trait to bring another one.
+#![cfg_attr(
+    feature = "extract",
+    doc = "- [`extract`] and [`index_tree`]: from a source tree to records."
+)]
+#![cfg_attr(
+    feature = "cli",
+    doc = "- [`config`]: the command's configuration, layer over layer."
+)]
+//!
+//! # What may block
+//!
+//! Queries do no I/O and take no lock. Verbs that touch the database say so; they wait at most for
+//! its time-outs ([`store::SqliteOptions`]). There is no async twin: call those verbs from a thread
+//! that may block.
+//!
+//! # Features
+//!
+//! `sqlite` (default): the embedded database. `extract`: tree-sitter extraction for C, Go, Java,
+//! JavaScript, Markdown, Python, Rust and TypeScript; `extract-more` adds C#, C++, PHP and Ruby.
+//! `cli`: the `cardex` command. `full`: everything.
 
 mod bounded;
 #[cfg(feature = "sqlite")]
 mod cardex;
 mod clock;
+#[cfg(feature = "cli")]
+pub mod config;
 mod error;
 mod eviction;
 #[cfg(feature = "extract")]
 pub mod extract;
 mod index;
+#[cfg(feature = "extract")]
+mod indexing;
 mod metadata;
 mod position;
 mod query;
@@ -25,11 +87,18 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind, Excerpt, Result};
 pub use eviction::Strategy;
 pub use index::{Hit, Index, MemoryUse, Snapshot, TermCounts};
+#[cfg(feature = "extract")]
+pub use indexing::{IndexReport, MAX_SKIPPED_KEPT, index_tree};
 pub use metadata::{
     ChangeRecord, Class, DocSections, DocumentType, FileMetadata, FileMetadataBuilder, FilePath,
-    Function, HeaderSections, LineRange, MAX_PATH_BYTES,
+    FileState, Function, HeaderSections, LineRange, MAX_PATH_BYTES,
 };
 pub use position::Position;
 pub use query::{Answer, LayerPlan, Plan, PlanStep, QUERY_FIELDS, Query, QueryBuilder};
 pub use stats::Counter;
 pub use sync::{SyncMode, SyncReport, Synchronizer};
+
+/// The README's examples, compiled and run.
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

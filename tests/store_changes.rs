@@ -204,3 +204,46 @@ fn versions_are_right_in_any_order_of_the_documents() {
         );
     }
 }
+
+#[test]
+fn somebody_elses_trigger_on_our_writes_is_logged() {
+    let db = TestDb::new();
+    let store = db.open("p");
+    let record = |path: &str| {
+        FileMetadata::builder(path)
+            .language("rust")
+            .build()
+            .unwrap()
+    };
+    store.put(&record("a")).unwrap();
+    store.put(&record("b")).unwrap();
+    db.sql(
+        "CREATE TRIGGER mine AFTER UPDATE OF language ON documents WHEN NEW.path = 'a'
+         BEGIN UPDATE documents SET language = 'zig' WHERE path = 'b'; END",
+    );
+    let since = store.head().unwrap();
+    store.put(&record("a")).unwrap();
+    let (changes, _) = collect_changes(&store, since).unwrap();
+    let mut paths: Vec<_> = changes
+        .files
+        .iter()
+        .map(|file| file.path.as_str())
+        .collect();
+    paths.sort_unstable();
+    assert_eq!(paths, ["a", "b"]);
+}
+
+#[test]
+fn a_log_that_says_what_cannot_be_is_refused_and_named_and_repaired() {
+    let db = TestDb::new();
+    let store = db.open("p");
+    store
+        .put(&FileMetadata::builder("a").build().unwrap())
+        .unwrap();
+    db.sql("PRAGMA ignore_check_constraints = ON; UPDATE log_state SET pruned_to = -1");
+    assert_eq!(store.head().unwrap_err().kind(), ErrorKind::DatabaseCorrupt);
+    assert!(!SqliteStore::check_file(db.file()).unwrap().is_empty());
+    SqliteStore::repair_file(db.file()).unwrap();
+    assert_eq!(SqliteStore::check_file(db.file()).unwrap(), []);
+    assert!(store.get(&path("a")).unwrap().is_some());
+}

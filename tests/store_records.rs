@@ -7,7 +7,7 @@
 mod store_support;
 
 use cardex::store::{MetadataStore, Removal, SqliteOptions, SqliteStore, Write};
-use cardex::{ErrorKind, FileMetadata, FilePath, Function};
+use cardex::{Class, ErrorKind, FileMetadata, FilePath, Function};
 use chrono::DateTime;
 use proptest::prelude::*;
 use store_support::{Collected, TestDb, any_record, collect, path};
@@ -222,11 +222,6 @@ const SPOIL: &[(&str, bool)] = &[
         true,
     ),
     (
-        "UPDATE methods SET class_ordinal = 9 WHERE document_id = 2",
-        true,
-    ),
-    ("DELETE FROM classes WHERE document_id = 2", true),
-    (
         "UPDATE documents SET last_modified = 'yesterday' WHERE path = 'bad'",
         false,
     ),
@@ -363,5 +358,46 @@ fn the_project_and_its_root_are_there_for_people() {
     assert_eq!(
         text("SELECT name FROM v_functions WHERE class IS NULL"),
         "f"
+    );
+}
+
+#[test]
+fn methods_whose_class_was_deleted_are_those_of_an_unnamed_class() {
+    let db = TestDb::new();
+    let store = db.open("p");
+    let class = |class: Class| class.method(Function::named("next"));
+    let record = |first: Class| {
+        let second = class(Class::named("Kept"));
+        FileMetadata::builder("a")
+            .class(class(first))
+            .class(second)
+            .build()
+            .unwrap()
+    };
+    store.put(&record(Class::named("Lost"))).unwrap();
+    let delete = "DELETE FROM classes WHERE name = 'Lost'";
+    db.sql(&format!("PRAGMA foreign_keys = OFF; {delete}"));
+    let found = store.get(&path("a")).unwrap().unwrap().record;
+    assert_eq!(
+        found,
+        record(Class::default()),
+        "the methods are still the file's"
+    );
+    assert_eq!(collect(&store).1.skipped_total, 0);
+    assert!(
+        store
+            .check()
+            .unwrap()
+            .iter()
+            .any(|finding| finding.message.contains("methods"))
+    );
+
+    store.put(&record(Class::named("Lost"))).unwrap();
+    db.sql(&format!("PRAGMA foreign_keys = ON; {delete}"));
+    let found = store.get(&path("a")).unwrap().unwrap().record;
+    assert_eq!(
+        found.classes,
+        [class(Class::named("Kept"))],
+        "with foreign keys they go with it"
     );
 }

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 
-use cardex::store::{FileState, MetadataStore, Removal, RowSink, ScanReport, Versioned, Write};
-use cardex::{FileMetadata, FilePath, Index, Position, Result, Synchronizer, SystemClock};
+use cardex::store::{MetadataStore, Removal, RowSink, ScanReport, Versioned, Write};
+use cardex::{
+    FileMetadata, FilePath, FileState, Index, Position, Result, Synchronizer, SystemClock,
+};
 
 use super::corpus::Corpus;
 

@@ -1,2 +1,60 @@
-//! Stub.
-fn main() {}
+//! What does it cost to load the index from its database, to keep it up to date, and to hold it? Loading
+//! is raced against stepping through the same columns of the same file and doing nothing with them;
+//! following changes is held against a limit, and against itself on smaller trees; memory is what
+//! the index counts, and what the process takes.
+//!
+//! `cargo bench --bench load`; `CARDEX_BENCH_SCALE=small` for a short run. Databases are made once and
+//! kept under `target/tmp`.
+//!
+//! On 2 busy cores (AMD EPYC); a ratio is theirs to ours, so more is better:
+//!
+//! ```text
+//! case                                     peer       ours      theirs    ratio  target
+//! full load, a record, 100k                raw scan   4.51us    1.74us    0.39   0.25 ok
+//!   of it reading the store alone                     2.52us
+//! full load, a record, 1m                  raw scan   5.13us    1.72us    0.34   0.25 ok
+//!   of it reading the store alone                     2.53us
+//! 100 changed files of 1m                  limit      2.38ms    1.00ms    0.42   1    short
+//!   the same rows without an index         raw rows   2.38ms    3.40ms    1.43
+//! a changed file of 1m                     10k        23.8us    15.0us    0.63   0.77 short
+//! publish, 4,096 outstanding in 6 tiers               17.8us, mean 310us, p99 1.01ms
+//! index, bytes a record, 1m                limit      411       400              short
+//!   what the kernel counts                            447, 565 at most
+//! a process with 10,000 default records    limit      20MB      100MB            ok
+//! ```
+
+#[expect(dead_code, reason = "each bench uses another part of it")]
+#[path = "../common/mod.rs"]
+mod common;
+mod database;
+mod full;
+mod incremental;
+mod memory;
+mod publish;
+mod raw;
+
+use self::common::small;
+use self::database::Database;
+
+/// The sizes of the trees, from small to large.
+const SIZES: [(usize, &str); 3] = [(10_000, "10k"), (100_000, "100k"), (1_000_000, "1m")];
+const SMALL_SIZES: [(usize, &str); 2] = [(5_000, "5k"), (20_000, "20k")];
+
+fn main() {
+    if memory::is_child() {
+        return memory::child();
+    }
+    let sizes: &[(usize, &str)] = if small() { &SMALL_SIZES } else { &SIZES };
+    memory::two_repositories();
+    let databases: Vec<Database> = sizes
+        .iter()
+        .map(|&(files, label)| Database::of_size(files, label))
+        .collect();
+    for database in &databases[1..] {
+        full::run(database);
+    }
+    let (_, largest) = sizes[sizes.len() - 1];
+    memory::large(&databases[databases.len() - 1], largest);
+    incremental::run(&databases);
+    publish::run(sizes[sizes.len() - 1]);
+}

@@ -9,8 +9,9 @@ use crate::lists::Lists;
 
 /// How many files an answer lists.
 pub(crate) const LIMIT: usize = 20;
-/// How many questions a case asks.
-const QUESTIONS: usize = 512;
+/// How many questions a case asks: enough that what they touch does not fit the processor's second
+/// cache, as in a program that asks about all of a tree.
+const QUESTIONS: usize = 4096;
 /// Names counted as frequent: the first so many of the functions by files.
 const FREQUENT: usize = 200;
 

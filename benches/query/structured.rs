@@ -75,10 +75,13 @@ pub(crate) fn ask_ours(index: &Index, questions: &[Question]) {
     }
 }
 
+/// Puts the question of this number and adds what it finds.
+type Ask<'q> = dyn FnMut(usize, &mut Vec<u32>) + 'q;
+
 /// A peer's turn: every question once.
 struct Turn<'q> {
     questions: &'q [Question],
-    ask: Box<dyn FnMut(usize, &mut Vec<u32>) + 'q>,
+    ask: Box<Ask<'q>>,
     found: Vec<u32>,
 }
 

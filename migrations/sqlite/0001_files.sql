@@ -75,7 +75,9 @@ CREATE TABLE methods (
     design_principles TEXT,
     implementation_details TEXT,
     design_decisions TEXT,
-    PRIMARY KEY (document_id, ordinal)
+    PRIMARY KEY (document_id, ordinal),
+    FOREIGN KEY (document_id, class_ordinal)
+        REFERENCES classes (document_id, ordinal) ON DELETE CASCADE ON UPDATE CASCADE
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE reference_docs (

@@ -5,7 +5,7 @@
 CREATE TABLE changes (
     project_id INTEGER NOT NULL,
     path TEXT NOT NULL,
-    seq INTEGER NOT NULL,
+    seq INTEGER NOT NULL CHECK (seq > 0),
     -- Tells two histories apart that reached the same sequence (a copy restored in place).
     nonce INTEGER NOT NULL,
     PRIMARY KEY (project_id, path)
@@ -18,7 +18,7 @@ CREATE UNIQUE INDEX changes_by_seq ON changes (seq);
 CREATE TABLE log_state (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     quiet INTEGER NOT NULL DEFAULT 0 CHECK (quiet IN (0, 1)),
-    pruned_to INTEGER NOT NULL DEFAULT 0
+    pruned_to INTEGER NOT NULL DEFAULT 0 CHECK (pruned_to >= 0)
 ) STRICT;
 
 INSERT INTO log_state (id) VALUES (1);

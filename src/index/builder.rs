@@ -1,9 +1,9 @@
 //! `SegmentBuilder`: takes files in any order, each with its terms, and makes a segment of them.
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 
-use super::segment::{Field, Segment, language_entry};
+use super::finder::Finder;
+use super::segment::{Field, NO_LANGUAGE, Segment};
 use super::strings::Strings;
 use super::terms::{DictionaryBuilder, Term, hash};
 use crate::error::{Error, ErrorKind, Result};
@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub(crate) struct SegmentBuilder {
     hasher: RandomState,
     paths: Strings,
-    languages: Vec<u16>,
+    languages: Vec<Term>,
     versions: Vec<u64>,
     terms: [DictionaryBuilder; 4],
     pairs: Vec<(Term, Term)>,
@@ -70,7 +70,7 @@ impl SegmentBuilder {
             self.lower = lower;
             term
         });
-        self.languages.push(language_entry(language));
+        self.languages.push(language.unwrap_or(NO_LANGUAGE));
     }
 
     /// A free function of the file. A name that is empty is not indexed, here and below.
@@ -78,7 +78,7 @@ impl SegmentBuilder {
         self.add(Field::Function, name);
     }
 
-    /// A class of the file, with its number there.
+    /// A class of the file, with its number there; the numbers of a file's classes ascend.
     pub(crate) fn class(&mut self, ordinal: i64, name: &str) {
         if let Some(term) = self.add(Field::Class, name) {
             self.classes.push((ordinal, term));
@@ -90,14 +90,11 @@ impl SegmentBuilder {
         let Some(method) = self.add(Field::Function, name) else {
             return;
         };
-        // Methods usually come class by class, in the order of the classes.
-        let class = self
+        if let Ok(at) = self
             .classes
-            .iter()
-            .rev()
-            .find(|(ordinal, _)| *ordinal == class_ordinal);
-        if let Some(&(_, class)) = class {
-            self.pairs.push((class, method));
+            .binary_search_by_key(&class_ordinal, |class| class.0)
+        {
+            self.pairs.push((self.classes[at].1, method));
         }
     }
 
@@ -113,8 +110,8 @@ impl SegmentBuilder {
         let dictionary = &mut self.terms[field as usize];
         let term = dictionary.intern(&self.hasher, name);
         match term {
-            Some(term) if dictionary.total() < u32::MAX as usize => dictionary.add(term),
-            _ => self.full = true,
+            Some(term) => self.add_term(field, term),
+            None => self.full = true,
         }
         term
     }
@@ -126,16 +123,18 @@ impl SegmentBuilder {
         term.unwrap_or_default()
     }
 
-    /// Gives interned terms to the file begun last.
-    pub(super) fn add_terms(&mut self, field: Field, terms: impl Iterator<Item = Term>) {
+    /// Gives an interned term to the file begun last.
+    pub(super) fn add_term(&mut self, field: Field, term: Term) {
+        let dictionary = &mut self.terms[field as usize];
+        self.full |= dictionary.total() >= u32::MAX as usize;
         if !self.full {
-            terms.for_each(|term| self.terms[field as usize].add(term));
+            dictionary.add(term);
         }
     }
 
-    /// Gives pairs of interned terms to the file begun last.
-    pub(super) fn add_pairs(&mut self, pairs: impl Iterator<Item = (Term, Term)>) {
-        self.pairs.extend(pairs);
+    /// Gives a pair of interned terms to the file begun last.
+    pub(super) fn add_pair(&mut self, class: Term, method: Term) {
+        self.pairs.push((class, method));
     }
 
     /// Sorts the pairs of the file that ends here and drops their duplicates.
@@ -186,11 +185,8 @@ impl SegmentBuilder {
         }
         let mut paths = self.paths;
         paths.shrink();
-        let mut by_path = HashTable::with_capacity(order.len());
-        for rank in 0..order.len() as u32 {
-            let rehash = |&rank: &u32| hash(&self.hasher, paths.get(rank));
-            by_path.insert_unique(rehash(&rank), rank, rehash);
-        }
+        let hashes = (0..order.len()).map(|rank| hash(&self.hasher, paths.get(rank as u32)));
+        let by_path = Finder::new(hashes);
         Ok(Segment {
             hasher: self.hasher,
             by_path,

@@ -46,6 +46,14 @@ impl Mask {
         }
     }
 
+    /// The members among the 64 ranks from `at * 64` on.
+    pub(crate) fn word(&self, at: usize) -> u64 {
+        match self.pages.get(at / PAGE_WORDS) {
+            Some(Some(page)) => page[at % PAGE_WORDS],
+            _ => 0,
+        }
+    }
+
     pub(crate) fn len(&self) -> u32 {
         self.len
     }

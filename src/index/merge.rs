@@ -103,7 +103,7 @@ impl<'s> Input<'s> {
         for &(class, method) in self.segment.pairs(rank) {
             let class = self.fields[Field::Class as usize].renamed(class, builder);
             let method = self.fields[Field::Function as usize].renamed(method, builder);
-            builder.add_pairs(std::iter::once((class, method)));
+            builder.add_pair(class, method);
         }
     }
 }
@@ -164,7 +164,7 @@ impl<'s> ForwardField<'s> {
         let span = self.starts[rank as usize] as usize..self.starts[rank as usize + 1] as usize;
         for at in span {
             let term = self.renamed(self.terms[at], builder);
-            builder.add_terms(self.field, std::iter::once(term));
+            builder.add_term(self.field, term);
         }
     }
 

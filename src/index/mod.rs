@@ -4,6 +4,7 @@
 
 mod bitmap;
 mod builder;
+mod finder;
 mod mask;
 mod merge;
 mod patterns;
@@ -21,6 +22,7 @@ use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
+pub(crate) use self::bitmap::Bitmap;
 pub(crate) use self::builder::SegmentBuilder;
 pub(crate) use self::patterns::{PathPattern, Syntax};
 pub(crate) use self::postings::{Postings, gallop};
@@ -29,7 +31,7 @@ pub(crate) use self::segment::{Field, Segment};
 pub(crate) use self::snapshot::{FileId, Layer};
 pub use self::snapshot::{Hit, Snapshot, TermCounts};
 pub(crate) use self::terms::{Term, hash};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::position::Position;
 use crate::worker::Worker;
 
@@ -72,7 +74,7 @@ struct Core {
 
 #[derive(Debug, Default)]
 struct Writer {
-    /// Counts the bases that were replaced as a whole: a fold of an older one is thrown away.
+    /// Counts the bases: a fold of an older one is thrown away.
     generation: u64,
     fold: Option<Fold>,
 }
@@ -131,7 +133,27 @@ impl Index {
     /// # Errors
     /// `Internal` if the result would exceed the limits of a segment.
     pub fn fold(&self) -> Result<bool> {
-        self.core.fold(&AtomicBool::new(false))
+        let folded = self.core.fold(&AtomicBool::new(false));
+        self.folder.ring();
+        folded
+    }
+
+    /// Folds, with `meanwhile` between the making of the new base and its publication.
+    #[cfg(test)]
+    pub(crate) fn fold_around(&self, meanwhile: impl FnOnce()) -> Result<bool> {
+        let Some(start) = self.core.begin_fold() else {
+            meanwhile();
+            return Ok(false);
+        };
+        let layers = &start.snapshot.layers;
+        let sources: Vec<_> = layers
+            .iter()
+            .map(|layer| (&*layer.segment, &layer.mask))
+            .collect();
+        let stop = AtomicBool::new(false);
+        let base = merge::merge(self.core.hasher.clone(), &sources, &stop, |_, _| {})?;
+        meanwhile();
+        Ok(start.finish(base))
     }
 }
 
@@ -148,7 +170,8 @@ impl Core {
         })
     }
 
-    fn publish(&self, layers: Vec<Layer>, position: Position) {
+    /// Swaps the pointer; whether there are segments to be freed.
+    fn publish(&self, layers: Vec<Layer>, position: Position) -> bool {
         let next = Arc::new(Snapshot::new(layers, self.hasher.clone(), position));
         let before = self.current.swap(next);
         let now = self.current.load();
@@ -163,7 +186,9 @@ impl Core {
                         .iter()
                         .any(|layer| Arc::ptr_eq(&layer.segment, old))
             });
-        self.retired.lock().extend(gone.cloned());
+        let mut retired = self.retired.lock();
+        retired.extend(gone.cloned());
+        !retired.is_empty()
     }
 
     fn replace(&self, base: Arc<Segment>, position: Position) {
@@ -179,6 +204,15 @@ impl Core {
         let tier = changes.files.finish()?;
         let mut writer = self.writer.lock();
         let now = self.current.load();
+        if position < now.position() {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                format!(
+                    "the index is at {} and does not go back to {position}",
+                    now.position()
+                ),
+            ));
+        }
         let mut layers = now.layers.clone();
         let base_ranks: Arc<[u32]> = (0..tier.len())
             .map(|rank| mask_path(&mut layers, &self.hasher, tier.path(rank)))
@@ -186,10 +220,9 @@ impl Core {
         for path in &changes.deleted {
             mask_path(&mut layers, &self.hasher, path);
         }
-        if let Some(fold) = &mut writer.fold {
-            fold.touched
-                .extend((0..tier.len()).map(|rank| tier.path(rank).to_owned()));
-            fold.touched.extend(changes.deleted);
+        let mut changed = changes.deleted;
+        if writer.fold.is_some() {
+            changed.extend((0..tier.len()).map(|rank| tier.path(rank).to_owned()));
         }
         if tier.len() > 0 {
             let segment = Arc::new(tier);
@@ -201,9 +234,11 @@ impl Core {
         }
         let frozen = writer.fold.as_ref().map_or(1, |fold| fold.layers);
         self.merge_tiers(&mut layers, frozen)?;
+        if let Some(fold) = &mut writer.fold {
+            fold.touched.extend(changed);
+        }
         let due = fold_is_due(&layers);
-        self.publish(layers, position);
-        Ok(due)
+        Ok(self.publish(layers, position) || due)
     }
 
     /// Merges the last tier with those before it, as long as they are of its size.
@@ -250,36 +285,60 @@ impl Core {
     }
 
     fn fold(&self, stop: &AtomicBool) -> Result<bool> {
-        let (start, generation) = {
-            let mut writer = self.writer.lock();
-            let start = self.current.load_full();
-            if writer.fold.is_some() || (start.tiers() == 0 && start.layers[0].mask.len() == 0) {
-                return Ok(false);
-            }
-            writer.fold = Some(Fold {
-                layers: start.layers.len(),
-                touched: Vec::new(),
-            });
-            (start, writer.generation)
+        let Some(start) = self.begin_fold() else {
+            return Ok(false);
         };
         let sources: Vec<_> = start
+            .snapshot
             .layers
             .iter()
-            .map(|l| (&*l.segment, &l.mask))
+            .map(|layer| (&*layer.segment, &layer.mask))
             .collect();
-        let base = merge::merge(self.hasher.clone(), &sources, stop, |_, _| {});
+        let base = merge::merge(self.hasher.clone(), &sources, stop, |_, _| {})?;
+        Ok(start.finish(base))
+    }
+
+    /// Freezes the layers of now; `None` if there is nothing to fold or a fold is running.
+    fn begin_fold(&self) -> Option<FoldStart<'_>> {
         let mut writer = self.writer.lock();
-        if writer.generation != generation {
-            return Ok(false);
+        let snapshot = self.current.load_full();
+        if writer.fold.is_some() || (snapshot.tiers() == 0 && snapshot.layers[0].mask.len() == 0) {
+            return None;
         }
-        let fold = writer.fold.take();
-        let (base, Some(fold)) = (Arc::new(base?), fold) else {
-            return Ok(false);
+        writer.fold = Some(Fold {
+            layers: snapshot.layers.len(),
+            touched: Vec::new(),
+        });
+        Some(FoldStart {
+            core: self,
+            snapshot,
+            generation: writer.generation,
+        })
+    }
+}
+
+/// A fold whose new base is being made. Dropped, also by a panic, it lets the tiers be.
+struct FoldStart<'c> {
+    core: &'c Core,
+    snapshot: Arc<Snapshot>,
+    generation: u64,
+}
+
+impl FoldStart<'_> {
+    /// Puts the new base under the tiers that came since; false if the index was replaced meanwhile.
+    fn finish(self, base: Segment) -> bool {
+        let mut writer = self.core.writer.lock();
+        if writer.generation != self.generation {
+            return false;
+        }
+        let Some(fold) = writer.fold.take() else {
+            return false;
         };
-        let now = self.current.load();
+        let base = Arc::new(base);
+        let now = self.core.current.load();
         let mut layers = vec![Layer::base(Arc::clone(&base))];
         for path in &fold.touched {
-            mask_path(&mut layers, &self.hasher, path);
+            mask_path(&mut layers, &self.core.hasher, path);
         }
         for tier in &now.layers[fold.layers..] {
             let paths = (0..tier.segment.len()).map(|rank| tier.segment.path(rank));
@@ -291,8 +350,18 @@ impl Core {
                 ..tier.clone()
             });
         }
-        self.publish(layers, now.position());
-        Ok(true)
+        writer.generation += 1;
+        self.core.publish(layers, now.position());
+        true
+    }
+}
+
+impl Drop for FoldStart<'_> {
+    fn drop(&mut self) {
+        let mut writer = self.core.writer.lock();
+        if writer.generation == self.generation {
+            writer.fold = None;
+        }
     }
 }
 

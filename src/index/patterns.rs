@@ -4,7 +4,8 @@
 use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{
-    Class, ClassBytes, ClassBytesRange, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Look,
+    Capture, Class, ClassBytes, ClassBytesRange, ClassUnicode, ClassUnicodeRange, Hir, HirKind,
+    Look,
 };
 
 use super::strings::{SEPARATOR, Strings};
@@ -60,8 +61,8 @@ impl PathPattern {
         Self::compile(text, Syntax::Regex, hir)
     }
 
-    /// A glob, matched against the whole path: `*` and `?` stay within one part, `**` crosses parts,
-    /// `{a,b}` and `[a-z]` choose.
+    /// A glob, matched against the whole path: `*` and `?` (one byte) stay within one part, `**`
+    /// crosses parts, `{a,b}` and `[a-z]` choose.
     ///
     /// # Errors
     /// `InvalidPattern`, if it does not parse or is too large.
@@ -74,12 +75,17 @@ impl PathPattern {
             )
             .with_excerpt(text, 0..text.len())
         };
-        let glob = globset::GlobBuilder::new(text)
-            .literal_separator(true)
-            .backslash_escape(true)
-            .build()
-            .map_err(|error| refuse(error.kind().to_string()))?;
-        let hir = parse(glob.regex(), false).map_err(|error| refuse(error.to_string()))?;
+        let glob = |text: &str| {
+            globset::GlobBuilder::new(text)
+                .literal_separator(true)
+                .backslash_escape(true)
+                .build()
+                .map_err(|error| refuse(error.kind().to_string()))
+        };
+        glob(text)?;
+        let (rest, start) = without_leading_stars(text);
+        let regex = glob(rest)?.regex().replacen(GLOB_START, start, 1);
+        let hir = parse(&regex, false).map_err(|error| refuse(error.to_string()))?;
         Self::compile(text, Syntax::Glob, hir)
     }
 
@@ -149,8 +155,30 @@ impl PathPattern {
         if self.prefix_is_all {
             return Some(from);
         }
-        let found = self.regex.find(paths.haystack(from, to))?;
-        Some(paths.at_offset(paths.start(from) + found.start(), from))
+        // Where a match ends first is found in one pass, and lies in the path that matches.
+        let end = self.regex.shortest_match(paths.haystack(from, to))?;
+        Some(paths.at_offset(paths.start(from) + end, from))
+    }
+}
+
+/// How `globset` begins a regular expression.
+const GLOB_START: &str = "(?-u)^";
+
+/// A glob without the stars that it begins with, and how the regular expression of the rest begins
+/// instead. `**/` leads to the start of any part of the path, `**/*` to anywhere: an expression that
+/// says so is searched for from its literals, one that spells the stars out walks every byte.
+fn without_leading_stars(glob: &str) -> (&str, &'static str) {
+    let mut rest = glob;
+    while let Some(shorter) = rest
+        .strip_prefix("**/")
+        .filter(|shorter| !shorter.is_empty())
+    {
+        rest = shorter;
+    }
+    match rest.strip_prefix('*') {
+        _ if rest.len() == glob.len() => (glob, GLOB_START),
+        Some(after) if !after.starts_with('*') => (after, "(?-u)"),
+        _ => (rest, "(?-u)(?:^|/)"),
     }
 }
 
@@ -167,11 +195,14 @@ fn check_length(text: &str) -> Result<()> {
     ))
 }
 
+/// Parses a user's pattern, or (without `unicode`) what a glob was translated to, where a `.` is any
+/// byte.
 fn parse(pattern: &str, unicode: bool) -> Result<Hir, Box<regex_syntax::Error>> {
     let mut parser = ParserBuilder::new();
     let mut parser = parser
         .nest_limit(MAX_NESTING)
         .unicode(unicode)
+        .dot_matches_new_line(!unicode)
         .utf8(false)
         .build();
     Ok(parser.parse(pattern)?)
@@ -204,7 +235,10 @@ fn over_lines(hir: Hir) -> Hir {
         HirKind::Look(Look::End) => Hir::look(Look::EndLF),
         HirKind::Look(look) => Hir::look(look),
         HirKind::Repetition(mut repetition) => {
-            repetition.sub = Box::new(over_lines(*repetition.sub));
+            let sub = over_lines(*repetition.sub);
+            // Printed without a group, `(a+)?` would read as the lazy `a+?`.
+            let grouped = matches!(sub.kind(), HirKind::Repetition(_));
+            repetition.sub = Box::new(if grouped { group(sub) } else { sub });
             Hir::repetition(repetition)
         }
         // Nobody asks what a group captured.
@@ -214,6 +248,14 @@ fn over_lines(hir: Hir) -> Hir {
             Hir::alternation(parts.into_iter().map(over_lines).collect())
         }
     }
+}
+
+fn group(sub: Hir) -> Hir {
+    Hir::capture(Capture {
+        index: 1,
+        name: None,
+        sub: Box::new(sub),
+    })
 }
 
 fn without_separator(class: Class) -> Class {
@@ -263,6 +305,8 @@ fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const PATHS: [&str; 7] = [
@@ -276,16 +320,21 @@ mod tests {
     ];
 
     fn found(pattern: &PathPattern) -> Vec<&'static str> {
+        found_in(pattern, &PATHS)
+    }
+
+    /// The paths that match, found one by one, and by one search, which must be the same.
+    fn found_in<'p>(pattern: &PathPattern, all: &[&'p str]) -> Vec<&'p str> {
         let mut paths = Strings::default();
-        PATHS.iter().for_each(|path| paths.push(path));
+        all.iter().for_each(|path| paths.push(path));
         let (mut from, to) = pattern.range(&paths);
         let tried: Vec<_> = (from..to)
             .filter(|&rank| pattern.matches(paths.bytes(rank)))
-            .map(|rank| PATHS[rank as usize])
+            .map(|rank| all[rank as usize])
             .collect();
         let mut searched = Vec::new();
         while let Some(rank) = pattern.next_match(&paths, from, to) {
-            searched.push(PATHS[rank as usize]);
+            searched.push(all[rank as usize]);
             from = rank + 1;
         }
         assert_eq!(
@@ -293,6 +342,71 @@ mod tests {
             "one search over all paths equals one path after the other"
         );
         searched
+    }
+
+    /// Patterns of every construct, nested.
+    fn any_regex() -> impl Strategy<Value = String> {
+        let leaf = proptest::sample::select(vec![
+            "a", "b", "x", "/", r"\.", ".", "[ab]", "[^a]", "^", "$", r"\b", "é", "(?i:A)", r"\w",
+            "(?s:.)", r"\s", "",
+        ]);
+        leaf.prop_map(str::to_owned)
+            .prop_recursive(4, 24, 3, |inner| {
+                let repeated = ["?", "+", "*", "{2}", "{0,2}", "{1,2}", "??", "+?", "*?"];
+                prop_oneof![
+                    proptest::collection::vec(inner.clone(), 1..4).prop_map(|parts| parts.concat()),
+                    (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("(?:{a}|{b})")),
+                    (inner.clone(), proptest::sample::select(repeated.to_vec()))
+                        .prop_map(|(sub, times)| format!("({sub}){times}")),
+                    (inner, proptest::sample::select(repeated.to_vec()))
+                        .prop_map(|(sub, times)| format!("(?:{sub}){times}")),
+                ]
+            })
+    }
+
+    fn any_glob() -> impl Strategy<Value = String> {
+        let part = [
+            "**/", "*", "?", "a", "b", "x", "/", "{a,b/x}", "[ab]", ".", "é", "**", "{,a}",
+        ];
+        proptest::collection::vec(proptest::sample::select(part.to_vec()), 1..6)
+            .prop_map(|parts| parts.concat())
+    }
+
+    fn any_paths() -> impl Strategy<Value = Vec<String>> {
+        let part = ["a", "b", "x", "ab", "é", ".", "\n", " "];
+        let name = proptest::collection::vec(proptest::sample::select(part.to_vec()), 1..4)
+            .prop_map(|parts| parts.concat());
+        let path = proptest::collection::vec(name, 1..4).prop_map(|names| names.join("/"));
+        proptest::collection::btree_set(path, 1..20).prop_map(|paths| paths.into_iter().collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_pattern_finds_what_it_finds_in_each_path_alone(
+            regex in any_regex(),
+            paths in any_paths(),
+        ) {
+            let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+            let alone = Regex::new(&regex);
+            prop_assume!(alone.is_ok());
+            let alone = alone.unwrap();
+            let expected: Vec<_> =
+                paths.iter().copied().filter(|path| alone.is_match(path.as_bytes())).collect();
+            prop_assert_eq!(found_in(&PathPattern::regex(&regex).unwrap(), &paths), expected);
+        }
+
+        #[test]
+        fn any_glob_finds_what_globset_finds(glob in any_glob(), paths in any_paths()) {
+            let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+            let built = globset::GlobBuilder::new(&glob).literal_separator(true).build();
+            prop_assume!(built.is_ok());
+            let alone = built.unwrap().compile_matcher();
+            let expected: Vec<_> =
+                paths.iter().copied().filter(|path| alone.is_match(path)).collect();
+            prop_assert_eq!(found_in(&PathPattern::glob(&glob).unwrap(), &paths), expected);
+        }
     }
 
     #[test]
@@ -349,6 +463,12 @@ mod tests {
         assert_eq!(glob("sr{c,d}/a.*"), ["src/a.rs", "srd/a.rs"]);
         assert_eq!(glob("*"), ["README.md", "src"]);
         assert_eq!(glob("src"), ["src"]);
+        assert_eq!(glob("**/*"), PATHS);
+        assert_eq!(glob("**"), PATHS);
+        assert_eq!(glob("**/**/a*"), ["src/a.rs", "srd/a.rs", "tests/a.rs"]);
+        assert_eq!(glob("**/*/a.rs"), ["src/a.rs", "srd/a.rs", "tests/a.rs"]);
+        assert_eq!(glob("**/src"), ["src"]);
+        assert_eq!(glob("**/b/**"), ["src/b/mod.rs"]);
     }
 
     #[test]

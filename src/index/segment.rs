@@ -2,8 +2,8 @@
 //! posting list is already in the order of the answer.
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 
+use super::finder::Finder;
 use super::postings::Postings;
 use super::strings::Strings;
 use super::terms::{Dictionary, Term};
@@ -27,9 +27,7 @@ impl Field {
 }
 
 /// In the language column: the file has no language.
-const NO_LANGUAGE: u16 = u16::MAX;
-/// In the language column: ask the posting lists, the language's number does not fit.
-const RARE_LANGUAGE: u16 = u16::MAX - 1;
+pub(super) const NO_LANGUAGE: Term = Term::MAX;
 
 /// Files in path order, what is known of each, and the lists of who holds which term.
 #[derive(Debug)]
@@ -37,9 +35,9 @@ pub(crate) struct Segment {
     pub(super) hasher: RandomState,
     pub(super) paths: Strings,
     /// Ranks, hashed by their paths.
-    pub(super) by_path: HashTable<u32>,
+    pub(super) by_path: Finder,
     /// The language of each file, as a term of its dictionary.
-    pub(super) languages: Box<[u16]>,
+    pub(super) languages: Box<[Term]>,
     /// The log sequence of each file's last change.
     pub(super) versions: Box<[u64]>,
     /// By [`Field`].
@@ -73,10 +71,8 @@ impl Segment {
 
     /// The rank of the file of this path, whose hash is known.
     pub(crate) fn find(&self, hash: u64, path: &str) -> Option<u32> {
-        let path = path.as_bytes();
         self.by_path
-            .find(hash, |&rank| self.paths.bytes(rank) == path)
-            .copied()
+            .find(hash, |rank| self.paths.bytes(rank) == path.as_bytes())
     }
 
     pub(crate) fn dictionary(&self, field: Field) -> &Dictionary {
@@ -89,23 +85,9 @@ impl Segment {
 
     /// The language of a file in lower case.
     pub(crate) fn language(&self, rank: u32) -> Option<&str> {
-        let dictionary = self.dictionary(Field::Language);
         match self.languages[rank as usize] {
             NO_LANGUAGE => None,
-            RARE_LANGUAGE => {
-                let mut rare = u32::from(RARE_LANGUAGE)..dictionary.len() as u32;
-                let term = rare.find(|&term| dictionary.postings(term).contains(rank))?;
-                Some(dictionary.name(term))
-            }
-            term => Some(dictionary.name(term.into())),
-        }
-    }
-
-    /// Whether a file is in this language: one array load, but for the rarest of languages.
-    pub(crate) fn has_language(&self, rank: u32, language: Term) -> bool {
-        match self.languages[rank as usize] {
-            RARE_LANGUAGE => self.postings(Field::Language, language).contains(rank),
-            term => u32::from(term) == language,
+            term => Some(self.dictionary(Field::Language).name(term)),
         }
     }
 
@@ -118,7 +100,7 @@ impl Segment {
     /// What the segment holds of the heap, by part.
     pub(crate) fn memory(&self) -> MemoryUse {
         let mut memory = MemoryUse {
-            paths: self.paths.heap_bytes() + self.by_path.allocation_size(),
+            paths: self.paths.heap_bytes() + self.by_path.heap_bytes(),
             columns: size_of_val(&*self.languages) + size_of_val(&*self.versions),
             pairs: size_of_val(&*self.pairs) + size_of_val(&*self.pair_starts),
             ..MemoryUse::default()
@@ -127,16 +109,6 @@ impl Segment {
             *memory.of(field) = self.dictionary(field).heap_bytes();
         }
         memory
-    }
-}
-
-/// The column entry of a language.
-pub(super) fn language_entry(term: Option<Term>) -> u16 {
-    match term {
-        None => NO_LANGUAGE,
-        Some(term) => u16::try_from(term)
-            .unwrap_or(RARE_LANGUAGE)
-            .min(RARE_LANGUAGE),
     }
 }
 

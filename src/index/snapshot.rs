@@ -151,7 +151,7 @@ impl Snapshot {
     }
 
     /// How many distinct names there are. A name that stands in several layers counts in each, so
-    /// the numbers are exact when nothing is outstanding and an upper bound otherwise.
+    /// the numbers are exact after a fold and an upper bound otherwise.
     pub fn term_counts(&self) -> TermCounts {
         let of = |field| {
             self.layers

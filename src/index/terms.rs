@@ -7,8 +7,8 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::bitmap::Bitmap;
+use super::finder::Finder;
 use super::postings::{DENSE_SHARE, Postings};
-use super::strings::Strings;
 
 /// The number of a term in its dictionary.
 pub(crate) type Term = u32;
@@ -16,59 +16,80 @@ pub(crate) type Term = u32;
 /// An immutable map from names to posting lists.
 #[derive(Debug, Default)]
 pub(crate) struct Dictionary {
-    names: Strings,
-    /// Terms, hashed by their names.
-    table: HashTable<Term>,
-    /// Where each term's list starts in `ids`; one more entry than terms.
-    starts: Box<[u32]>,
+    finder: Finder,
+    /// Where each term's name and list start; one more entry than terms. Whoever compares the name
+    /// has the list's place in the same cache line.
+    starts: Box<[Starts]>,
+    /// Every name, one after the other.
+    names: Box<[u8]>,
     /// Every sorted list, one after the other.
     ids: Box<[u32]>,
     /// The lists that are bitmaps, by term; their spans in `ids` are empty.
-    dense: Vec<(Term, u32, Bitmap)>,
+    dense: Vec<DenseList>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Starts {
+    name: u32,
+    ids: u32,
+}
+
+#[derive(Debug)]
+struct DenseList {
+    term: Term,
+    files: u32,
+    bits: Bitmap,
 }
 
 impl Dictionary {
     /// The term of a name whose hash is known.
     pub(crate) fn find(&self, hash: u64, name: &str) -> Option<Term> {
-        let name = name.as_bytes();
-        self.table
-            .find(hash, |&term| self.names.bytes(term) == name)
-            .copied()
+        self.finder
+            .find(hash, |term| self.name_bytes(term) == name.as_bytes())
+    }
+
+    fn name_bytes(&self, term: Term) -> &[u8] {
+        let at = term as usize;
+        &self.names[self.starts[at].name as usize..self.starts[at + 1].name as usize]
     }
 
     pub(crate) fn name(&self, term: Term) -> &str {
-        self.names.get(term)
+        // Only whole `str`s are ever stored, so this never takes the second branch.
+        std::str::from_utf8(self.name_bytes(term)).unwrap_or_default()
     }
 
     pub(crate) fn postings(&self, term: Term) -> Postings<'_> {
         let at = term as usize;
-        let (from, to) = (self.starts[at] as usize, self.starts[at + 1] as usize);
+        let (from, to) = (
+            self.starts[at].ids as usize,
+            self.starts[at + 1].ids as usize,
+        );
         if from < to {
             return Postings::Sorted(&self.ids[from..to]);
         }
-        match self.dense.binary_search_by_key(&term, |entry| entry.0) {
+        match self.dense.binary_search_by_key(&term, |list| list.term) {
             Ok(at) => Postings::Dense {
-                bits: &self.dense[at].2,
-                len: self.dense[at].1,
+                bits: &self.dense[at].bits,
+                len: self.dense[at].files,
             },
             Err(_) => Postings::EMPTY,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.names.len()
+        self.starts.len().saturating_sub(1)
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.names.heap_bytes()
-            + self.table.allocation_size()
+        self.finder.heap_bytes()
             + size_of_val(&*self.starts)
+            + size_of_val(&*self.names)
             + size_of_val(&*self.ids)
-            + self.dense.capacity() * size_of::<(Term, u32, Bitmap)>()
+            + self.dense.capacity() * size_of::<DenseList>()
             + self
                 .dense
                 .iter()
-                .map(|entry| entry.2.heap_bytes())
+                .map(|list| list.bits.heap_bytes())
                 .sum::<usize>()
     }
 }
@@ -76,8 +97,9 @@ impl Dictionary {
 /// Collects the terms of each file of a segment that is being built, in the order of arrival.
 #[derive(Debug, Default)]
 pub(crate) struct DictionaryBuilder {
-    names: Strings,
-    table: HashTable<Term>,
+    names: Vec<u8>,
+    /// Terms, each with the upper half of its name's hash: most probes end without a look elsewhere.
+    table: HashTable<(u32, Term)>,
     states: Vec<TermState>,
     /// The distinct terms of each file, one file after the other.
     file_terms: Vec<Term>,
@@ -88,6 +110,8 @@ pub(crate) struct DictionaryBuilder {
 #[derive(Debug)]
 struct TermState {
     hash: u64,
+    name: u32,
+    name_len: u32,
     /// The file that last held the term, to collapse its duplicates there; `u32::MAX` at first.
     last_file: u32,
     files: u32,
@@ -102,26 +126,32 @@ impl DictionaryBuilder {
     /// The term of a name, new if need be; `None` if the dictionary is full.
     pub(crate) fn intern(&mut self, hasher: &RandomState, name: &str) -> Option<Term> {
         let hash = hash(hasher, name);
+        let upper = (hash >> 32) as u32;
         let bytes = name.as_bytes();
-        let found = self.table.find(hash, |&term| {
-            // The hash is compared first: it lies beside what the caller touches next.
-            self.states[term as usize].hash == hash && self.names.bytes(term) == bytes
+        let found = self.table.find(hash, |&(seen, term)| {
+            seen == upper && {
+                let state = &self.states[term as usize];
+                let start = state.name as usize;
+                &self.names[start..start + state.name_len as usize] == bytes
+            }
         });
-        if let Some(&term) = found {
+        if let Some(&(_, term)) = found {
             return Some(term);
         }
-        if !self.names.has_room_for(name) {
-            return None;
-        }
-        let term = self.names.len() as Term;
-        self.names.push(name);
+        let start = u32::try_from(self.names.len()).ok()?;
+        u32::try_from(self.names.len() + bytes.len()).ok()?;
+        let term = self.states.len() as Term;
+        self.names.extend_from_slice(bytes);
         self.states.push(TermState {
             hash,
+            name: start,
+            name_len: bytes.len() as u32,
             last_file: u32::MAX,
             files: 0,
         });
+        let states = &self.states;
         self.table
-            .insert_unique(hash, term, |&term| self.states[term as usize].hash);
+            .insert_unique(hash, (upper, term), |&(_, term)| states[term as usize].hash);
         Some(term)
     }
 
@@ -141,11 +171,6 @@ impl DictionaryBuilder {
         self.file_terms.len()
     }
 
-    /// The distinct terms of a begun file, in order of arrival.
-    pub(crate) fn terms_of(&self, file: u32) -> &[Term] {
-        &self.file_terms[self.span_of(file)]
-    }
-
     fn span_of(&self, file: u32) -> Range<usize> {
         let file = file as usize;
         let to = self
@@ -158,52 +183,68 @@ impl DictionaryBuilder {
     /// The dictionary. `order` names the file of each rank; files that it leaves out leave no trace
     /// in any list.
     pub(crate) fn finish(mut self, order: &[u32]) -> Dictionary {
-        let files = order.len() as u32;
+        drop(std::mem::take(&mut self.table));
         if order.len() != self.file_starts.len() {
             self.recount(order);
         }
+        let files = order.len() as u32;
         let mut starts = Vec::with_capacity(self.states.len() + 1);
         let mut dense = Vec::new();
         let mut next = 0;
-        for (term, state) in self.states.iter_mut().enumerate() {
-            starts.push(next);
+        for (term, state) in (0..).zip(&mut self.states) {
+            starts.push(Starts {
+                name: state.name,
+                ids: next,
+            });
             if state.files > files / DENSE_SHARE && files >= DENSE_SHARE {
                 // From now on `last_file` tells where the term's list is kept.
                 state.last_file = dense.len() as u32;
-                dense.push((term as Term, state.files, Bitmap::new(files)));
+                dense.push(DenseList {
+                    term,
+                    files: state.files,
+                    bits: Bitmap::new(files),
+                });
             } else {
                 state.last_file = u32::MAX;
                 next += state.files;
             }
         }
-        starts.push(next);
-        let mut ids = vec![0; next as usize].into_boxed_slice();
-        // Ranks arrive in ascending order, so each list comes out sorted. `cursor` is where the
-        // next rank of a term goes.
-        let mut cursor = starts.clone();
-        for (rank, &file) in order.iter().enumerate() {
-            for &term in self.terms_of(file) {
-                match self.states[term as usize].last_file {
-                    u32::MAX => {
-                        let at = &mut cursor[term as usize];
-                        ids[*at as usize] = rank as u32;
-                        *at += 1;
-                    }
-                    at => dense[at as usize].2.insert(rank as u32),
-                }
-            }
-        }
-        self.names.shrink();
-        let states = self.states;
-        self.table.shrink_to_fit(|&term| states[term as usize].hash);
+        starts.push(Starts {
+            name: self.names.len() as u32,
+            ids: next,
+        });
+        let ids = self.fill(order, &starts, &mut dense);
         dense.shrink_to_fit();
         Dictionary {
-            names: self.names,
-            table: self.table,
+            finder: Finder::new(self.states.iter().map(|state| state.hash)),
             starts: starts.into(),
+            names: self.names.into(),
             ids,
             dense,
         }
+    }
+
+    /// Writes every list. Ranks arrive in ascending order, so each list comes out sorted.
+    fn fill(&mut self, order: &[u32], starts: &[Starts], dense: &mut [DenseList]) -> Box<[u32]> {
+        // From now on `files` is where the next rank of a sorted list goes.
+        for (state, start) in self.states.iter_mut().zip(starts) {
+            state.files = start.ids;
+        }
+        let total = starts.last().map_or(0, |end| end.ids);
+        let mut ids = vec![0; total as usize].into_boxed_slice();
+        for (rank, &file) in (0..).zip(order) {
+            for at in self.span_of(file) {
+                let state = &mut self.states[self.file_terms[at] as usize];
+                match state.last_file {
+                    u32::MAX => {
+                        ids[state.files as usize] = rank;
+                        state.files += 1;
+                    }
+                    at => dense[at as usize].bits.insert(rank),
+                }
+            }
+        }
+        ids
     }
 
     /// Counts each term's files anew, those in `order` only.

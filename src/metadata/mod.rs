@@ -3,6 +3,7 @@
 
 mod parts;
 mod path;
+mod state;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ pub use self::parts::{
     ChangeRecord, Class, DocSections, DocumentType, Function, HeaderSections, LineRange,
 };
 pub use self::path::{FilePath, MAX_PATH_BYTES};
+pub use self::state::FileState;
 use crate::error::Result;
 
 /// Everything known of one source file. JSON on the wire is camelCase; absent values and empty

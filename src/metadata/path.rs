@@ -25,15 +25,15 @@ impl FilePath {
     /// `InvalidPath` if it is empty, absolute, climbs above the root, is longer than
     /// [`MAX_PATH_BYTES`] or contains NUL.
     pub fn new(text: &str) -> Result<Self> {
-        if text.starts_with('/') {
-            return Err(refuse(text, "it is absolute").with_help(
-                "give a path relative to the project root, or make it relative to the root first",
-            ));
-        }
         if text.len() > MAX_PATH_BYTES {
             return Err(refuse(
                 &text[..text.floor_char_boundary(80)],
                 "it is longer than 4096 bytes",
+            ));
+        }
+        if text.starts_with('/') {
+            return Err(refuse(text, "it is absolute").with_help(
+                "give a path relative to the project root, or make it relative to the root first",
             ));
         }
         if text.contains('\0') {

@@ -50,13 +50,11 @@ impl QueryBuilder {
 
 fn parse_limit(value: &str) -> Result<usize> {
     value.parse().map_err(|_| {
-        let negative = value
-            .strip_prefix('-')
-            .is_some_and(|rest| rest.parse::<u64>().is_ok());
-        let reason = if negative {
-            "is negative"
-        } else {
-            "is no whole number"
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let reason = match value.strip_prefix('-') {
+            Some(rest) if digits(rest) => "is negative",
+            None if digits(value) => "is too large",
+            _ => "is no whole number",
         };
         Error::new(ErrorKind::InvalidQuery, format!("limit `{value}` {reason}"))
             .with_help("give the most files to list, 0 or more, or leave it out for all")

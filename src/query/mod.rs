@@ -1,7 +1,9 @@
 //! Queries: what a caller asks for, checked when it is built, and run on a snapshot of the index.
 
 mod answer;
+mod criteria;
 mod fields;
+mod matches;
 mod plan;
 mod run;
 #[cfg(test)]
@@ -34,16 +36,16 @@ use crate::index::{Field, PathPattern};
 ///     .build()?;
 /// assert_eq!(
 ///     query.to_string(),
-///     "language = python AND function = parse AND class = Lexer \
-///      AND reference = docs/GRAMMAR.md AND path ~ ^src/, first 20"
+///     "function = parse AND class = Lexer AND reference = docs/GRAMMAR.md \
+///      AND language = python AND path ~ ^src/, first 20"
 /// );
 /// # Ok::<(), cardex::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Query(Arc<Criteria>);
+pub struct Query(Arc<Wanted>);
 
 #[derive(Clone, Debug, Default)]
-struct Criteria {
+struct Wanted {
     terms: Vec<(Field, SmolStr)>,
     patterns: Vec<PathPattern>,
     limit: Option<usize>,
@@ -52,7 +54,7 @@ struct Criteria {
 impl Query {
     /// A query without criteria yet.
     pub fn builder() -> QueryBuilder {
-        QueryBuilder(Ok(Criteria::default()))
+        QueryBuilder(Ok(Wanted::default()))
     }
 
     /// The most files that an answer lists; `None` for all.
@@ -60,6 +62,15 @@ impl Query {
         self.0.limit
     }
 
+    /// A query for one name and nothing else.
+    fn of_term(field: Field, name: &str) -> Query {
+        Query(Arc::new(Wanted {
+            terms: vec![(field, name.into())],
+            ..Wanted::default()
+        }))
+    }
+
+    /// The names to look for, languages last: a tier that lacks a name mostly has the language.
     pub(crate) fn terms(&self) -> &[(Field, SmolStr)] {
         &self.0.terms
     }
@@ -93,7 +104,7 @@ impl fmt::Display for Query {
 /// [`QueryBuilder::build`]: it never widens the answer.
 #[derive(Debug)]
 #[must_use]
-pub struct QueryBuilder(Result<Criteria>);
+pub struct QueryBuilder(Result<Wanted>);
 
 impl QueryBuilder {
     /// Files in this language, whatever its ASCII case.
@@ -129,11 +140,17 @@ impl QueryBuilder {
         self.pattern("path glob", glob, PathPattern::glob)
     }
 
-    /// Lists at most this many files; 0 lists none.
+    /// Lists at most this many files; 0 lists none. To be said once.
     pub fn limit(self, limit: usize) -> Self {
-        QueryBuilder(self.0.map(|criteria| Criteria {
-            limit: Some(limit),
-            ..criteria
+        QueryBuilder(self.0.and_then(|wanted| match wanted.limit {
+            None => Ok(Wanted {
+                limit: Some(limit),
+                ..wanted
+            }),
+            Some(first) => Err(Error::new(
+                ErrorKind::InvalidQuery,
+                format!("two limits are given: {first} and {limit}"),
+            )),
         }))
     }
 
@@ -143,12 +160,18 @@ impl QueryBuilder {
     /// `InvalidQuery` for an empty value or an unknown field, `InvalidPattern` for a pattern that
     /// does not parse or is too large.
     pub fn build(self) -> Result<Query> {
-        self.0.map(|criteria| Query(Arc::new(criteria)))
+        self.0.map(|mut criteria| {
+            criteria
+                .terms
+                .sort_by_key(|(field, _)| *field == Field::Language);
+            Query(Arc::new(criteria))
+        })
     }
 
     fn term(self, field: Field, name: SmolStr) -> Self {
         QueryBuilder(self.0.and_then(|mut criteria| {
             refuse_empty(fields::name_of(field), &name)?;
+            criteria.check_size(&name)?;
             criteria.terms.push((field, name));
             Ok(criteria)
         }))
@@ -162,9 +185,32 @@ impl QueryBuilder {
     ) -> Self {
         QueryBuilder(self.0.and_then(|mut criteria| {
             refuse_empty(what, text)?;
+            criteria.check_size("")?;
             criteria.patterns.push(compile(text)?);
             Ok(criteria)
         }))
+    }
+}
+
+/// The longest name to look for, in bytes: no stored path is longer, and hardly a name.
+const MAX_NAME_BYTES: usize = 4096;
+/// The most criteria of a query.
+const MAX_CRITERIA: usize = 64;
+
+impl Wanted {
+    /// Refuses what would make a query take time or memory out of proportion.
+    fn check_size(&self, name: &str) -> Result<()> {
+        let refuse = |message: String| Err(Error::new(ErrorKind::InvalidQuery, message));
+        if name.len() > MAX_NAME_BYTES {
+            let length = name.len();
+            return refuse(format!(
+                "a name of {length} bytes is refused: the limit is {MAX_NAME_BYTES}"
+            ));
+        }
+        if self.terms.len() + self.patterns.len() >= MAX_CRITERIA {
+            return refuse(format!("a query has at most {MAX_CRITERIA} criteria"));
+        }
+        Ok(())
     }
 }
 

@@ -1,148 +1,111 @@
 //! Running a query on a snapshot: the streams of its layers merged into path order, or only counted.
 
-use std::cmp::Ordering;
-
 use super::Query;
-use super::plan::{Leaf, Matches, leaves};
-use crate::index::{FileId, Layer, Postings, Snapshot};
+use super::criteria::{Criteria, Hashes, hashes};
+use super::matches::Matches;
+use crate::index::{FileId, Layer, Snapshot};
+
+/// Room for an answer's files is made for at most this many before they are found.
+const PIECE: usize = 32;
 
 /// The first `limit` files that match, in path order.
 pub(super) fn search(snapshot: &Snapshot, query: &Query, limit: usize) -> Vec<FileId> {
-    if limit == 0 {
-        return Vec::new();
-    }
+    let hashes = hashes(query, &snapshot.layers[0].segment);
     match &snapshot.layers[..] {
         [base] => {
-            let matches = Matches::new(query, base).into_iter().flatten();
-            matches
-                .take(limit)
+            let mut ranks = Vec::with_capacity(limit.min(PIECE));
+            if let Some(mut matches) = Matches::new(query, &hashes, base) {
+                matches.fill(limit, &mut ranks);
+            }
+            ranks
+                .into_iter()
                 .map(|rank| FileId { layer: 0, rank })
                 .collect()
         }
-        layers => merged(layers, query, limit),
+        layers => merged(layers, query, &hashes, limit),
     }
 }
 
 /// How many files match.
 pub(super) fn count(snapshot: &Snapshot, query: &Query) -> u64 {
+    let hashes = hashes(query, &snapshot.layers[0].segment);
     snapshot
         .layers
         .iter()
-        .map(|layer| count_layer(layer, query))
+        .map(|layer| count_layer(layer, query, &hashes))
         .sum()
 }
 
-/// The stream of one layer, with its next file and where that stands in path order.
-struct Stream<'s> {
-    layer: u32,
-    of: &'s Layer,
-    matches: Matches<'s>,
-    rank: u32,
-    /// Twice the number of base paths before the file, plus one if it is of the base itself: a file
-    /// of a tier comes before the base file at whose place it stands.
-    place: u64,
-}
+/// A file found in a layer, and its place in path order: twice the number of base paths before it,
+/// plus one if it is of the base itself. A file of a tier comes before the base file at whose place
+/// it stands.
+type Placed = (u64, FileId);
 
-impl<'s> Stream<'s> {
-    /// Moves to the next file; false at the end.
-    fn advance(&mut self) -> bool {
-        let Some(rank) = self.matches.next() else {
-            return false;
+/// Each layer gives its own first files; together they are put in order and cut. Tiers are small and
+/// give few, and the runs of the layers are in order already.
+fn merged(layers: &[Layer], query: &Query, hashes: &Hashes, limit: usize) -> Vec<FileId> {
+    let mut ranks = Vec::with_capacity(limit.min(PIECE));
+    let mut found: Vec<Placed> = Vec::with_capacity(limit.min(PIECE));
+    let mut layers_found = 0;
+    for (layer, of) in (0..).zip(layers) {
+        let Some(mut matches) = Matches::new(query, hashes, of) else {
+            continue;
         };
-        self.rank = rank;
-        self.place = match self.layer {
-            0 => u64::from(rank) * 2 + 1,
-            _ => u64::from(self.of.base_ranks[rank as usize]) * 2,
-        };
-        true
-    }
-
-    fn order(&self, other: &Self) -> Ordering {
-        // Only files of two tiers between the same two base files need their paths compared.
-        let path = |stream: &Self| stream.of.segment.paths().bytes(stream.rank);
-        self.place
-            .cmp(&other.place)
-            .then_with(|| path(self).cmp(path(other)))
-    }
-}
-
-fn merged(layers: &[Layer], query: &Query, limit: usize) -> Vec<FileId> {
-    let mut streams: Vec<Stream<'_>> = (0u32..)
-        .zip(layers)
-        .filter_map(|(layer, of)| {
-            let matches = Matches::new(query, of)?;
-            let mut stream = Stream {
-                layer,
-                of,
-                matches,
-                rank: 0,
-                place: 0,
+        ranks.clear();
+        matches.fill(limit, &mut ranks);
+        layers_found += usize::from(!ranks.is_empty());
+        found.extend(ranks.iter().map(|&rank| {
+            let place = match layer {
+                0 => u64::from(rank) * 2 + 1,
+                _ => u64::from(of.base_ranks[rank as usize]) * 2,
             };
-            stream.advance().then_some(stream)
-        })
-        .collect();
-    let mut found = Vec::new();
-    // A snapshot has few layers: the least of the heads is found by looking at each.
-    while found.len() < limit
-        && let Some(at) = (0..streams.len()).min_by(|&a, &b| streams[a].order(&streams[b]))
-    {
-        let stream = &mut streams[at];
-        found.push(FileId {
-            layer: stream.layer,
-            rank: stream.rank,
-        });
-        if !stream.advance() {
-            streams.swap_remove(at);
-        }
+            (place, FileId { layer, rank })
+        }));
     }
-    found
+    if layers_found > 1 {
+        // Only files of two tiers between the same two base files need their paths compared.
+        let path = |id: FileId| layers[id.layer as usize].segment.paths().bytes(id.rank);
+        found.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| path(a.1).cmp(path(b.1))));
+        found.truncate(limit);
+    }
+    found.into_iter().map(|(_, id)| id).collect()
 }
 
-fn count_layer(layer: &Layer, query: &Query) -> u64 {
-    if query.terms().is_empty() && query.patterns().is_empty() {
-        return layer.live().into();
-    }
-    let Some(leaves) = leaves(query, &layer.segment) else {
-        return 0;
-    };
-    let mut words: smallvec::SmallVec<[&[u64]; 4]> = smallvec::SmallVec::new();
-    for leaf in &leaves {
-        match leaf {
-            Leaf::Language(_, list) | Leaf::List(list) => match list {
-                Postings::Dense { bits, .. } => words.push(bits.words()),
-                Postings::Sorted(_) => break,
-            },
-            Leaf::Method(_) | Leaf::Pattern(_) => break,
+fn count_layer(layer: &Layer, query: &Query, hashes: &Hashes) -> u64 {
+    if query.patterns().is_empty() {
+        if query.terms().is_empty() {
+            return layer.live().into();
+        }
+        let Some(criteria) = Criteria::find(query, hashes, &layer.segment) else {
+            return 0;
+        };
+        if criteria.sorted.is_empty() && criteria.is_lists_only() {
+            return count_words(layer, &criteria);
         }
     }
-    if words.len() == leaves.len() {
-        return count_words(layer, &words);
-    }
-    Matches::new(query, layer).map_or(0, |matches| matches.count() as u64)
+    Matches::new(query, hashes, layer).map_or(0, Matches::count)
 }
 
 /// Counts the members that all of the bitmaps share, less those that are masked.
-fn count_words(layer: &Layer, lists: &[&[u64]]) -> u64 {
-    let shared = match lists {
+fn count_words(layer: &Layer, criteria: &Criteria<'_>) -> u64 {
+    let lists: smallvec::SmallVec<[&[u64]; 4]> =
+        criteria.dense.iter().map(|bits| bits.words()).collect();
+    let ones = |word: u64| u64::from(word.count_ones());
+    let shared: u64 = match &lists[..] {
         [] => 0,
-        [one] => one.iter().map(|word| u64::from(word.count_ones())).sum(),
-        [one, two] => one
-            .iter()
-            .zip(*two)
-            .map(|(a, b)| u64::from((a & b).count_ones()))
-            .sum(),
+        [_] => criteria.dense_len.into(),
+        [one, two] => one.iter().zip(*two).map(|(a, b)| ones(a & b)).sum(),
         [one, rest @ ..] => (0..one.len())
-            .map(|at| rest.iter().fold(one[at], |word, list| word & list[at]))
-            .map(|word| u64::from(word.count_ones()))
+            .map(|at| ones(rest.iter().fold(one[at], |word, list| word & list[at])))
             .sum(),
     };
-    let masked: u64 = layer
+    let masked = layer
         .mask
         .pages()
-        .flat_map(|(first, page)| (first..).zip(page))
+        .flat_map(|(first, page)| (first..).zip(page));
+    let masked: u64 = masked
         .filter(|(at, word)| **word != 0 && *at < lists[0].len())
-        .map(|(at, word)| lists.iter().fold(*word, |word, list| word & list[at]))
-        .map(|word| u64::from(word.count_ones()))
+        .map(|(at, word)| ones(lists.iter().fold(*word, |word, list| word & list[at])))
         .sum();
     shared - masked
 }

@@ -22,7 +22,8 @@ struct File {
 enum Step {
     Commit(Vec<(String, Option<File>)>),
     Replace,
-    Fold,
+    /// Commits these while a fold is running.
+    Fold(Vec<Vec<(String, Option<File>)>>),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -129,10 +130,11 @@ fn path() -> impl Strategy<Value = String> {
 
 fn step() -> impl Strategy<Value = Step> {
     let change = (path(), proptest::option::weighted(0.7, file()));
+    let fold_change = (path(), proptest::option::weighted(0.6, file()));
     prop_oneof![
         8 => proptest::collection::vec(change, 1..12).prop_map(Step::Commit),
         1 => Just(Step::Replace),
-        1 => Just(Step::Fold),
+        2 => proptest::collection::vec(proptest::collection::vec(fold_change, 1..6), 0..4).prop_map(Step::Fold),
     ]
 }
 
@@ -182,7 +184,7 @@ fn asked() -> impl Strategy<Value = Asked> {
 
 /// The index beside the map that it should equal.
 struct Model {
-    index: Index,
+    index: Arc<Index>,
     files: BTreeMap<String, (File, u64)>,
     sequence: u64,
 }
@@ -190,7 +192,7 @@ struct Model {
 impl Model {
     fn new() -> Self {
         Model {
-            index: Index::new().unwrap(),
+            index: Arc::new(Index::new().unwrap()),
             files: BTreeMap::new(),
             sequence: 0,
         }
@@ -205,9 +207,10 @@ impl Model {
 
     fn run(&mut self, step: Step) {
         match step {
-            Step::Fold => {
-                self.index.fold().unwrap();
-                return;
+            Step::Fold(commits) => {
+                let index = Arc::clone(&self.index);
+                let meanwhile = || commits.into_iter().for_each(|c| self.run(Step::Commit(c)));
+                index.fold_around(meanwhile).unwrap();
             }
             Step::Replace => {
                 let mut files = self.index.builder();
@@ -257,7 +260,7 @@ impl Model {
         }
         .query();
         let query = match asked.limit {
-            Some(limit) => super::Query(Arc::new(super::Criteria {
+            Some(limit) => super::Query(Arc::new(super::Wanted {
                 limit: Some(limit),
                 ..(*unlimited.0).clone()
             })),
@@ -320,7 +323,7 @@ fn dense_lists_are_bitmaps_and_equal_a_naive_map() {
     let commit = |range: std::ops::Range<u32>, language| {
         let file = |at: u32| File {
             language: Some(language),
-            functions: if at % 2 == 0 {
+            functions: if at.is_multiple_of(2) {
                 vec!["parse", "new"]
             } else {
                 vec!["next"]
@@ -364,7 +367,7 @@ fn dense_lists_are_bitmaps_and_equal_a_naive_map() {
     ];
     let steps = [
         commit(0..20_000, "rust"),
-        Step::Fold,
+        Step::Fold(Vec::new()),
         commit(500..600, "go"),
         commit(9_000..9_010, "c"),
         commit(30_000..30_100, "rust"),
@@ -373,7 +376,7 @@ fn dense_lists_are_bitmaps_and_equal_a_naive_map() {
                 .map(|at| (format!("d{}/{at:05}", at % 7), None))
                 .collect(),
         ),
-        Step::Fold,
+        Step::Fold(Vec::new()),
         commit(1..2, "go"),
         Step::Replace,
     ];

@@ -12,7 +12,7 @@ use std::fmt::Debug;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{Finding, SqliteOptions, SqliteStore};
 use crate::error::Result;
-use crate::metadata::{FileMetadata, FilePath};
+use crate::metadata::{FileMetadata, FilePath, FileState};
 use crate::position::Position;
 
 /// A record as the database holds it, with the log sequence of its last change.
@@ -46,19 +46,6 @@ pub struct Removal {
     pub position: Position,
 }
 
-/// What is needed to tell whether a file on disk is the one that a record was made from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileState {
-    /// The file.
-    pub path: FilePath,
-    /// Its size when it was read.
-    pub size_bytes: Option<u64>,
-    /// When it was last written to, when it was read.
-    pub last_modified: Option<chrono::DateTime<chrono::Utc>>,
-    /// The digest of its bytes.
-    pub digest: Option<smol_str::SmolStr>,
-}
-
 /// A row that could not be read as what it should be. The others were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedRow {
@@ -76,9 +63,9 @@ pub trait RowSink {
     /// A free function of the file. An empty name counts as none, here and below.
     fn function(&mut self, name: &str);
     /// A class of the file: every class comes before every method. `ordinal` is the class's number
-    /// in the file.
+    /// in the file; the numbers ascend.
     fn class(&mut self, ordinal: i64, name: &str);
-    /// A method of the class of that ordinal; it is called even if no such class was named.
+    /// A method of the class of that ordinal, whether or not such a class was named.
     fn method(&mut self, class_ordinal: i64, name: &str);
     /// A document that the file cites.
     fn reference(&mut self, document: &str);
@@ -113,7 +100,8 @@ pub trait MetadataStore: Send + Sync + Debug {
     /// The record of a path; `None` if there is none.
     fn get(&self, path: &FilePath) -> Result<Option<Versioned>>;
 
-    /// The records of many paths, in their order, all of one instant.
+    /// The records of many paths, in their order, all of one instant. If one of them cannot be read,
+    /// the error names it.
     fn get_many(&self, paths: &[FilePath]) -> Result<Vec<Option<Versioned>>>;
 
     /// Adds or replaces a record in one transaction. On success the change is durable, and the

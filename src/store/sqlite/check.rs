@@ -22,7 +22,7 @@ pub struct Finding {
 const MAX_FINDINGS: usize = 100;
 
 /// A check: its name, and the statement whose rows are its findings.
-const CHECKS: [(&str, &str); 5] = [
+const CHECKS: [(&str, &str); 6] = [
     (
         "integrity",
         "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'",
@@ -49,6 +49,11 @@ const CHECKS: [(&str, &str); 5] = [
         "SELECT format('%s of project %d has the impossible sequence %d', path, project_id, seq)
          FROM changes WHERE seq < 1",
     ),
+    (
+        "log",
+        "SELECT format('the log is said to be pruned to the impossible sequence %d', pruned_to)
+         FROM log_state WHERE pruned_to < 0",
+    ),
 ];
 
 /// Looks at everything that the promises of the store rest on. Takes time in proportion to the file.
@@ -60,7 +65,10 @@ pub(super) fn check(conn: &Connection, file: &Path) -> error::Result<Vec<Finding
         let mut findings = capture(&tx)?;
         for (check, sql) in CHECKS {
             let mut statement = tx.prepare(sql)?;
-            let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+            let rows = statement.query_map([], |row| {
+                // A message may show a path that is no text.
+                Ok(String::from_utf8_lossy(row.get_ref(0)?.as_bytes()?).into_owned())
+            })?;
             for message in rows.take(MAX_FINDINGS) {
                 findings.push(Finding {
                     check,
@@ -109,7 +117,9 @@ pub(super) fn repair(conn: &Connection, file: &Path) -> error::Result<()> {
 }
 
 const RELOG: &str = "
-    INSERT INTO log_state (id, quiet) VALUES (1, 0) ON CONFLICT (id) DO UPDATE SET quiet = 0;
+    INSERT INTO log_state (id, quiet) VALUES (1, 0)
+    ON CONFLICT (id) DO UPDATE SET quiet = 0, pruned_to = max(pruned_to, 0);
+    DELETE FROM changes WHERE seq < 1;
     INSERT INTO identity (id, db_uuid, created_at)
     VALUES (1, lower(hex(randomblob(16))), strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000000Z')
     ON CONFLICT (id) DO UPDATE SET db_uuid = excluded.db_uuid;

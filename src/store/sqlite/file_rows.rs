@@ -3,7 +3,6 @@
 
 use super::column::Columns;
 use super::failure::Fault;
-use super::read::no_class;
 use crate::store::RowSink;
 
 /// The rows of one file, their texts end to end.
@@ -11,8 +10,6 @@ use crate::store::RowSink;
 pub(super) struct FileRows {
     text: String,
     rows: Vec<Row>,
-    /// The ordinals of the file's classes, named or not, in ascending order.
-    classes: Vec<i64>,
     path: usize,
     language: Option<usize>,
     version: u64,
@@ -70,7 +67,6 @@ impl FileRows {
     pub(super) fn begin(&mut self, path: &str, language: Option<&str>, version: u64) {
         self.text.clear();
         self.rows.clear();
-        self.classes.clear();
         self.path = path.len();
         self.language = language.map(str::len);
         self.version = version;
@@ -84,18 +80,8 @@ impl FileRows {
         let length = text.len();
         let row = match child {
             Child::Functions => Row::Function(length),
-            Child::Classes => {
-                let ordinal = columns.required(2)?;
-                self.classes.push(ordinal);
-                Row::Class(ordinal, length)
-            }
-            Child::Methods => {
-                let ordinal = columns.required(2)?;
-                self.classes
-                    .binary_search(&ordinal)
-                    .map_err(|_| no_class(ordinal))?;
-                Row::Method(ordinal, length)
-            }
+            Child::Classes => Row::Class(columns.required(2)?, length),
+            Child::Methods => Row::Method(columns.required(2)?, length),
             Child::References => Row::Reference(length),
         };
         if length > 0 {

@@ -19,6 +19,8 @@ pub(super) struct Frame {
     pub(super) position: Position,
     /// Tombstones up to this sequence are gone.
     pub(super) pruned_to: u64,
+    /// A writer that logs its files itself may switch the triggers off.
+    pub(super) may_be_quiet: bool,
 }
 
 const FRAME: &str = "SELECT
@@ -54,7 +56,11 @@ impl Frame {
         }
         let uuid = uuid.ok_or_else(|| not_captured(file, "the database's identity is missing"))?;
         let project = id.ok_or_else(|| no_project(file, project))?;
-        let pruned_to = pruned_to.map_or(0, i64::cast_unsigned);
+        let sequence = |stored: Option<i64>| {
+            u64::try_from(stored.unwrap_or(0))
+                .map_err(|_| not_captured(file, "the log has a negative sequence"))
+        };
+        let pruned_to = sequence(pruned_to)?;
         Ok(Frame {
             project,
             position: Position {
@@ -64,9 +70,10 @@ impl Frame {
                     &pool.identity().bytes(),
                     &cookie.to_le_bytes(),
                 ]),
-                sequence: pruned_to.max(seq.map_or(0, i64::cast_unsigned)),
+                sequence: pruned_to.max(sequence(seq)?),
             },
             pruned_to,
+            may_be_quiet: !pool.has_foreign_triggers(),
         })
     }
 

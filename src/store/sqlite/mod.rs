@@ -36,9 +36,9 @@ pub use self::options::SqliteOptions;
 use self::pool::{Pool, Pooled};
 use self::read::RecordReader;
 use self::write::Checked;
-use super::{FileState, MetadataStore, Removal, RowSink, ScanReport, Versioned, Write};
+use super::{MetadataStore, Removal, RowSink, ScanReport, Versioned, Write};
 use crate::error::{Error, ErrorKind, Result};
-use crate::metadata::{FileMetadata, FilePath};
+use crate::metadata::{FileMetadata, FilePath, FileState};
 use crate::position::Position;
 
 /// A store in an SQLite file, seen as one project of it.
@@ -121,8 +121,8 @@ impl SqliteStore {
         .map(Option::unwrap_or_default)
     }
 
-    /// Everything that is wrong with the database, of all projects; nothing is changed. Reads the
-    /// whole file.
+    /// What is wrong with the database's file, keys, triggers and log, of all projects; nothing is
+    /// changed. Reads the whole file. Rows that cannot be read as records are named by a scan.
     pub fn check(&self) -> Result<Vec<Finding>> {
         let (_, conn) = self.connection()?;
         check::check(&conn, &self.file)
@@ -238,7 +238,7 @@ impl SqliteStore {
     /// Applies the writes in one transaction; `None` if there was nothing to do.
     fn apply(&self, operation: &str, writes: &[Checked<'_>]) -> Result<Option<Position>> {
         self.in_write(operation, |tx, frame| {
-            write::set_quiet(tx, true)?;
+            write::set_quiet(tx, frame.may_be_quiet)?;
             let mut changed = false;
             for write in writes {
                 changed |= write::apply(tx, frame.project, write)?;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use r2d2_sqlite::SqliteConnectionManager;
@@ -34,6 +34,8 @@ pub(super) struct Pool {
     identity: FileIdentity,
     /// The schema cookie under which change capture was last found intact.
     verified: AtomicI64,
+    /// Whether that schema has triggers that are not ours.
+    foreign_triggers: AtomicBool,
 }
 
 impl Pool {
@@ -73,6 +75,7 @@ impl Pool {
             connections,
             identity,
             verified: AtomicI64::new(-1),
+            foreign_triggers: AtomicBool::new(true),
         })
     }
 
@@ -86,11 +89,21 @@ impl Pool {
         self.connections.get().map_err(|e| {
             let size = self.connections.max_size();
             let name = file.display();
+            if self.connections.state().connections < size {
+                let message = format!("cannot open a connection to the database {name}");
+                return Error::new(ErrorKind::Database, message).because(e);
+            }
             let message = format!("none of {size} connections to the database {name} came free");
             Error::new(ErrorKind::DatabaseBusy, message)
                 .with_help("raise database.max_connections or database.connection_timeout")
                 .because(e)
         })
+    }
+
+    /// Whether somebody's own triggers may write while ours are switched off; known once
+    /// [`Pool::verify_capture`] has run.
+    pub(super) fn has_foreign_triggers(&self) -> bool {
+        self.foreign_triggers.load(Ordering::Relaxed)
     }
 
     /// Checks, once for each state of the schema, that changes are captured. Returns the state.
@@ -100,12 +113,15 @@ impl Pool {
     pub(super) fn verify_capture(&self, conn: &Connection, file: &Path) -> Result<i64> {
         let fail = |e| failed(file, "read the schema", e);
         let cookie = schema::cookie(conn).map_err(fail)?;
-        if self.verified.load(Ordering::Relaxed) != cookie {
+        if self.verified.load(Ordering::Acquire) != cookie {
             let faults = schema::capture_faults(conn).map_err(fail)?;
             if !faults.is_empty() {
                 return Err(not_captured(file, &faults.join(", ")));
             }
-            self.verified.store(cookie, Ordering::Relaxed);
+            let foreign = schema::has_foreign_triggers(conn).map_err(fail)?;
+            self.foreign_triggers.store(foreign, Ordering::Relaxed);
+            // What was found is seen by whoever sees the cookie.
+            self.verified.store(cookie, Ordering::Release);
         }
         Ok(cookie)
     }
@@ -140,7 +156,7 @@ pub(super) fn connect(file: &Path, timeout: Duration) -> Result<Connection> {
 ///
 /// `synchronous = NORMAL`: a commit survives the end of this program at once, and a power cut from
 /// the next checkpoint on. The cut may take the last commits whole; the index is built from what is
-/// there, and a sequence that is then used again has another nonce.
+/// there, and a sequence that is then used again gets another nonce, which followers are to compare.
 ///
 /// `cache_size` is 8 MiB: a commit of another connection empties the cache, and reading a hundred
 /// changed files of a large project touches more pages than the default 2 MiB hold. No memory map:

@@ -6,9 +6,9 @@ use rusqlite::{CachedStatement, Connection, Row, params};
 use super::column::Columns;
 use super::failure::Fault;
 use crate::metadata::{
-    ChangeRecord, Class, DocSections, DocumentType, FileMetadata, FilePath, Function,
+    ChangeRecord, Class, DocSections, DocumentType, FileMetadata, FilePath, FileState, Function,
 };
-use crate::store::{FileState, Versioned};
+use crate::store::Versioned;
 
 /// The columns that [`RecordReader::record`] reads.
 macro_rules! documents {
@@ -123,7 +123,7 @@ pub(super) fn for_each<E: From<rusqlite::Error>>(
 /// that the file is read anew and its row mended; a path that cannot be read is left out.
 pub(super) fn file_states(conn: &Connection, project: i64) -> Result<Vec<FileState>, Fault> {
     let mut states = conn.prepare_cached(
-        "SELECT path, size_bytes, last_modified, digest
+        "SELECT path, size_bytes, last_modified, digest, extraction_timestamp
          FROM documents WHERE project_id = ?1 ORDER BY path",
     )?;
     let mut rows = states.query([project])?;
@@ -142,6 +142,7 @@ pub(super) fn file_states(conn: &Connection, project: i64) -> Result<Vec<FileSta
             size_bytes: columns.number(1).unwrap_or_default(),
             last_modified: columns.instant(2).unwrap_or_default(),
             digest: columns.owned(3).unwrap_or_default(),
+            read_at: columns.instant(4).unwrap_or_default(),
         });
     }
     Ok(out)
@@ -226,9 +227,13 @@ impl Children<'_, '_> {
                 table: "methods",
             };
             let ordinal = columns.required(8)?;
-            let class = ordinals
-                .binary_search(&ordinal)
-                .map_err(|_| no_class(ordinal))?;
+            let class = ordinals.binary_search(&ordinal).unwrap_or_else(|place| {
+                // A program without foreign keys deleted the class: its name is not known any
+                // more, its methods are still there.
+                ordinals.insert(place, ordinal);
+                classes.insert(place, Class::default());
+                place
+            });
             classes[class].methods.push(function(&columns)?);
         }
         Ok(classes)
@@ -263,13 +268,6 @@ impl Children<'_, '_> {
         }
         Ok(changes)
     }
-}
-
-/// A method of a class that the file does not have.
-pub(super) fn no_class(ordinal: i64) -> Fault {
-    Fault::row(format!(
-        "methods.class_ordinal = {ordinal} names no class of the file"
-    ))
 }
 
 fn document_type(columns: &Columns<'_, '_>, index: usize) -> Result<DocumentType, Fault> {

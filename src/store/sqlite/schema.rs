@@ -109,7 +109,7 @@ fn stored_capture(conn: &Connection) -> rusqlite::Result<BTreeMap<String, String
 }
 
 /// What is missing or different in the database of the parts that capture changes; empty if all is
-/// well. Triggers that others added are no fault.
+/// well. Triggers that others added are no fault: see [`has_foreign_triggers`].
 pub(super) fn capture_faults(conn: &Connection) -> rusqlite::Result<Vec<String>> {
     let stored = stored_capture(conn)?;
     let faults = capture()
@@ -120,6 +120,13 @@ pub(super) fn capture_faults(conn: &Connection) -> rusqlite::Result<Vec<String>>
             Some(_) => None,
         });
     Ok(faults.collect())
+}
+
+/// Whether somebody added triggers of their own. Such a trigger may change another file than the one
+/// that our writer writes, so the writer must not switch the log's triggers off.
+pub(super) fn has_foreign_triggers(conn: &Connection) -> rusqlite::Result<bool> {
+    let stored = stored_capture(conn)?;
+    Ok(stored.keys().any(|name| !capture().contains_key(name)))
 }
 
 /// SQLite's counter of schema changes: moves when anyone creates, alters or drops anything.

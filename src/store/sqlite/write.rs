@@ -141,8 +141,8 @@ fn put(conn: &Connection, project: i64, checked: &CheckedRecord<'_>) -> Result<(
 fn clear_children(conn: &Connection, document: i64) -> Result<()> {
     for delete in [
         "DELETE FROM functions WHERE document_id = ?1",
-        "DELETE FROM classes WHERE document_id = ?1",
         "DELETE FROM methods WHERE document_id = ?1",
+        "DELETE FROM classes WHERE document_id = ?1",
         "DELETE FROM reference_docs WHERE document_id = ?1",
         "DELETE FROM change_records WHERE document_id = ?1",
     ] {

@@ -1,0 +1,197 @@
+//! The arguments of the command, as clap reads them. The first line of each comment is its help.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+const EXIT_CODES: &str = "Exit codes: 0 found or done; 1 nothing found, or a check has findings; \
+    2 an error; 130 and 143 when stopped by SIGINT and SIGTERM.\n\n\
+    The project's root is the nearest directory, from here upwards, that has a .cardex or a .git in \
+    it, or else this directory. Its data is kept in .cardex/ there.";
+
+/// Finds source files by what they define, cite and are, in an index that is never silently wrong.
+#[derive(Debug, Parser)]
+#[command(name = "cardex", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct Global {
+    /// Take DIR as the project's root
+    #[arg(short = 'C', long = "directory", value_name = "DIR", global = true, value_hint = ValueHint::DirPath)]
+    pub(super) directory: Option<PathBuf>,
+    /// Read FILE in place of the project's cardex.toml
+    #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
+    pub(super) config: Option<PathBuf>,
+    /// The SQLite file to use: a path or sqlite:PATH
+    #[arg(long, value_name = "URL", global = true, value_hint = ValueHint::FilePath)]
+    pub(super) db: Option<String>,
+    /// How to print [default: table, or paths for a query into a pipe]
+    #[arg(long, value_name = "FORMAT", global = true)]
+    pub(super) format: Option<Format>,
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    pub(super) color: Color,
+    /// Print no summaries, notes or progress
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// Say more; twice for debugging
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(super) verbose: u8,
+    /// Draw no progress bar
+    #[arg(long, global = true)]
+    pub(super) no_progress: bool,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Table,
+    /// One JSON document, with the position that it is true of
+    Json,
+    /// One JSON document a line
+    Jsonl,
+    /// Comma-separated values with a header
+    Csv,
+    /// One path a line
+    Paths,
+}
+
+/// When colours are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Bring the database up to date with the source tree
+    ///
+    /// Files that are new or changed since the last run are read; records of files that are gone,
+    /// ignored or excluded are removed, so that the database holds the tree and nothing else. It can
+    /// be stopped at any time, and goes on from there when it is run again.
+    Index {
+        /// The project's root, as with -C
+        #[arg(value_name = "PATH", value_hint = ValueHint::DirPath, conflicts_with = "directory")]
+        path: Option<PathBuf>,
+    },
+    /// List the files that match every criterion, in path order
+    Query(QueryArgs),
+    /// Show what is known of one file
+    Show {
+        /// The file: from the project's root, from here, or absolute inside the root
+        #[arg(value_hint = ValueHint::FilePath)]
+        path: PathBuf,
+        /// Ask the database as it is, without a look at the tree
+        #[arg(long)]
+        cached: bool,
+    },
+    /// Show what the index holds, of which position
+    Stats,
+    /// Import, export and check the database
+    #[command(subcommand)]
+    Db(DbCommand),
+    /// Show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct QueryArgs {
+    /// Files in this language
+    #[arg(short = 't', long, value_name = "LANG")]
+    pub(super) language: Option<String>,
+    /// Files that define this function or method: `name` or `Class.method`
+    #[arg(short, long, value_name = "FUNC")]
+    pub(super) function: Vec<String>,
+    /// Files that define this class, struct, trait, interface or enum
+    #[arg(short, long, value_name = "CLASS")]
+    pub(super) class: Vec<String>,
+    /// Files that cite this document
+    #[arg(short, long, value_name = "DOC")]
+    pub(super) reference: Vec<String>,
+    /// Files whose path holds a match of this regular expression
+    #[arg(short, long, value_name = "REGEX", allow_hyphen_values = true)]
+    pub(super) path: Vec<String>,
+    /// Files whose whole path matches this glob
+    #[arg(short, long, value_name = "GLOB", allow_hyphen_values = true)]
+    pub(super) glob: Vec<String>,
+    /// List at most this many files
+    #[arg(short = 'n', long, value_name = "LIMIT", allow_hyphen_values = true)]
+    pub(super) limit: Option<String>,
+    /// Print how many files match, whatever the limit
+    #[arg(long, conflicts_with = "explain")]
+    pub(super) count: bool,
+    /// Print how the query would run
+    #[arg(long)]
+    pub(super) explain: bool,
+    /// End each path with NUL instead of a line break; implies --format paths
+    #[arg(short = '0', long = "null", conflicts_with_all = ["format", "count", "explain"])]
+    pub(super) null: bool,
+    /// Ask the database as it is, without a look at the tree
+    #[arg(long)]
+    pub(super) cached: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DbCommand {
+    /// Add or replace the records of a file of JSON lines
+    ///
+    /// Each line is one record, as `db export` writes it; the file may be compressed with zstd. Good
+    /// lines are imported whatever the others are; each bad line is named with its number and the
+    /// reason, and then the exit code is 2.
+    Import {
+        /// The file; - is the standard input
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Write every record as a line of JSON, in path order
+    Export {
+        /// The file; compressed if its name ends in .zst; - or nothing is the standard output
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: Option<PathBuf>,
+    },
+    /// Check that the database is sound and the index equal to it, row by row
+    Check {
+        /// Mend what can be mended: restores change capture and logs every file anew
+        #[arg(long)]
+        repair: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print the configuration in force, without secrets
+    Show {
+        /// Say where each value came from
+        #[arg(long)]
+        origin: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+}

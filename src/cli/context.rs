@@ -1,0 +1,77 @@
+//! What every command needs: the project, its configuration, and how to talk.
+
+use std::path::PathBuf;
+
+use cardex::config::{Config, ConfigSources};
+use cardex::{Error, ErrorKind};
+
+use super::args::{Format, Global};
+use super::failure::Failure;
+use super::output::{Out, Paint};
+use super::project;
+
+/// The project, its configuration, and how to talk.
+#[derive(Debug)]
+pub(super) struct Context {
+    /// The project's root, with every symbolic link resolved.
+    pub(super) root: PathBuf,
+    pub(super) config: Config,
+    pub(super) global: Global,
+    /// Colours of the standard output.
+    pub(super) paint: Paint,
+}
+
+impl Context {
+    /// Finds the project and reads its configuration. `root` is one that the command names itself.
+    pub(super) fn new(global: Global, root: Option<PathBuf>) -> Result<Self, Failure> {
+        let root = project::root(root.as_deref().or(global.directory.as_deref()))?;
+        let mut sources = ConfigSources::new(&root).with_process()?;
+        if let Some(file) = &global.config {
+            sources = sources.project_file(file);
+        }
+        if let Some(url) = &global.db {
+            sources = sources.command_line("database.url", url, "--db")?;
+        }
+        let config = sources.load()?;
+        let paint = Paint::for_stdout(global.color);
+        Ok(Context {
+            root,
+            config,
+            global,
+            paint,
+        })
+    }
+
+    /// The format asked for, if `command` can print it; else the first of `formats`.
+    pub(super) fn format(&self, command: &str, formats: &[Format]) -> Result<Format, Failure> {
+        match self.global.format {
+            None => Ok(formats[0]),
+            Some(format) if formats.contains(&format) => Ok(format),
+            Some(format) => {
+                let name = |format: &Format| format!("{format:?}").to_ascii_lowercase();
+                let known: Vec<String> = formats.iter().map(name).collect();
+                let message = format!("`{command}` cannot print as {}", name(&format));
+                let error = Error::new(ErrorKind::InvalidInput, message);
+                Err(error
+                    .with_help(format!("it prints as {}", known.join(", ")))
+                    .into())
+            }
+        }
+    }
+
+    /// The format of a list of files: a table for people, paths for pipes.
+    pub(super) fn list_format(&self, out: &Out) -> Format {
+        match (self.global.format, out.is_terminal()) {
+            (Some(format), _) => format,
+            (None, true) => Format::Table,
+            (None, false) => Format::Paths,
+        }
+    }
+
+    /// Tells a person something on stderr, unless they want quiet.
+    pub(super) fn note(&self, text: &str) {
+        if !self.global.quiet {
+            eprintln!("{text}");
+        }
+    }
+}

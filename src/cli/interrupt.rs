@@ -1,0 +1,50 @@
+//! SIGINT and SIGTERM: the first one asks the work in progress to stop at a safe place, a second one
+//! ends the process at once.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use cardex::{Error, ErrorKind};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use super::failure::Failure;
+
+static STOP: OnceLock<Stop> = OnceLock::new();
+
+struct Stop {
+    asked: Arc<AtomicBool>,
+    signal: Arc<AtomicUsize>,
+}
+
+/// The flag that is set when the process is asked to stop. From the first call on signals do not
+/// end the process by themselves: whoever takes this looks at it, or prints through `Out`.
+pub(super) fn flag() -> Result<&'static AtomicBool, Failure> {
+    if let Some(stop) = STOP.get() {
+        return Ok(&stop.asked);
+    }
+    let stop = Stop {
+        asked: Arc::default(),
+        signal: Arc::default(),
+    };
+    for signal in [SIGINT, SIGTERM] {
+        let number = usize::try_from(signal).unwrap_or_default();
+        // Order matters: this one sees the flag that an earlier signal has set.
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop.asked))
+            .and_then(|_| flag::register_usize(signal, Arc::clone(&stop.signal), number))
+            .and_then(|_| flag::register(signal, Arc::clone(&stop.asked)))
+            .map_err(|e| Error::new(ErrorKind::Io, "cannot listen to signals").because(e))?;
+    }
+    Ok(&STOP.get_or_init(|| stop).asked)
+}
+
+/// An early end if the process was asked to stop.
+pub(super) fn check() -> Result<(), Failure> {
+    match STOP.get() {
+        Some(stop) if stop.asked.load(Ordering::SeqCst) => {
+            let signal = stop.signal.load(Ordering::SeqCst);
+            Err(Failure::Interrupted(u8::try_from(signal).unwrap_or(2)))
+        }
+        _ => Ok(()),
+    }
+}

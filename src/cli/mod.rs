@@ -1,0 +1,106 @@
+//! The command line: arguments in, exit code out. It decides nothing about files or queries: it
+//! finds the project, asks the library, and prints.
+//!
+//! Exit codes: 0 found or done, 1 nothing found or a check has findings, 2 an error, 130 and 143
+//! when stopped by SIGINT and SIGTERM.
+
+mod args;
+mod check;
+mod config;
+mod context;
+mod export;
+mod failure;
+mod format;
+mod import;
+mod index;
+mod interrupt;
+mod output;
+mod progress;
+mod project;
+mod query;
+mod show;
+mod stats;
+mod table;
+mod tree;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use tracing_subscriber::EnvFilter;
+
+use self::args::{Cli, Command, ConfigCommand, DbCommand, Global};
+use self::context::Context;
+use self::failure::Failure;
+
+/// How a command ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It found something, or did what it was told.
+    Found,
+    /// There is nothing of the kind; or, of a check: something is wrong.
+    Nothing,
+}
+
+/// Runs the command line of this process.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log(&cli.global);
+    let paint = output::Paint::for_stderr(cli.global.color);
+    match run(cli) {
+        Ok(Outcome::Found) | Err(Failure::PipeClosed) => ExitCode::SUCCESS,
+        Ok(Outcome::Nothing) => ExitCode::from(1),
+        Err(Failure::Interrupted(signal)) => ExitCode::from(128 + signal),
+        Err(Failure::Error(error)) => {
+            failure::print(&error, paint);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<Outcome, Failure> {
+    if let Command::Completions { shell } = cli.command {
+        return completions(shell);
+    }
+    let root = match &cli.command {
+        Command::Index { path } => path.clone(),
+        _ => None,
+    };
+    let context = Context::new(cli.global, root)?;
+    match cli.command {
+        Command::Index { .. } => index::run(&context),
+        Command::Query(args) => query::run(&context, args),
+        Command::Show { path, cached } => show::run(&context, &path, cached),
+        Command::Stats => stats::run(&context),
+        Command::Db(DbCommand::Import { file }) => import::run(&context, &file),
+        Command::Db(DbCommand::Export { file }) => export::run(&context, file.as_deref()),
+        Command::Db(DbCommand::Check { repair }) => check::run(&context, repair),
+        Command::Config(ConfigCommand::Show { origin }) => config::show(&context, origin),
+        Command::Completions { shell } => completions(shell),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<Outcome, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "cardex", &mut script);
+    std::io::Write::write_all(&mut std::io::stdout(), &script)?;
+    Ok(Outcome::Found)
+}
+
+/// Log lines go to stderr: warnings, more with `-v`, or what `RUST_LOG` says.
+fn log(global: &Global) {
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, 2) => "debug",
+        (false, _) => "trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_ansi(output::Paint::for_stderr(global.color).is_on())
+        .compact()
+        .init();
+}

@@ -1,0 +1,138 @@
+//! Where a project is, and the directory of its data: `.cardex/` in its root, which git ignores.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cardex::store::SqliteStore;
+use cardex::{Cardex, Error, ErrorKind, Result, SyncReport, SystemClock};
+
+use super::context::Context;
+use super::output::printable;
+
+/// The directory of a project's data.
+pub(super) const DATA: &str = ".cardex";
+
+/// The name of the one project in a database of this command.
+const PROJECT: &str = "default";
+
+/// The root: `given`, or the nearest directory from here upwards that has data or is a repository,
+/// or here.
+pub(super) fn root(given: Option<&Path>) -> Result<PathBuf> {
+    if let Some(given) = given {
+        let root = fs::canonicalize(given).map_err(|cause| {
+            let message = format!("cannot reach the directory {}", given.display());
+            Error::new(ErrorKind::Io, message).because(cause)
+        })?;
+        if !root.is_dir() {
+            let message = format!("{} is no directory", given.display());
+            return Err(Error::new(ErrorKind::InvalidInput, message)
+                .with_help("name the directory of a source tree"));
+        }
+        return Ok(root);
+    }
+    let here = std::env::current_dir()
+        .and_then(fs::canonicalize)
+        .map_err(|e| Error::new(ErrorKind::Io, "cannot tell the current directory").because(e))?;
+    let is_root = |dir: &&Path| dir.join(DATA).is_dir() || dir.join(".git").exists();
+    Ok(here
+        .ancestors()
+        .find(is_root)
+        .unwrap_or(&here)
+        .to_path_buf())
+}
+
+impl Context {
+    /// The database, made if it does not exist.
+    pub(super) fn create_store(&self) -> Result<SqliteStore> {
+        let data = self.root.join(DATA);
+        if self.config.database().starts_with(&data) {
+            make_data_directory(&data).map_err(|error| self.suggest_elsewhere(error))?;
+        }
+        self.open()
+    }
+
+    /// The database, which must exist.
+    pub(super) fn existing_store(&self) -> Result<SqliteStore> {
+        if !self.has_database() {
+            let message = format!(
+                "there is no database at {}",
+                self.config.database().display()
+            );
+            return Err(Error::new(ErrorKind::NotFound, message)
+                .with_help("`cardex index` makes it from the source tree"));
+        }
+        self.open()
+    }
+
+    pub(super) fn has_database(&self) -> bool {
+        self.config.database().exists()
+    }
+
+    fn open(&self) -> Result<SqliteStore> {
+        let options = self.config.sqlite().clone().root(&self.root);
+        SqliteStore::open(self.config.database(), PROJECT, options)
+            .map_err(|error| self.suggest_elsewhere(error))
+    }
+
+    /// A tree that cannot be written to can still be indexed.
+    fn suggest_elsewhere(&self, error: Error) -> Error {
+        if error.kind() == ErrorKind::Io && error.help().is_none() {
+            return error.with_help("`--db PATH` keeps the database somewhere else");
+        }
+        error
+    }
+
+    /// The index of a store, loaded. Rows that could not be read are told of: no answer can hold
+    /// them.
+    pub(super) fn load(&self, store: Arc<SqliteStore>) -> Result<(Cardex, SyncReport)> {
+        let cardex = Cardex::over(store, Arc::new(SystemClock))?;
+        let report = cardex.rebuild()?;
+        for row in &report.skipped {
+            let (path, reason) = (printable(&row.path), printable(&row.reason));
+            eprintln!("warning: {path} cannot be read and is left out: {reason}");
+        }
+        let unnamed = report
+            .skipped_total
+            .saturating_sub(report.skipped.len() as u64);
+        if unnamed > 0 {
+            eprintln!("warning: {unnamed} more files cannot be read and are left out");
+        }
+        Ok((cardex, report))
+    }
+}
+
+/// Makes the directory, for its owner only, and tells git to ignore it.
+fn make_data_directory(data: &Path) -> Result<()> {
+    let fail = |what: &str, cause: std::io::Error| {
+        Error::new(ErrorKind::Io, format!("cannot {what} {}", data.display())).because(cause)
+    };
+    match fs::symlink_metadata(data) {
+        // It comes with the tree, from whoever made that: nothing is written where it leads.
+        Ok(found) if !found.is_dir() => {
+            let message = format!("{} is no directory of the tree itself", data.display());
+            return Err(Error::new(ErrorKind::InvalidInput, message)
+                .with_help("remove it, or keep the database elsewhere with --db PATH"));
+        }
+        Ok(_) => {}
+        Err(_) => {
+            let mut builder = fs::DirBuilder::new();
+            builder.recursive(true);
+            #[cfg(unix)]
+            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+            builder.create(data).map_err(|cause| fail("make", cause))?;
+        }
+    }
+    let ignore = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(data.join(".gitignore"));
+    match ignore {
+        Ok(mut file) => file
+            .write_all(b"*\n")
+            .map_err(|cause| fail("write in", cause)),
+        Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(cause) => Err(fail("write in", cause)),
+    }
+}

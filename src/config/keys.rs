@@ -1,0 +1,204 @@
+//! The table of configuration keys. It drives parsing, `config show` and the documentation: a key
+//! that is not here does not exist.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::units;
+use crate::extract::Language;
+
+/// A configuration key.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Key {
+    /// Its name: `section.key`.
+    pub name: &'static str,
+    /// What its value is, and in which range.
+    pub kind: Kind,
+    /// What it does, in a sentence.
+    pub doc: &'static str,
+    pub(super) default: fn() -> Value,
+}
+
+/// What the value of a key is, and in which range.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A size with a unit; both ends are allowed.
+    Size(u64, u64),
+    /// A duration with a unit; both ends are allowed.
+    Duration(Duration, Duration),
+    /// A whole number; both ends are allowed.
+    Count(u64, u64),
+    /// A list of names of languages.
+    Languages,
+    /// A list of ignore patterns.
+    Patterns,
+    /// A database. It may hold a secret, and is never shown with it.
+    Database,
+}
+
+/// A value that was found to be what its key wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    Size(u64),
+    Duration(Duration),
+    Count(u64),
+    List(Vec<String>),
+    Text(String),
+}
+
+/// Where the database is unless something else is said.
+pub(super) const DEFAULT_DATABASE: &str = ".cardex/cardex.db";
+
+/// Every key.
+pub static KEYS: &[Key] = &[
+    Key {
+        name: "index.exclude",
+        kind: Kind::Patterns,
+        doc: "Files and directories to leave out, as patterns of a .gitignore file.",
+        default: || Value::List(Vec::new()),
+    },
+    Key {
+        name: "index.languages",
+        kind: Kind::Languages,
+        doc: "The languages to index; an empty list is every file, of whatever language.",
+        default: || Value::List(Vec::new()),
+    },
+    Key {
+        name: "index.max_file_bytes",
+        kind: Kind::Size(1 << 10, 1 << 30),
+        doc: "Larger files are skipped.",
+        default: || Value::Size(16 << 20),
+    },
+    Key {
+        name: "index.threads",
+        kind: Kind::Count(1, 256),
+        doc: "How many files are read at the same time; by default one for each processor.",
+        default: || Value::Count(processors()),
+    },
+    Key {
+        name: "database.url",
+        kind: Kind::Database,
+        doc: "The SQLite file: a path from the project's root, or sqlite:PATH.",
+        default: || Value::Text(DEFAULT_DATABASE.to_owned()),
+    },
+    Key {
+        name: "database.max_connections",
+        kind: Kind::Count(1, 16),
+        doc: "How many connections to the database are open at most.",
+        default: || Value::Count(4),
+    },
+    Key {
+        name: "database.connection_timeout",
+        kind: Kind::Duration(Duration::from_secs(1), Duration::from_secs(30)),
+        doc: "How long to wait for a connection, or for another process's lock.",
+        default: || Value::Duration(Duration::from_secs(5)),
+    },
+];
+
+fn processors() -> u64 {
+    std::thread::available_parallelism().map_or(1, |n| n.get().min(256) as u64)
+}
+
+impl Key {
+    /// The default, as `config show` prints it.
+    pub fn default_text(&self) -> String {
+        (self.default)().to_string()
+    }
+
+    pub(super) fn named(name: &str) -> Option<&'static Key> {
+        KEYS.iter().find(|key| key.name == name)
+    }
+
+    /// `CARDEX_SECTION__KEY`.
+    pub fn environment_variable(&self) -> String {
+        format!(
+            "CARDEX_{}",
+            self.name.replace('.', "__").to_ascii_uppercase()
+        )
+    }
+}
+
+/// The range in words.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = units::format_size;
+        let duration = units::format_duration;
+        match *self {
+            Kind::Size(min, max) => write!(f, "a size from {} to {}", size(min), size(max)),
+            Kind::Duration(min, max) => {
+                write!(f, "a duration from {} to {}", duration(min), duration(max))
+            }
+            Kind::Count(min, max) => write!(f, "a whole number from {min} to {max}"),
+            Kind::Languages => f.write_str("a list of languages"),
+            Kind::Patterns => f.write_str("a list of patterns"),
+            Kind::Database => f.write_str("a path or sqlite:PATH"),
+        }
+    }
+}
+
+impl Kind {
+    /// What a value must satisfy whatever it was written in; the error says what is wrong with it.
+    pub(super) fn check(self, value: &Value) -> Result<(), String> {
+        let within = |inside: bool| inside.then_some(()).ok_or("is out of range".to_owned());
+        match (self, value) {
+            (Kind::Size(min, max), Value::Size(size)) => within((min..=max).contains(size)),
+            (Kind::Duration(min, max), Value::Duration(time)) => within((min..=max).contains(time)),
+            (Kind::Count(min, max), Value::Count(count)) => within((min..=max).contains(count)),
+            (Kind::Languages, Value::List(names)) => names.iter().try_for_each(|n| language(n)),
+            (Kind::Patterns, Value::List(patterns)) => patterns.iter().try_for_each(|p| pattern(p)),
+            (Kind::Database, Value::Text(_)) => Ok(()),
+            _ => Err(format!("is not {self}")),
+        }
+    }
+}
+
+fn language(name: &str) -> Result<(), String> {
+    if Language::named(name).is_some() {
+        return Ok(());
+    }
+    let known = Language::all().map(Language::name);
+    Err(
+        match crate::suggest::nearest(&name.to_ascii_lowercase(), known) {
+            Some(meant) => format!("names the unknown language `{name}`; did you mean `{meant}`?"),
+            None => format!("names the unknown language `{name}`"),
+        },
+    )
+}
+
+fn pattern(text: &str) -> Result<(), String> {
+    if text.trim().is_empty() {
+        return Err("holds an empty pattern".to_owned());
+    }
+    if text.starts_with('!') {
+        return Err(format!(
+            "holds the negated pattern `{text}`; it can only leave files out"
+        ));
+    }
+    // As the scanner compiles it.
+    match ignore::overrides::OverrideBuilder::new("").add(&format!("!{text}")) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("holds the bad pattern `{text}`: {error}")),
+    }
+}
+
+/// As TOML.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Size(bytes) => write!(f, "\"{}\"", units::format_size(*bytes)),
+            Value::Duration(time) => write!(f, "\"{}\"", units::format_duration(*time)),
+            Value::Count(count) => write!(f, "{count}"),
+            Value::List(items) => {
+                let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
+                write!(f, "[{}]", items.join(", "))
+            }
+            Value::Text(text) => f.write_str(&quoted(&super::database_url::redact(text))),
+        }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}

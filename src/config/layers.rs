@@ -1,0 +1,275 @@
+//! Reading the layers of a configuration: files, environment, command line. Each yields settings,
+//! a raw value with its origin; what they mean is decided by the table of keys.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::database_url::redact;
+use super::keys::{KEYS, Key};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The largest configuration file that is read.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origin {
+    /// Nobody said anything.
+    Default,
+    /// The user's own file.
+    UserFile(PathBuf, usize),
+    /// The project's file, or the one named in its place; the line is counted from 1.
+    ProjectFile(PathBuf, usize),
+    /// An environment variable.
+    Environment(String),
+    /// A flag of the command line.
+    CommandLine(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::UserFile(file, line) | Origin::ProjectFile(file, line) => {
+                write!(f, "{}:{line}", file.display())
+            }
+            Origin::Environment(name) => write!(f, "environment {name}"),
+            Origin::CommandLine(flag) => write!(f, "command line {flag}"),
+        }
+    }
+}
+
+/// A value as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Raw {
+    /// A string of a file.
+    Text(String),
+    /// A number of a file.
+    Integer(i64),
+    /// A list of strings of a file.
+    List(Vec<String>),
+    /// Something else in a file, by the name of its type.
+    Other(&'static str),
+    /// Outside files all is text: a number and a list too.
+    Word(String),
+}
+
+impl fmt::Display for Raw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Raw::Text(text) | Raw::Word(text) => write!(f, "\"{text}\""),
+            Raw::Integer(number) => write!(f, "{number}"),
+            Raw::List(items) => write!(f, "{items:?}"),
+            Raw::Other(kind) => write!(f, "a {kind}"),
+        }
+    }
+}
+
+/// One value of one layer.
+#[derive(Clone, Debug)]
+pub(super) struct Setting {
+    pub(super) key: &'static Key,
+    pub(super) raw: Raw,
+    pub(super) origin: Origin,
+    /// The line of the file and the value's place in it.
+    pub(super) excerpt: Option<(String, Range<usize>)>,
+}
+
+impl Setting {
+    /// An error about this value: key, value and origin, and the place in the file.
+    pub(super) fn refuse(&self, reason: &str, help: impl Into<String>) -> Error {
+        let (name, origin) = (self.key.name, &self.origin);
+        let value = redact(&self.raw.to_string());
+        let message = format!("`{name}` = {value} {reason} ({origin})");
+        attach(Error::new(ErrorKind::InvalidConfig, message), &self.excerpt).with_help(help)
+    }
+}
+
+fn attach(error: Error, excerpt: &Option<(String, Range<usize>)>) -> Error {
+    match excerpt {
+        // A line that holds a secret is not shown at all.
+        Some((line, at)) if redact(line) == *line => error.with_excerpt(line, at.clone()),
+        _ => error,
+    }
+}
+
+/// The settings of a TOML file.
+pub(super) fn file(path: &Path, origin: impl Fn(PathBuf, usize) -> Origin) -> Result<Vec<Setting>> {
+    let text = read(path)?;
+    let file = File { path, text: &text };
+    let document = DeTable::parse(&text).map_err(|error| {
+        let span = error.span().unwrap_or(0..0);
+        let what = error.message().lines().next().unwrap_or("it is no TOML");
+        file.error(format!("is no valid TOML: {what}"), span)
+    })?;
+    let mut settings = Vec::new();
+    for (section, keys) in document.get_ref() {
+        let Some(keys) = keys.get_ref().as_table() else {
+            return Err(file.unknown(section.get_ref(), section.span()));
+        };
+        for (key, value) in keys {
+            let name = format!("{}.{}", section.get_ref(), key.get_ref());
+            let key = Key::named(&name).ok_or_else(|| file.unknown(&name, key.span()))?;
+            let (line, excerpt) = file.excerpt(value.span());
+            settings.push(Setting {
+                key,
+                raw: raw(value),
+                origin: origin(path.to_path_buf(), line),
+                excerpt: Some(excerpt),
+            });
+        }
+    }
+    Ok(settings)
+}
+
+fn read(path: &Path) -> Result<String> {
+    let fail = |cause: std::io::Error| {
+        let message = format!("cannot read the configuration file {}", path.display());
+        Error::new(ErrorKind::Io, message).because(cause)
+    };
+    let bytes = std::fs::metadata(path).map_err(fail)?.len();
+    if bytes > MAX_FILE_BYTES {
+        let message = format!(
+            "the configuration file {} has {bytes} bytes",
+            path.display()
+        );
+        return Err(Error::new(ErrorKind::InvalidConfig, message)
+            .with_help(format!("at most {MAX_FILE_BYTES} bytes are read")));
+    }
+    std::fs::read_to_string(path).map_err(fail)
+}
+
+fn raw(value: &Spanned<DeValue<'_>>) -> Raw {
+    match value.get_ref() {
+        DeValue::String(text) => Raw::Text(text.clone().into_owned()),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or(Raw::Other("number that is too large"), Raw::Integer),
+        DeValue::Array(items) => items
+            .iter()
+            .map(|item| item.get_ref().as_str().map(str::to_owned))
+            .collect::<Option<_>>()
+            .map_or(Raw::Other("list of something else than strings"), Raw::List),
+        other => Raw::Other(other.type_str()),
+    }
+}
+
+/// A file that is being read, for the errors about it.
+struct File<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl File<'_> {
+    /// The number and the text of the line of a span, and the span within it.
+    fn excerpt(&self, span: Range<usize>) -> (usize, (String, Range<usize>)) {
+        let before = &self.text[..span.start];
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = self.text[start..].lines().next().unwrap_or_default();
+        let end = span.end.clamp(span.start, start + line.len());
+        let number = before.matches('\n').count() + 1;
+        (number, (line.to_owned(), span.start - start..end - start))
+    }
+
+    fn error(&self, what: String, span: Range<usize>) -> Error {
+        let (line, excerpt) = self.excerpt(span);
+        let message = format!("{}:{line} {what}", self.path.display());
+        attach(
+            Error::new(ErrorKind::InvalidConfig, message),
+            &Some(excerpt),
+        )
+    }
+
+    fn unknown(&self, name: &str, span: Range<usize>) -> Error {
+        let error = self.error(format!("sets the unknown key `{name}`"), span);
+        error.with_help(did_you_mean(name))
+    }
+}
+
+fn did_you_mean(name: &str) -> String {
+    match crate::suggest::nearest(name, KEYS.iter().map(|key| key.name)) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => {
+            let known: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+            format!("the keys are {}", known.join(", "))
+        }
+    }
+}
+
+/// The settings of environment variables: `CARDEX_SECTION__KEY`, and `DATABASE_URL`, which yields
+/// to `CARDEX_DATABASE__URL`. Other variables are left alone, unless they look like a slip.
+pub(super) fn environment(variables: &[(String, String)]) -> Result<Vec<Setting>> {
+    let mut settings = Vec::new();
+    let mut plain = None;
+    for (name, value) in variables {
+        let setting = |key| Setting {
+            key,
+            raw: Raw::Word(value.clone()),
+            origin: Origin::Environment(name.clone()),
+            excerpt: None,
+        };
+        if name == "DATABASE_URL" && !value.is_empty() {
+            plain = Key::named("database.url").map(setting);
+        }
+        let Some(rest) = name.strip_prefix("CARDEX_") else {
+            continue;
+        };
+        match KEYS.iter().find(|key| key.environment_variable() == *name) {
+            Some(key) => settings.push(setting(key)),
+            None if rest.contains("__") || is_slip(rest) => return Err(unknown_variable(name)),
+            None => {}
+        }
+    }
+    if !settings
+        .iter()
+        .any(|setting| setting.key.name == "database.url")
+    {
+        settings.extend(plain);
+    }
+    Ok(settings)
+}
+
+/// `CARDEX_DATABASE_URL`, with one underscore where two belong.
+fn is_slip(rest: &str) -> bool {
+    let letters = |text: &str| text.replace(['_', '.'], "").to_ascii_lowercase();
+    KEYS.iter().any(|key| letters(key.name) == letters(rest))
+}
+
+fn unknown_variable(name: &str) -> Error {
+    let known: Vec<String> = KEYS.iter().map(Key::environment_variable).collect();
+    let help = match crate::suggest::nearest(name, known.iter().map(String::as_str)) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("the variables are {}", known.join(", ")),
+    };
+    let message = format!("the environment variable `{name}` names no configuration key");
+    Error::new(ErrorKind::InvalidConfig, message).with_help(help)
+}
+
+/// The text with each `${NAME}` replaced by that variable; the error is the name of one that is not
+/// set.
+pub(super) fn expand<'t>(
+    text: &'t str,
+    variables: &[(String, String)],
+) -> Result<Cow<'t, str>, String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${")
+        && let Some((name, end)) = after.split_once('}')
+    {
+        let value = variables.iter().find(|(variable, _)| variable == name);
+        let (_, value) = value.ok_or_else(|| name.to_owned())?;
+        out.push_str(before);
+        out.push_str(value);
+        rest = end;
+    }
+    if rest.len() == text.len() {
+        return Ok(Cow::Borrowed(text));
+    }
+    out.push_str(rest);
+    Ok(Cow::Owned(out))
+}

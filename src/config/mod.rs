@@ -1,0 +1,359 @@
+//! The one configuration of the program. A [`Config`] can only be valid: what is unknown, malformed
+//! or out of range is refused while it is loaded, by key, value, origin and range.
+//!
+//! Five layers, each over the one before: defaults, the user's file
+//! (`$XDG_CONFIG_HOME/cardex/config.toml`, else `~/.config/cardex/config.toml`), the project's file
+//! (`cardex.toml` in its root), the environment (`CARDEX_SECTION__KEY`), the command line.
+
+mod database_url;
+mod keys;
+mod layers;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use std::path::{Path, PathBuf};
+
+use self::keys::Value;
+pub use self::keys::{KEYS, Key, Kind};
+pub use self::layers::Origin;
+use self::layers::{Raw, Setting, expand};
+use crate::error::{Error, ErrorKind, Result};
+use crate::extract::{Language, ScanOptions};
+use crate::store::SqliteOptions;
+
+/// The name of a project's own configuration file, in its root.
+pub const PROJECT_FILE: &str = "cardex.toml";
+
+/// Where the layers of a configuration are read from.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct ConfigSources {
+    root: PathBuf,
+    user_file: Option<PathBuf>,
+    project_file: Option<PathBuf>,
+    environment: Vec<(String, String)>,
+    command_line: Vec<Setting>,
+}
+
+impl ConfigSources {
+    /// The sources of a project: its own file if it has one, no user, no environment.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        ConfigSources {
+            root: root.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The same with the user's file and the environment of this process.
+    ///
+    /// # Errors
+    /// `InvalidConfig` if a variable of this program is not UTF-8.
+    pub fn with_process(mut self) -> Result<Self> {
+        for (name, value) in std::env::vars_os() {
+            // Others of that kind can name no key and stand in no `${NAME}`.
+            let Ok(name) = name.into_string() else {
+                continue;
+            };
+            match value.into_string() {
+                Ok(value) => self.environment.push((name, value)),
+                Err(_) if name.starts_with("CARDEX_") => {
+                    let message = format!("the environment variable `{name}` is not UTF-8");
+                    return Err(Error::new(ErrorKind::InvalidConfig, message));
+                }
+                Err(_) => {}
+            }
+        }
+        self.user_file = user_file(&self.environment);
+        Ok(self)
+    }
+
+    /// Reads this user file, if it exists.
+    pub fn user_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.user_file = Some(path.into());
+        self
+    }
+
+    /// Reads this file in place of the project's own; it must exist.
+    pub fn project_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.project_file = Some(path.into());
+        self
+    }
+
+    /// One more environment variable.
+    pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// A value of the command line, which has the last word. A relative database path starts at
+    /// the working directory.
+    ///
+    /// # Errors
+    /// `InvalidConfig` if there is no such key.
+    pub fn command_line(mut self, key: &str, value: &str, flag: &str) -> Result<Self> {
+        let key = Key::named(key).ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidConfig,
+                format!("`{key}` is no configuration key"),
+            )
+        })?;
+        self.command_line.push(Setting {
+            key,
+            raw: Raw::Word(value.to_owned()),
+            origin: Origin::CommandLine(flag.to_owned()),
+            excerpt: None,
+        });
+        Ok(self)
+    }
+
+    /// Reads and checks every layer.
+    ///
+    /// # Errors
+    /// `InvalidConfig` for what is wrong in any of them, overridden values included; `Io` if a file
+    /// cannot be read.
+    pub fn load(self) -> Result<Config> {
+        let mut settings = Vec::new();
+        if let Some(path) = self.user_file.as_deref().filter(|path| path.exists()) {
+            settings.extend(layers::file(path, Origin::UserFile)?);
+        }
+        let own = self.root.join(PROJECT_FILE);
+        match &self.project_file {
+            Some(path) => settings.extend(layers::file(path, Origin::ProjectFile)?),
+            None if own.exists() => {
+                for setting in layers::file(&own, Origin::ProjectFile)? {
+                    assert_inside(&setting, &self.root)?;
+                    settings.push(setting);
+                }
+            }
+            None => {}
+        }
+        settings.extend(layers::environment(&self.environment)?);
+        settings.extend(self.command_line.iter().cloned());
+        let mut config = Config::defaults(&self.root)?;
+        for setting in &settings {
+            let value = evaluate(setting, &self.environment)?;
+            config.set(setting, value, &self.root)?;
+        }
+        Ok(config)
+    }
+}
+
+/// The user's configuration file, as the XDG base directories say.
+fn user_file(environment: &[(String, String)]) -> Option<PathBuf> {
+    let absolute = |name: &str| {
+        let (_, value) = environment.iter().find(|(variable, _)| variable == name)?;
+        Some(PathBuf::from(value)).filter(|path| path.is_absolute())
+    };
+    let base = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")))?;
+    Some(base.join("cardex").join("config.toml"))
+}
+
+/// A project's file comes with the project, from whoever wrote it: it must not make this program
+/// write elsewhere.
+fn assert_inside(setting: &Setting, root: &Path) -> Result<()> {
+    let Raw::Text(text) = &setting.raw else {
+        return Ok(());
+    };
+    if setting.key.name != "database.url" {
+        return Ok(());
+    }
+    let Ok(file) = database_url::sqlite_file(text, root) else {
+        return Ok(());
+    };
+    let inside = crate::metadata::FilePath::under(root, &file).is_ok() && !text.contains("${");
+    if inside {
+        return Ok(());
+    }
+    Err(setting.refuse(
+        "leads out of the project",
+        "a project's own file can only name a database inside the project; take it out there, and \
+         use --db, CARDEX_DATABASE__URL or your user file",
+    ))
+}
+
+/// What a raw value means for its key.
+fn evaluate(setting: &Setting, environment: &[(String, String)]) -> Result<Value> {
+    let kind = setting.key.kind;
+    let help = || format!("give {kind}");
+    let expand = |text: &str| {
+        if matches!(setting.origin, Origin::CommandLine(_)) {
+            return Ok(text.to_owned());
+        }
+        expand(text, environment)
+            .map(|text| text.into_owned())
+            .map_err(|name| {
+                setting.refuse(
+                    &format!("names the environment variable {name}, which is not set"),
+                    format!("set {name}, or write the value itself"),
+                )
+            })
+    };
+    let wrong = |reason: String| setting.refuse(&reason, help());
+    let value = match (kind, &setting.raw) {
+        (Kind::Size(..), Raw::Text(text) | Raw::Word(text)) => {
+            Value::Size(units::parse_size(&expand(text)?).map_err(wrong)?)
+        }
+        (Kind::Duration(..), Raw::Text(text) | Raw::Word(text)) => {
+            Value::Duration(units::parse_duration(&expand(text)?).map_err(wrong)?)
+        }
+        (Kind::Size(..) | Kind::Duration(..), Raw::Integer(_)) => {
+            return Err(wrong("has no unit".to_owned()));
+        }
+        (Kind::Count(..), Raw::Integer(number)) => {
+            Value::Count(u64::try_from(*number).map_err(|_| wrong("is out of range".to_owned()))?)
+        }
+        (Kind::Count(..), Raw::Word(text)) => Value::Count(
+            expand(text)?
+                .trim()
+                .parse()
+                .map_err(|_| wrong(format!("is not {kind}")))?,
+        ),
+        (Kind::Languages | Kind::Patterns, Raw::List(items)) => Value::List(
+            items
+                .iter()
+                .map(|item| expand(item))
+                .collect::<Result<_>>()?,
+        ),
+        (Kind::Languages | Kind::Patterns, Raw::Word(text)) => {
+            let text = expand(text)?;
+            let items = text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
+            Value::List(items.map(str::to_owned).collect())
+        }
+        (Kind::Database, Raw::Text(text) | Raw::Word(text)) => Value::Text(expand(text)?),
+        _ => return Err(wrong(format!("is not {kind}"))),
+    };
+    kind.check(&value).map_err(wrong)?;
+    Ok(value)
+}
+
+/// A valid configuration, with the origin of each value.
+#[derive(Clone, Debug)]
+pub struct Config {
+    scan: ScanOptions,
+    sqlite: SqliteOptions,
+    database: PathBuf,
+    entries: Vec<Entry>,
+}
+
+/// One value in force.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Entry {
+    /// Its key.
+    pub key: &'static Key,
+    /// The value as TOML, without secrets.
+    pub value: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+impl Config {
+    fn defaults(root: &Path) -> Result<Self> {
+        let mut config = Config {
+            scan: ScanOptions::default(),
+            sqlite: SqliteOptions::default(),
+            database: PathBuf::new(),
+            entries: Vec::with_capacity(KEYS.len()),
+        };
+        for key in KEYS {
+            let value = (key.default)();
+            let origin = Origin::Default;
+            config.entries.push(Entry {
+                key,
+                value: value.to_string(),
+                origin: origin.clone(),
+            });
+            let raw = Raw::Word(value.to_string());
+            let setting = Setting {
+                key,
+                raw,
+                origin,
+                excerpt: None,
+            };
+            config.apply(&setting, value, root)?;
+        }
+        Ok(config)
+    }
+
+    fn set(&mut self, setting: &Setting, value: Value, root: &Path) -> Result<()> {
+        if let Some(entry) = self
+            .entries
+            .iter_mut()
+            .find(|entry| entry.key.name == setting.key.name)
+        {
+            entry.value = value.to_string();
+            entry.origin = setting.origin.clone();
+        }
+        self.apply(setting, value, root)
+    }
+
+    /// Puts a checked value where it is used. Every key of the table has its arm.
+    fn apply(&mut self, setting: &Setting, value: Value, root: &Path) -> Result<()> {
+        let sqlite = self.sqlite.clone();
+        match (setting.key.name, value) {
+            ("index.exclude", Value::List(patterns)) => self.scan.exclude = patterns,
+            ("index.languages", Value::List(names)) => {
+                self.scan.languages = names.iter().filter_map(|n| Language::named(n)).collect();
+            }
+            ("index.max_file_bytes", Value::Size(bytes)) => self.scan.max_file_bytes = bytes,
+            ("index.threads", Value::Count(threads)) => {
+                self.scan.threads = usize::try_from(threads)
+                    .ok()
+                    .and_then(|n| n.try_into().ok());
+            }
+            ("database.url", Value::Text(text)) => {
+                let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+                let base = match setting.origin {
+                    Origin::CommandLine(_) => &here,
+                    _ => root,
+                };
+                self.database = database_url::sqlite_file(&text, base)
+                    .map_err(|refusal| setting.refuse(&refusal.reason, refusal.help))?;
+            }
+            ("database.max_connections", Value::Count(count)) => {
+                self.sqlite = sqlite.max_connections(u32::try_from(count).unwrap_or(u32::MAX))?;
+            }
+            ("database.connection_timeout", Value::Duration(timeout)) => {
+                self.sqlite = sqlite.connection_timeout(timeout)?;
+            }
+            (name, value) => {
+                let message = format!("`{name}` = {value} has no use");
+                return Err(Error::new(ErrorKind::Internal, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a scan of the tree reads and leaves out.
+    pub fn scan(&self) -> &ScanOptions {
+        &self.scan
+    }
+
+    /// How the database is opened.
+    pub fn sqlite(&self) -> &SqliteOptions {
+        &self.sqlite
+    }
+
+    /// The database file.
+    pub fn database(&self) -> &Path {
+        &self.database
+    }
+
+    /// Every value in force, in the order of the table.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Whether the database stands where it does by default: in the project's own directory.
+    pub fn has_default_database(&self) -> bool {
+        let url = self
+            .entries
+            .iter()
+            .find(|entry| entry.key.name == "database.url");
+        url.is_some_and(|entry| entry.origin == Origin::Default)
+    }
+}

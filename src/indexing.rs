@@ -1,0 +1,249 @@
+//! From a source tree into a store: the tree is scanned, and what is new, changed or gone is
+//! written in transactions of bounded size. Each of them is whole files, so a run that is stopped
+//! leaves a database that is true of the files it reached, and the next run goes on from there.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use crate::error::{ErrorKind, Result};
+use crate::extract::{Outcome, Progress, Scanner, Skipped};
+use crate::metadata::{Class, DocSections, FileMetadata, FilePath, FileState, Function};
+use crate::position::Position;
+use crate::store::{MetadataStore, Write};
+
+/// How many files one transaction holds at most.
+const BATCH_FILES: usize = 500;
+/// How many bytes of records one transaction holds, roughly: it is closed when it reaches this.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// How many skipped files a report names; the rest are only counted.
+pub const MAX_SKIPPED_KEPT: usize = 10_000;
+
+/// What a run of [`index_tree`] did.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct IndexReport {
+    /// Files by outcome, and the bytes that were read.
+    pub progress: Progress,
+    /// Records that were added.
+    pub added: u64,
+    /// Records that were replaced, as the file's bytes or its extractor changed.
+    pub changed: u64,
+    /// Records that were removed, as the file is gone, ignored, or can have none any more.
+    pub removed: u64,
+    /// How many files were skipped for each reason, by the code of the reason.
+    pub skipped: BTreeMap<&'static str, u64>,
+    /// The skipped files in path order, at most [`MAX_SKIPPED_KEPT`] of them.
+    pub skipped_files: Vec<Skipped>,
+    /// Records that were kept though their file could not be read this time.
+    pub unconfirmed: u64,
+    /// A position that includes every change of the run.
+    pub position: Position,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// Brings `store` up to date with the tree that `scanner` reads: adds, replaces and removes records
+/// until they are those of the files there. `progress` is called after each file, on this thread.
+///
+/// # Errors
+/// Those of the scan and of the store; `Cancelled` soon after `stop` is set. What was done by then is
+/// in the store, each file whole.
+///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+/// use cardex::extract::{ScanOptions, Scanner};
+/// use cardex::store::{SqliteOptions, SqliteStore};
+///
+/// # let tree = tempfile::tempdir().unwrap();
+/// # std::fs::write(tree.path().join("a.py"), "def f(): pass\n").unwrap();
+/// # let file = tree.path().join(".cardex/cardex.db");
+/// let store = SqliteStore::open(&file, "default", SqliteOptions::default())?;
+/// let scanner = Scanner::open(tree.path(), ScanOptions::default())?;
+/// let never = AtomicBool::new(false);
+/// let report = cardex::index_tree(&store, &scanner, &never, |_| {})?;
+/// assert_eq!((report.added, report.removed), (1, 0));
+/// # Ok::<(), cardex::Error>(())
+/// ```
+pub fn index_tree(
+    store: &dyn MetadataStore,
+    scanner: &Scanner,
+    stop: &AtomicBool,
+    mut progress: impl FnMut(&Progress),
+) -> Result<IndexReport> {
+    let start = Instant::now();
+    let known = store.file_states()?;
+    let mut run = Run {
+        store,
+        known: known.iter().map(|state| state.path.clone()).collect(),
+        batch: Batch::default(),
+        report: IndexReport::default(),
+    };
+    let scanned = scanner.scan(known, stop, |outcome, so_far| {
+        run.take(outcome)?;
+        progress(so_far);
+        Ok(())
+    });
+    // A scan that was told to stop has told the truth until then.
+    match &scanned {
+        Err(error) if error.kind() != ErrorKind::Cancelled => {}
+        _ => run.flush()?,
+    }
+    let mut report = run.report;
+    report.progress = scanned?;
+    if report.position == Position::default() {
+        report.position = store.head()?;
+    }
+    report.duration = start.elapsed();
+    Ok(report)
+}
+
+#[cfg(feature = "sqlite")]
+impl crate::Cardex {
+    /// Brings the database up to date with the tree that `scanner` reads, and the index with the
+    /// database: what [`index_tree`] does, and a [sync](crate::Cardex::sync).
+    ///
+    /// # Errors
+    /// Those of [`index_tree`]. The index is brought up to date with what was done all the same.
+    pub fn index_tree(
+        &self,
+        scanner: &Scanner,
+        stop: &AtomicBool,
+        progress: impl FnMut(&Progress),
+    ) -> Result<IndexReport> {
+        let report = index_tree(&**self.store(), scanner, stop, progress);
+        self.sync()?;
+        report
+    }
+}
+
+/// A run in progress.
+struct Run<'a> {
+    store: &'a dyn MetadataStore,
+    /// The paths that had a record when the run began.
+    known: HashSet<FilePath>,
+    batch: Batch,
+    report: IndexReport,
+}
+
+/// The next transaction.
+#[derive(Default)]
+struct Batch {
+    writes: Vec<Write>,
+    /// Files whose records are read, refreshed and written back.
+    touched: Vec<FileState>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.writes.len() + self.touched.len() >= BATCH_FILES || self.bytes >= BATCH_BYTES
+    }
+}
+
+impl Run<'_> {
+    fn take(&mut self, outcome: Outcome) -> Result<()> {
+        match outcome {
+            Outcome::Extracted(record) => {
+                let known = self.known.contains(&record.path);
+                *(if known {
+                    &mut self.report.changed
+                } else {
+                    &mut self.report.added
+                }) += 1;
+                self.batch.bytes += heap_bytes(&record);
+                self.batch.writes.push(Write::Put(*record));
+            }
+            Outcome::Touched(state) => self.batch.touched.push(state),
+            Outcome::Gone(path) => self.remove(path),
+            Outcome::Unchanged(_) => {}
+            Outcome::Skipped(skipped) => self.skip(skipped),
+        }
+        if self.batch.is_full() {
+            self.flush()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn skip(&mut self, skipped: Skipped) {
+        if let Some(path) = skipped.file()
+            && self.known.contains(&path)
+        {
+            if skipped.reason.excludes() {
+                self.remove(path);
+            } else {
+                self.report.unconfirmed += 1;
+            }
+        }
+        *self
+            .report
+            .skipped
+            .entry(skipped.reason.code())
+            .or_default() += 1;
+        if self.report.skipped_files.len() < MAX_SKIPPED_KEPT {
+            self.report.skipped_files.push(skipped);
+        }
+    }
+
+    fn remove(&mut self, path: FilePath) {
+        self.report.removed += 1;
+        self.batch.writes.push(Write::Remove(path));
+    }
+
+    /// Writes the batch as one transaction.
+    fn flush(&mut self) -> Result<()> {
+        let Batch {
+            mut writes,
+            touched,
+            ..
+        } = std::mem::take(&mut self.batch);
+        let paths: Vec<FilePath> = touched.iter().map(|state| state.path.clone()).collect();
+        if !paths.is_empty() {
+            let records = self.store.get_many(&paths)?;
+            let refreshed = records.into_iter().zip(touched);
+            writes.extend(refreshed.filter_map(|(found, state)| {
+                let record = refresh(found?.record, &state)?;
+                Some(Write::Put(record))
+            }));
+        }
+        if !writes.is_empty() {
+            self.report.position = self.store.write(&writes)?;
+        }
+        Ok(())
+    }
+}
+
+/// The record with the file's new size and times; none if it is the record of other bytes by now.
+fn refresh(mut record: FileMetadata, state: &FileState) -> Option<FileMetadata> {
+    if record.digest != state.digest {
+        return None;
+    }
+    record.size_bytes = state.size_bytes;
+    record.last_modified = state.last_modified;
+    record.extraction_timestamp = state.read_at;
+    Some(record)
+}
+
+/// Roughly what a record takes in memory.
+fn heap_bytes(record: &FileMetadata) -> usize {
+    let docs = |docs: &DocSections| docs.intent.as_ref().map_or(0, String::len);
+    let function = |function: &Function| {
+        size_of::<Function>() + docs(&function.doc_sections) + function.parameters.len() * 32
+    };
+    let class = |class: &Class| {
+        size_of::<Class>()
+            + docs(&class.doc_sections)
+            + class.methods.iter().map(function).sum::<usize>()
+    };
+    size_of::<FileMetadata>()
+        + record.path.as_str().len()
+        + record
+            .header_sections
+            .intent
+            .as_ref()
+            .map_or(0, String::len)
+        + record.functions.iter().map(function).sum::<usize>()
+        + record.classes.iter().map(class).sum::<usize>()
+}
