@@ -47,7 +47,7 @@ impl Trace {
     /// Every trace of the comparison.
     pub(crate) fn all() -> Vec<Trace> {
         let (keys, length) = if small() {
-            (20_000, 200_000)
+            (10_000, 100_000)
         } else {
             (100_000, 1_000_000)
         };
@@ -61,7 +61,7 @@ impl Trace {
         ];
         if small() {
             all.iter_mut()
-                .for_each(|trace| trace.keys.truncate(400_000));
+                .for_each(|trace| trace.keys.truncate(100_000));
         }
         all
     }
