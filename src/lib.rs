@@ -58,12 +58,14 @@
 //! JavaScript, Markdown, Python, Rust and TypeScript; `extract-more` adds C#, C++, PHP and Ruby.
 //! `cli`: the `cardex` command. `full`: everything.
 
+mod bounded;
 #[cfg(feature = "sqlite")]
 mod cardex;
 mod clock;
 #[cfg(feature = "cli")]
 pub mod config;
 mod error;
+mod eviction;
 #[cfg(feature = "extract")]
 pub mod extract;
 mod index;
@@ -78,10 +80,12 @@ mod suggest;
 mod sync;
 mod worker;
 
+pub use bounded::{BoundedMap, BoundedStats, Evicted, Inserted, Limits, RemovalCause, Usage};
 #[cfg(feature = "sqlite")]
 pub use cardex::{Cardex, CardexBuilder};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind, Excerpt, Result};
+pub use eviction::Strategy;
 pub use index::{Hit, Index, MemoryUse, Snapshot, TermCounts};
 #[cfg(feature = "extract")]
 pub use indexing::{IndexReport, MAX_SKIPPED_KEPT, index_tree};

@@ -1,0 +1,501 @@
+//! A concurrent map that is never above its limits, by count or by bytes, at any moment that anyone
+//! can observe. A read takes the read lock of one shard and leaves a mark; inserts and removals take
+//! one mutex that guards order, counts and bytes: reserve, evict, then insert.
+//!
+//! What it evicts or replaces is handed back, so that values are dropped by the caller, outside
+//! every lock. It knows nothing of files, loads or time.
+
+mod ledger;
+mod limits;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use smallvec::SmallVec;
+
+use self::ledger::Ledger;
+pub use self::limits::{BoundedStats, Limits, RemovalCause, Usage};
+use crate::eviction::{Id, Marks, Strategy};
+
+/// Shards are for readers beside a writer; writers take turns anyway.
+const SHARDS: usize = 16;
+/// How many victims `evict` takes before it lets a waiting insert in.
+const EVICT_PAUSE: usize = 256;
+/// How many look-ups of `get_many` are under way together.
+const GROUP: usize = 64;
+
+/// Entries that left the map, to be dropped by their new owner.
+pub type Evicted<K, V> = SmallVec<[(K, V); 1]>;
+
+/// What an insertion did.
+#[derive(Debug)]
+#[must_use = "dropping what was evicted may take a while: do it outside your own locks"]
+pub struct Inserted<K, V> {
+    /// Whether the value is in the map: not if it alone exceeds the limits.
+    pub kept: bool,
+    /// The older value of the key, also if the new one was not kept.
+    pub replaced: Option<V>,
+    /// Who made room, first victim first.
+    pub evicted: Evicted<K, V>,
+}
+
+/// The map. Keys are hashed once a call; values are cloned out, so they are `Arc`s or small.
+///
+/// Order and limits are those of the whole map, not of a shard.
+pub struct BoundedMap<K, V> {
+    hasher: RandomState,
+    marks: Marks,
+    shards: Box<[Shard<K, V>]>,
+    /// Taken before a shard's lock, never after.
+    ledger: Mutex<Ledger>,
+}
+
+/// On cache lines of its own: readers of one shard do not slow those of the next.
+#[repr(align(128))]
+struct Shard<K, V>(RwLock<Table<K, V>>);
+
+type Table<K, V> = HashTable<Entry<K, V>>;
+
+/// A shard that a writer has locked for an insert, while it evicts.
+type Open<'m, K, V> = Option<(usize, RwLockWriteGuard<'m, Table<K, V>>)>;
+
+struct Entry<K, V> {
+    key: K,
+    value: V,
+    slot: Id,
+}
+
+impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
+    /// An empty map.
+    pub fn new(limits: Limits, strategy: Strategy) -> Self {
+        let (marks, order) = strategy.build();
+        let shard = || Shard(RwLock::new(HashTable::new()));
+        BoundedMap {
+            hasher: RandomState::default(),
+            marks,
+            shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
+            ledger: Mutex::new(Ledger::new(order, limits)),
+        }
+    }
+
+    /// The value of the key. Counts as an access.
+    #[inline]
+    pub fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hasher.hash_one(key);
+        let table = self.shard(hash).0.read();
+        let entry = find(&table, hash, key)?;
+        // Under the shard's lock: the slot cannot pass to another entry.
+        self.marks.accessed(entry.slot);
+        Some(entry.value.clone())
+    }
+
+    /// The value of the key. Not an access: for scans, and for those who only look.
+    pub fn peek<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hasher.hash_one(key);
+        let table = self.shard(hash).0.read();
+        let entry = find(&table, hash, key)?;
+        Some(entry.value.clone())
+    }
+
+    /// The values of the keys, in their order. Each found one counts as an access. Faster than as
+    /// many `get`s: the waits for memory overlap.
+    pub fn get_many<Q>(&self, keys: &[&Q]) -> Vec<Option<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let mut values = Vec::with_capacity(keys.len());
+        for group in keys.chunks(GROUP) {
+            self.get_group(group, &mut values);
+        }
+        values
+    }
+
+    /// Stores the value, which weighs so many bytes. Not an access: a new entry takes its place in
+    /// the order, a replaced one keeps its own.
+    ///
+    /// Room is made first: an overflow by count evicts a batch, the byte limit takes as many more
+    /// as it needs, and the entry being stored is never among them. A value that alone exceeds the
+    /// limits is not kept, and what its key held before is removed.
+    pub fn insert(&self, key: K, value: V, weight: u64) -> Inserted<K, V> {
+        let hash = self.hasher.hash_one(&key);
+        // The arguments and what leaves outlive the lock: no value is dropped under it.
+        let mut evicted = SmallVec::new();
+        let mut ledger = self.ledger.lock();
+        if !ledger.limits().admit(weight) {
+            let outgrown = self.take(&mut ledger, hash, &key, RemovalCause::Replaced);
+            drop(ledger);
+            return Inserted {
+                kept: false,
+                replaced: outgrown.map(|entry| entry.value),
+                evicted,
+            };
+        }
+        let mut table = self.shard(hash).0.write();
+        let held = find(&table, hash, &key).map(|entry| entry.slot);
+        if !ledger.fits(weight, held) {
+            let mut open = Some((shard_of(hash), table));
+            self.make_room(&mut ledger, &mut open, weight, held, &mut evicted);
+            table = match open {
+                Some((_, table)) => table,
+                None => self.shard(hash).0.write(),
+            };
+        }
+        let replaced = match held {
+            Some(id) => {
+                ledger.replace(id, weight);
+                let entry = table.find_mut(hash, |entry| entry.slot == id);
+                entry.map(|entry| std::mem::replace(&mut entry.value, value))
+            }
+            None => {
+                let slot = ledger.add(hash, weight);
+                let entry = Entry { key, value, slot };
+                table.insert_unique(hash, entry, |entry| ledger.slots.hash(entry.slot));
+                None
+            }
+        };
+        Inserted {
+            kept: true,
+            replaced,
+            evicted,
+        }
+    }
+
+    /// Takes the entry out; `None`, and nothing is counted, if there is none.
+    pub fn remove<Q>(&self, key: &Q, cause: RemovalCause) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hasher.hash_one(key);
+        let entry = self.take(&mut self.ledger.lock(), hash, key, cause);
+        Some(entry?.value)
+    }
+
+    /// Takes the entry out if its value meets the condition, which is asked outside every lock and,
+    /// should the value change meanwhile, asked again.
+    pub fn remove_if<Q>(
+        &self,
+        key: &Q,
+        cause: RemovalCause,
+        condition: impl Fn(&V) -> bool,
+    ) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hasher.hash_one(key);
+        loop {
+            let (value, seen) = {
+                let ledger = self.ledger.lock();
+                let table = self.shard(hash).0.read();
+                let entry = find(&table, hash, key)?;
+                (entry.value.clone(), ledger.slots.stamp(entry.slot))
+            };
+            if !condition(&value) {
+                return None;
+            }
+            let mut ledger = self.ledger.lock();
+            let now = self.stamp_of(&ledger, hash, key)?;
+            if now == seen {
+                let entry = self.take(&mut ledger, hash, key, cause);
+                drop(ledger);
+                return Some(entry?.value);
+            }
+        }
+    }
+
+    /// Takes out up to `n` entries, the next victims first, because of pressure. Inserts may come
+    /// between them.
+    pub fn evict(&self, n: usize) -> Vec<(K, V)> {
+        let mut evicted = Vec::new();
+        while evicted.len() < n {
+            let mut ledger = self.ledger.lock();
+            for _ in 0..EVICT_PAUSE.min(n - evicted.len()) {
+                let Some(entry) =
+                    self.take_victim(&mut ledger, &mut None, None, RemovalCause::Pressure)
+                else {
+                    return evicted;
+                };
+                evicted.push((entry.key, entry.value));
+            }
+        }
+        evicted
+    }
+
+    /// Takes out everything.
+    pub fn clear(&self) -> Vec<(K, V)> {
+        let tables: Vec<Table<K, V>> = {
+            let mut ledger = self.ledger.lock();
+            let shards = self.shards.iter();
+            let tables = shards.map(|shard| std::mem::take(&mut *shard.0.write()));
+            let tables = tables.collect();
+            ledger.clear();
+            tables
+        };
+        let entries = tables.into_iter().flatten();
+        entries.map(|entry| (entry.key, entry.value)).collect()
+    }
+
+    /// Sets other limits and evicts what is over them, at once.
+    pub fn set_limits(&self, limits: Limits) -> Vec<(K, V)> {
+        let mut evicted = Vec::new();
+        let mut ledger = self.ledger.lock();
+        while limits.exceeded_by(ledger.usage())
+            && let Some(entry) =
+                self.take_victim(&mut ledger, &mut None, None, RemovalCause::Capacity)
+        {
+            evicted.push((entry.key, entry.value));
+        }
+        ledger.stats.limits = limits;
+        evicted
+    }
+
+    /// How many entries are held.
+    pub fn len(&self) -> usize {
+        self.usage().items
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The sum of their weights.
+    pub fn bytes(&self) -> u64 {
+        self.usage().bytes
+    }
+
+    /// Entries and bytes of one instant.
+    pub fn usage(&self) -> Usage {
+        self.ledger.lock().usage()
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> Limits {
+        *self.ledger.lock().limits()
+    }
+
+    /// Usage, limits and counts of one instant.
+    pub fn stats(&self) -> BoundedStats {
+        self.ledger.lock().stats
+    }
+
+    /// The keys of one instant, in no order.
+    pub fn keys(&self) -> Vec<K>
+    where
+        K: Clone,
+    {
+        let ledger = self.ledger.lock();
+        let mut keys = Vec::with_capacity(ledger.usage().items);
+        for shard in &self.shards {
+            keys.extend(shard.0.read().iter().map(|entry| entry.key.clone()));
+        }
+        keys
+    }
+
+    /// Asserts that storage, order, counts and bytes agree. The map must be at rest or its state is
+    /// frozen meanwhile, so: for tests.
+    #[cfg(any(test, debug_assertions))]
+    pub fn validate(&self) {
+        let ledger = self.ledger.lock();
+        let mut ids = std::collections::HashSet::new();
+        let mut bytes = 0;
+        for (index, shard) in self.shards.iter().enumerate() {
+            for entry in shard.0.read().iter() {
+                assert!(ids.insert(entry.slot), "one entry a slot");
+                let hash = self.hasher.hash_one(&entry.key);
+                assert_eq!(hash, ledger.slots.hash(entry.slot));
+                assert_eq!(index, shard_of(hash));
+                bytes += ledger.slots.weight(entry.slot);
+            }
+        }
+        let (usage, stats) = (ledger.usage(), ledger.stats);
+        assert_eq!(ids.len(), usage.items, "entries are counted");
+        assert_eq!(ids.len(), ledger.order.len(), "entries are in the order");
+        assert_eq!(bytes, usage.bytes, "bytes are counted");
+        assert!(!stats.limits.exceeded_by(usage), "{usage:?} is over");
+        let removed: u64 = RemovalCause::ALL.iter().map(|c| stats.removed(*c)).sum();
+        assert_eq!(stats.stored - removed, ids.len() as u64);
+    }
+
+    #[inline]
+    fn shard(&self, hash: u64) -> &Shard<K, V> {
+        &self.shards[shard_of(hash)]
+    }
+
+    fn stamp_of<Q>(&self, ledger: &Ledger, hash: u64, key: &Q) -> Option<u64>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let table = self.shard(hash).0.read();
+        let entry = find(&table, hash, key)?;
+        Some(ledger.slots.stamp(entry.slot))
+    }
+
+    /// Evicts until an entry of this weight fits, in place of the one it replaces if there is one.
+    fn make_room(
+        &self,
+        ledger: &mut Ledger,
+        open: &mut Open<'_, K, V>,
+        weight: u64,
+        replaced: Option<Id>,
+        evicted: &mut Evicted<K, V>,
+    ) {
+        let overflow = !ledger.has_place(replaced);
+        let mut batch = if overflow { ledger.limits().batch() } else { 0 };
+        // Ends: what is admitted fits into an empty map, and a batch is no larger than a full one.
+        while batch > 0 || !ledger.fits(weight, replaced) {
+            let Some(entry) = self.take_victim(ledger, open, replaced, RemovalCause::Capacity)
+            else {
+                unreachable!("no victim in a map that is full");
+            };
+            evicted.push((entry.key, entry.value));
+            batch = batch.saturating_sub(1);
+        }
+    }
+
+    /// Evicts one entry, beside the shard that is open.
+    fn take_victim(
+        &self,
+        ledger: &mut Ledger,
+        open: &mut Open<'_, K, V>,
+        spared: Option<Id>,
+        cause: RemovalCause,
+    ) -> Option<Entry<K, V>> {
+        let id = ledger.order.victim(spared)?;
+        let hash = ledger.slots.hash(id);
+        let entry = match open {
+            Some((shard, table)) if *shard == shard_of(hash) => unlink_slot(table, hash, id),
+            _ => match self.shard(hash).0.try_write() {
+                Some(mut table) => unlink_slot(&mut table, hash, id),
+                // Nobody waits for one shard while it holds another.
+                None => {
+                    *open = None;
+                    unlink_slot(&mut self.shard(hash).0.write(), hash, id)
+                }
+            },
+        };
+        debug_assert!(
+            entry.is_some(),
+            "slot {id} is in the order but not in the map"
+        );
+        ledger.end(id, cause);
+        entry
+    }
+
+    fn take<Q>(
+        &self,
+        ledger: &mut Ledger,
+        hash: u64,
+        key: &Q,
+        cause: RemovalCause,
+    ) -> Option<Entry<K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let entry = unlink(&mut self.shard(hash).0.write(), hash, |entry| {
+            entry.key.borrow() == key
+        })?;
+        ledger.end(entry.slot, cause);
+        Some(entry)
+    }
+
+    /// Looks up at most `GROUP` keys. No locked instruction stands between two probes, so the
+    /// processor runs ahead and has many of their cache misses under way at once.
+    fn get_group<Q>(&self, keys: &[&Q], values: &mut Vec<Option<V>>)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hashes: SmallVec<[u64; GROUP]> =
+            keys.iter().map(|key| self.hasher.hash_one(key)).collect();
+        let wanted = hashes
+            .iter()
+            .fold(0u32, |set, hash| set | 1 << shard_of(*hash));
+        // Several read locks at once are safe: writers take one at a time, and take turns.
+        let tables: SmallVec<[Option<RwLockReadGuard<'_, _>>; SHARDS]> = (0..SHARDS)
+            .map(|shard| (wanted & (1 << shard) != 0).then(|| self.shards[shard].0.read()))
+            .collect();
+        // The entry that a tag of seven bits points to: nearly always the right one. Its key is not
+        // looked at yet, so that this loop is short and asks for many entries at once.
+        let likely: SmallVec<[Option<&Entry<K, V>>; GROUP]> = hashes
+            .iter()
+            .map(|hash| tables[shard_of(*hash)].as_ref()?.find(*hash, |_| true))
+            .collect();
+        for entry in likely.iter().flatten() {
+            std::hint::black_box(entry.slot);
+        }
+        let probes = keys.iter().zip(&hashes).zip(&likely);
+        let found: SmallVec<[Option<&Entry<K, V>>; GROUP]> = probes
+            .map(|((key, hash), likely)| match likely {
+                Some(entry) if entry.key.borrow() == *key => Some(*entry),
+                Some(_) => find(tables[shard_of(*hash)].as_ref()?, *hash, *key),
+                None => None,
+            })
+            .collect();
+        let slots: SmallVec<[Id; GROUP]> = found.iter().flatten().map(|e| e.slot).collect();
+        self.marks.accessed_all(&slots);
+        values.extend(
+            found
+                .iter()
+                .map(|entry| entry.map(|entry| entry.value.clone())),
+        );
+    }
+}
+
+/// The entry of a key.
+#[inline]
+fn find<'t, K, V, Q>(table: &'t Table<K, V>, hash: u64, key: &Q) -> Option<&'t Entry<K, V>>
+where
+    K: Borrow<Q>,
+    Q: Eq + ?Sized,
+{
+    table.find(hash, |entry| entry.key.borrow() == key)
+}
+
+/// Takes an entry out. Once the shard is unlocked no reader marks its slot any more.
+fn unlink<K, V>(
+    table: &mut Table<K, V>,
+    hash: u64,
+    which: impl FnMut(&Entry<K, V>) -> bool,
+) -> Option<Entry<K, V>> {
+    let found = table.find_entry(hash, which).ok()?;
+    Some(found.remove().0)
+}
+
+fn unlink_slot<K, V>(table: &mut Table<K, V>, hash: u64, id: Id) -> Option<Entry<K, V>> {
+    unlink(table, hash, |entry| entry.slot == id)
+}
+
+/// From bits that the table of a shard does not use.
+#[inline]
+fn shard_of(hash: u64) -> usize {
+    (hash >> 48) as usize % SHARDS
+}
+
+impl<K, V> fmt::Debug for BoundedMap<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ledger = self.ledger.lock();
+        f.debug_struct("BoundedMap")
+            .field("usage", &ledger.usage())
+            .field("limits", ledger.limits())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,254 @@
+//! Every policy against a naive model of itself: random lives, hits and victims.
+
+use std::collections::{HashMap, VecDeque};
+
+use proptest::prelude::*;
+use proptest::strategy::Strategy as Generate;
+
+use super::{Id, Strategy, evict};
+
+/// The policy said slowly.
+trait Naive: Default {
+    fn accessed(&mut self, id: Id);
+    fn inserted(&mut self, id: Id, fingerprint: u64);
+    fn removed(&mut self, id: Id);
+    fn victim(&mut self, spared: Option<Id>) -> Option<Id>;
+}
+
+/// The least recent first.
+#[derive(Default)]
+struct NaiveLru(Vec<Id>);
+
+impl Naive for NaiveLru {
+    fn accessed(&mut self, id: Id) {
+        self.removed(id);
+        self.0.push(id);
+    }
+
+    fn inserted(&mut self, id: Id, _fingerprint: u64) {
+        self.0.push(id);
+    }
+
+    fn removed(&mut self, id: Id) {
+        self.0.retain(|held| *held != id);
+    }
+
+    fn victim(&mut self, spared: Option<Id>) -> Option<Id> {
+        let at = self.0.iter().position(|id| Some(*id) != spared)?;
+        Some(self.0.remove(at))
+    }
+}
+
+/// Count, age at the last use, time of the last use.
+#[derive(Default)]
+struct NaiveLfu {
+    entries: HashMap<Id, (u64, u64, u64)>,
+    now: u64,
+    age: u64,
+}
+
+impl NaiveLfu {
+    fn uses(&mut self, id: Id, count: u64) {
+        self.now += 1;
+        self.entries.insert(id, (count, self.age, self.now));
+    }
+}
+
+impl Naive for NaiveLfu {
+    fn accessed(&mut self, id: Id) {
+        self.uses(id, (self.entries[&id].0 + 1).min(16));
+    }
+
+    fn inserted(&mut self, id: Id, _fingerprint: u64) {
+        self.uses(id, 1);
+    }
+
+    fn removed(&mut self, id: Id) {
+        self.entries.remove(&id);
+    }
+
+    fn victim(&mut self, spared: Option<Id>) -> Option<Id> {
+        let others = self.entries.iter().filter(|(id, _)| Some(**id) != spared);
+        let ranked = others.map(|(id, (count, age, tick))| (count + age, *tick, *id));
+        let (priority, _, id) = ranked.min()?;
+        self.age = self.age.max(priority);
+        self.entries.remove(&id);
+        Some(id)
+    }
+}
+
+/// Queues of (id, fingerprint, hits), the oldest first.
+#[derive(Default)]
+struct NaiveS3Fifo {
+    small: VecDeque<(Id, u64, u8)>,
+    main: VecDeque<(Id, u64, u8)>,
+    /// One that came back leaves its place empty.
+    ghosts: VecDeque<Option<u64>>,
+}
+
+impl NaiveS3Fifo {
+    fn recall(&mut self, fingerprint: u64) -> bool {
+        let found = self
+            .ghosts
+            .iter_mut()
+            .find(|ghost| **ghost == Some(fingerprint));
+        found.and_then(Option::take).is_some()
+    }
+}
+
+impl Naive for NaiveS3Fifo {
+    fn accessed(&mut self, id: Id) {
+        let entries = self.small.iter_mut().chain(&mut self.main);
+        for entry in entries.filter(|entry| entry.0 == id) {
+            entry.2 = (entry.2 + 1).min(3);
+        }
+    }
+
+    fn inserted(&mut self, id: Id, fingerprint: u64) {
+        let known = self.recall(fingerprint);
+        let queue = if known {
+            &mut self.main
+        } else {
+            &mut self.small
+        };
+        queue.push_back((id, fingerprint, 0));
+    }
+
+    fn removed(&mut self, id: Id) {
+        self.small.retain(|entry| entry.0 != id);
+        self.main.retain(|entry| entry.0 != id);
+    }
+
+    fn victim(&mut self, spared: Option<Id>) -> Option<Id> {
+        loop {
+            let other = |queue: &VecDeque<(Id, u64, u8)>| {
+                let others = queue
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, e)| Some(e.0) != spared);
+                let found: Vec<_> = others.map(|(at, _)| at).collect();
+                (found.len(), found.first().copied())
+            };
+            let ((small, oldest_small), (main, oldest_main)) =
+                (other(&self.small), other(&self.main));
+            let from_small = main == 0 || (small > 0 && small * 50 >= small + main);
+            if from_small {
+                let entry = self.small.remove(oldest_small?)?;
+                if entry.2 > 0 {
+                    self.main.push_back((entry.0, entry.1, entry.2 - 1));
+                    continue;
+                }
+                self.ghosts.push_back(Some(entry.1));
+                while self.ghosts.len() > (self.small.len() + self.main.len()) * 2 / 3 {
+                    self.ghosts.pop_front();
+                }
+                return Some(entry.0);
+            }
+            let entry = self.main.remove(oldest_main?)?;
+            if entry.2 == 0 {
+                return Some(entry.0);
+            }
+            self.main.push_back((entry.0, entry.1, entry.2 - 1));
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A key comes, under a free id.
+    Insert(u64),
+    Access(usize),
+    Remove(usize),
+    Victim,
+    VictimSparing(usize),
+    Clear,
+}
+
+fn any_step() -> impl Generate<Value = Step> {
+    prop_oneof![
+        300 => (0..60u64).prop_map(Step::Insert),
+        400 => any::<usize>().prop_map(Step::Access),
+        30 => any::<usize>().prop_map(Step::Remove),
+        150 => Just(Step::Victim),
+        30 => any::<usize>().prop_map(Step::VictimSparing),
+        1 => Just(Step::Clear),
+    ]
+}
+
+fn equals_its_model<M: Naive>(strategy: Strategy, steps: Vec<Step>) {
+    let (marks, mut policy) = strategy.build();
+    let mut model = M::default();
+    let mut live: Vec<Id> = Vec::new();
+    let mut keys: HashMap<Id, u64> = HashMap::new();
+    let mut free: Vec<Id> = (0..1000).rev().collect();
+    for step in steps {
+        match step {
+            Step::Insert(key) => {
+                if live.iter().any(|id| keys.get(id) == Some(&key)) {
+                    continue;
+                }
+                let Some(id) = free.pop() else { continue };
+                keys.insert(id, key);
+                policy.inserted(id, key.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                model.inserted(id, key.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                live.push(id);
+            }
+            Step::Access(n) if !live.is_empty() => {
+                let id = live[n % live.len()];
+                marks.accessed(id);
+                model.accessed(id);
+            }
+            Step::Remove(n) if !live.is_empty() => {
+                let id = live.swap_remove(n % live.len());
+                policy.removed(id);
+                model.removed(id);
+                free.push(id);
+            }
+            Step::Victim | Step::VictimSparing(_) => {
+                let spared = match step {
+                    Step::VictimSparing(n) if !live.is_empty() => Some(live[n % live.len()]),
+                    _ => None,
+                };
+                let victim = evict(&mut *policy, spared);
+                assert_eq!(victim, model.victim(spared));
+                live.retain(|id| Some(*id) != victim);
+                free.extend(victim);
+            }
+            Step::Clear => {
+                policy.clear();
+                for id in live.drain(..) {
+                    model.removed(id);
+                    free.push(id);
+                }
+                if strategy == Strategy::S3Fifo {
+                    model = M::default();
+                }
+            }
+            _ => {}
+        }
+        assert_eq!(policy.len(), live.len());
+    }
+    while let Some(victim) = evict(&mut *policy, None) {
+        assert_eq!(Some(victim), model.victim(None));
+    }
+    assert_eq!(model.victim(None), None);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn lru_equals_its_model(steps in prop::collection::vec(any_step(), 1..2000)) {
+        equals_its_model::<NaiveLru>(Strategy::Lru, steps);
+    }
+
+    #[test]
+    fn lfu_equals_its_model(steps in prop::collection::vec(any_step(), 1..2000)) {
+        equals_its_model::<NaiveLfu>(Strategy::Lfu, steps);
+    }
+
+    #[test]
+    fn s3fifo_equals_its_model(steps in prop::collection::vec(any_step(), 1..2000)) {
+        equals_its_model::<NaiveS3Fifo>(Strategy::S3Fifo, steps);
+    }
+}
