@@ -9,14 +9,14 @@ help: ## Shows these lines.
 
 test: test-deps ## Runs every test; installs what they need, or says what to install.
 	$(CARGO) test --features full
-	CARDEX_BENCH_SCALE=small $(CARGO) test --features full --bench query --bench load --bench extract
+	CARDEX_BENCH_SCALE=small $(CARGO) test --features full --bench query --bench load --bench extract --bench cache
 
 test-deps: ## Installs the programs and fetches the sources that the tests need.
 	tests/deps.sh
 	tests/sources.sh
 
 bench: ## Runs the benches against their peers, alone, for about ten minutes.
-	$(CARGO) bench --features full --bench query --bench load --bench extract
+	$(CARGO) bench --features full --bench query --bench load --bench extract --bench cache
 
 lint: ## What CI checks after the tests.
 	$(CARGO) fmt --check
