@@ -469,7 +469,10 @@ mod tests {
         assert_eq!(glob("**/**/a*"), ["src/a.rs", "srd/a.rs", "tests/a.rs"]);
         assert_eq!(glob("**/*/a.rs"), ["src/a.rs", "srd/a.rs", "tests/a.rs"]);
         assert_eq!(glob("**/src/*"), ["src/a.rs", "src/é.rs"]);
-        assert_eq!(glob("*/*"), ["src/a.rs", "src/é.rs", "srd/a.rs", "tests/a.rs"]);
+        assert_eq!(
+            glob("*/*"),
+            ["src/a.rs", "src/é.rs", "srd/a.rs", "tests/a.rs"]
+        );
         assert_eq!(glob("**/src"), ["src"]);
         assert_eq!(glob("**/b/**"), ["src/b/mod.rs"]);
     }
