@@ -66,11 +66,16 @@ fn run(program: &str, arguments: &[&str], missing: &str) -> String {
 /// The sources of all crates that this one is built from.
 fn crates() -> Vec<PathBuf> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    // Crates for other platforms were never fetched.
+    let version = run("rustc", &["-vV"], "rustc is needed");
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     let arguments = [
         "metadata",
         "--format-version=1",
         "--offline",
         "--all-features",
+        "--filter-platform",
+        host.expect("rustc says what it runs on"),
         "--manifest-path",
         manifest,
     ];
