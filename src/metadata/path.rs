@@ -218,8 +218,14 @@ mod tests {
     fn absolute_inside_the_root_becomes_relative() {
         let root = Path::new("/home/me/tree");
         let under = |path: &str| FilePath::under(root, Path::new(path));
-        assert_eq!(under("/home/me/tree/src/a.rs").unwrap().as_str(), "src/a.rs");
-        assert_eq!(under("/home/me/tree/../tree/a.rs").unwrap().as_str(), "a.rs");
+        assert_eq!(
+            under("/home/me/tree/src/a.rs").unwrap().as_str(),
+            "src/a.rs"
+        );
+        assert_eq!(
+            under("/home/me/tree/../tree/a.rs").unwrap().as_str(),
+            "a.rs"
+        );
         assert_eq!(under("src/a.rs").unwrap().as_str(), "src/a.rs");
         assert!(under("/home/me/treehouse/a.rs").is_err());
         assert!(under("/home/me/tree/../a.rs").is_err());
