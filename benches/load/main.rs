@@ -10,16 +10,16 @@
 //!
 //! ```text
 //! case                                     peer       ours      theirs    ratio  target
-//! full load, a record, 100k                raw scan   4.51us    1.74us    0.39   0.25 ok
-//!   of it reading the store alone                     2.52us
-//! full load, a record, 1m                  raw scan   5.13us    1.72us    0.34   0.25 ok
-//!   of it reading the store alone                     2.53us
-//! 100 changed files of 1m                  limit      2.38ms    1.00ms    0.42   1    short
-//!   the same rows without an index         raw rows   2.38ms    3.40ms    1.43
-//! a changed file of 1m                     10k        23.8us    15.0us    0.63   0.77 short
-//! publish, 4,096 outstanding in 6 tiers               17.8us, mean 310us, p99 1.01ms
-//! index, bytes a record, 1m                limit      411       400              short
-//!   what the kernel counts                            447, 565 at most
+//! full load, a record, 100k                raw scan   4.73us    1.76us    0.37   0.25 ok
+//!   of it reading the store alone                     2.58us
+//! full load, a record, 1m                  raw scan   5.52us    1.76us    0.32   0.25 ok
+//!   of it reading the store alone                     2.61us
+//! 100 changed files of 1m                  limit      3.28ms    1.00ms    0.30   1    short
+//!   the same rows without an index         raw rows   3.28ms    4.60ms    1.40
+//! a changed file of 1m                     10k        32.8us    14.1us    0.43   0.77 short
+//! publish, 4,096 outstanding in 6 tiers               16.5us, mean 33us, p99 0.24ms
+//! index, bytes a record, 1m                limit      397       400              ok
+//!   what the kernel counts                            463, 590 at most
 //! a process with 10,000 default records    limit      20MB      100MB            ok
 //! ```
 
