@@ -6,12 +6,12 @@
 //! what any query over its trees can reach. `floor=` is the share of our processor time that it
 //! takes.
 //!
-//! Last table, 2 cores that others loaded (only `cpu` and `floor` hold there):
+//! Last table, 2 cores:
 //!
-//! | case | MB | cpu MB/s | floor | ratio to ctags |
-//! |---|---|---|---|---|
-//! | python | 20.5 | 5.9 | 0.63 | 0.40 |
-//! | rust | 30.8 | 5.8 | 0.62 | 0.17 |
+//! | case | MB | ours | ctags | ratio (3) | cpu MB/s | floor |
+//! |---|---|---|---|---|---|---|
+//! | python | 20.5 | 12.3 MB/s | 29.9 MB/s | 0.41 | 6.2 | 0.66 |
+//! | rust | 30.8 | 11.9 MB/s | 33.1 MB/s | 0.36 | 6.0 | 0.60 |
 //!
 //! `cargo bench --bench extract --features extract,extract-more [CASE]`; trees from
 //! `tests/sources.sh`.
