@@ -6,7 +6,7 @@
 //! `cargo bench --bench query`; `CARDEX_BENCH_SCALE=small` for a short run.
 //!
 //! On 2 cores (AMD EPYC), 100,000 and 1,000,000 files; a ratio is theirs to ours, so more is better. From
-//! run to run the times of the first 20 differ by up to a half, with where memory comes to lie:
+//! run to run the times of the first 20 differ by up to a half:
 //!
 //! ```text
 //! first 20                    ours           SQLite (8)   tantivy (6)  by column    REFQ
