@@ -4,6 +4,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The result of every fallible verb of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -86,21 +87,24 @@ pub struct Excerpt {
 /// An error of this crate: a kind, a sentence that names the input, and, where known, what to do,
 /// the bad place, and the cause.
 ///
-/// `{}` prints the sentence, `{:#}` the sentence and every cause behind it.
-pub struct Error(Box<Inner>);
+/// `{}` prints the sentence, `{:#}` the sentence and every cause behind it. Clones share it all: one
+/// failure is told to everybody who waited for the same work.
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     message: String,
     help: Option<String>,
     excerpt: Option<Excerpt>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// An error of `kind`; `message` names the input that failed.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error(Box::new(Inner {
+        Error(Arc::new(Inner {
             kind,
             message: message.into(),
             help: None,
@@ -112,14 +116,14 @@ impl Error {
     /// Adds what the reader can do about it.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.0.help = Some(help.into());
+        Arc::make_mut(&mut self.0).help = Some(help.into());
         self
     }
 
     /// Adds the bad place in the caller's input.
     #[must_use]
     pub fn with_excerpt(mut self, text: impl Into<String>, at: Range<usize>) -> Self {
-        self.0.excerpt = Some(Excerpt {
+        Arc::make_mut(&mut self.0).excerpt = Some(Excerpt {
             text: text.into(),
             at,
         });
@@ -129,7 +133,7 @@ impl Error {
     /// Adds the cause.
     #[must_use]
     pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(cause.into());
+        Arc::make_mut(&mut self.0).source = Some(Arc::from(cause.into()));
         self
     }
 

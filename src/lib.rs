@@ -73,6 +73,7 @@ mod index;
 mod indexing;
 mod metadata;
 mod position;
+mod primitives;
 mod query;
 mod stats;
 pub mod store;

@@ -3,13 +3,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::error::{Error, ErrorKind, Result};
+use crate::primitives::atomic::{AtomicBool, Ordering};
+use crate::primitives::thread::{self, JoinHandle};
+use crate::primitives::{Condvar, Mutex};
 
 /// A thread with a doorbell. Dropping it sets the stop flag, rings, and waits for the round in
 /// progress, which looks at the flag as often as it can.
@@ -34,7 +33,7 @@ impl Worker {
         mut round: impl FnMut(&AtomicBool) -> Option<Duration> + Send + 'static,
     ) -> Result<Worker> {
         let bell = Arc::new(Bell::default());
-        let thread = std::thread::Builder::new()
+        let thread = thread::Builder::new()
             .name(name.to_owned())
             .spawn({
                 let bell = Arc::clone(&bell);
@@ -83,11 +82,11 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.bell.stop.store(true, Ordering::Relaxed);
         self.ring();
-        if let Some(thread) = self.thread.take()
-            && thread.thread().id() != std::thread::current().id()
+        if let Some(handle) = self.thread.take()
+            && handle.thread().id() != thread::current().id()
         {
             // A panic was logged where it happened.
-            let _ = thread.join();
+            let _ = handle.join();
         }
     }
 }

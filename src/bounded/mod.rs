@@ -16,12 +16,13 @@ use std::hash::{BuildHasher, Hash};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
 use smallvec::SmallVec;
 
 use self::ledger::Ledger;
 pub use self::limits::{BoundedStats, Limits, RemovalCause, Usage};
 use crate::eviction::{Id, Marks, Strategy};
+use crate::primitives::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Shards are for readers beside a writer; writers take turns anyway.
 const SHARDS: usize = 16;

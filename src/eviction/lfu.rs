@@ -4,10 +4,10 @@
 //! used, and the age of the cache is the priority of the last victim. What was popular once is
 //! overtaken; what is new starts above the last victim and is not the next one.
 
+use crate::primitives::atomic::{AtomicU64, Ordering::Relaxed};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::marks::MarkTable;
 use super::{EvictionPolicy, Id};

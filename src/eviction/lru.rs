@@ -2,9 +2,9 @@
 //! stores it: one word, nothing is relinked. Order is put in place when a victim is needed, for the
 //! oldest entries only.
 
+use crate::primitives::atomic::{AtomicU64, Ordering::Relaxed};
 use std::cmp::Reverse;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::marks::MarkTable;
 use super::{EvictionPolicy, Id};

@@ -7,9 +7,9 @@
 //! did better on made traces (Zipf, scans, drift) and on the recorded P3, and 4 points worse on the
 //! recorded OLTP at 1 %, where `lfu` serves better than either.
 
+use crate::primitives::atomic::{AtomicU8, Ordering::Relaxed};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use hashbrown::HashTable;
 

@@ -1,6 +1,6 @@
 //! Merging segments into one: the files that still count, in path order, with their terms.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::primitives::atomic::{AtomicBool, Ordering};
 
 use foldhash::fast::RandomState;
 

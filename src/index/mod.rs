@@ -16,12 +16,10 @@ mod strings;
 mod terms;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
-use parking_lot::Mutex;
 
 pub(crate) use self::bitmap::Bitmap;
 pub(crate) use self::builder::SegmentBuilder;
@@ -34,6 +32,8 @@ pub use self::snapshot::{Hit, Snapshot, TermCounts};
 pub(crate) use self::terms::{Term, hash};
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::Position;
+use crate::primitives::atomic::AtomicBool;
+use crate::primitives::{ArcSwap, Mutex};
 use crate::worker::Worker;
 
 /// A tier is merged with the one before it while that one is at most this many times as large:
