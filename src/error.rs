@@ -44,6 +44,8 @@ pub enum ErrorKind {
     LogPruned,
     /// The work was told to stop.
     Cancelled,
+    /// A component was asked to work before it was initialized, or after it was shut down.
+    NotInitialized,
     /// A source file could not be read as source.
     Extraction,
     /// A rule of this crate was broken by this crate.
@@ -69,6 +71,7 @@ impl ErrorKind {
             ErrorKind::CommittedNotApplied => "committed-not-applied",
             ErrorKind::LogPruned => "log-pruned",
             ErrorKind::Cancelled => "cancelled",
+            ErrorKind::NotInitialized => "not-initialized",
             ErrorKind::Extraction => "extraction",
             ErrorKind::Internal => "internal",
         }
@@ -111,6 +114,12 @@ impl Error {
             excerpt: None,
             source: None,
         }))
+    }
+
+    /// A value of a configuration key that is outside its range; `range` is what to give instead.
+    pub(crate) fn out_of_range(key: &str, value: impl fmt::Display, range: &str) -> Self {
+        let message = format!("`{key}` = {value} is out of range");
+        Error::new(ErrorKind::InvalidConfig, message).with_help(format!("give {range}"))
     }
 
     /// Adds what the reader can do about it.

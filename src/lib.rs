@@ -71,7 +71,9 @@ pub mod extract;
 mod index;
 #[cfg(feature = "extract")]
 mod indexing;
+mod machine;
 mod metadata;
+mod metadata_cache;
 mod position;
 mod primitives;
 mod query;
@@ -94,6 +96,7 @@ pub use metadata::{
     ChangeRecord, Class, DocSections, DocumentType, FileMetadata, FileMetadataBuilder, FilePath,
     FileState, Function, HeaderSections, LineRange, MAX_PATH_BYTES,
 };
+pub use metadata_cache::CacheOptions;
 pub use position::Position;
 pub use query::{Answer, LayerPlan, Plan, PlanStep, QUERY_FIELDS, Query, QueryBuilder};
 pub use stats::Counter;
