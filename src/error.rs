@@ -46,6 +46,10 @@ pub enum ErrorKind {
     Cancelled,
     /// A component was asked to work before it was initialized, or after it was shut down.
     NotInitialized,
+    /// The index was asked before it was ever loaded: what the project holds is not known.
+    NotLoaded,
+    /// A record has changed since the answer that found it.
+    Superseded,
     /// A source file could not be read as source.
     Extraction,
     /// A rule of this crate was broken by this crate.
@@ -72,6 +76,8 @@ impl ErrorKind {
             ErrorKind::LogPruned => "log-pruned",
             ErrorKind::Cancelled => "cancelled",
             ErrorKind::NotInitialized => "not-initialized",
+            ErrorKind::NotLoaded => "not-loaded",
+            ErrorKind::Superseded => "superseded",
             ErrorKind::Extraction => "extraction",
             ErrorKind::Internal => "internal",
         }

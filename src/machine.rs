@@ -5,9 +5,9 @@ pub(crate) fn total_memory_bytes() -> u64 {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let total = {
         let info = rustix::system::sysinfo();
-        // Words of the size of a pointer, counted in units of `mem_unit` bytes.
-        let (units, bytes) = (u64::from(info.totalram), u64::from(info.mem_unit));
-        units.saturating_mul(bytes) >> 20 << 20
+        // Counted in units of `mem_unit` bytes.
+        let total = u128::from(info.totalram) * u128::from(info.mem_unit);
+        u64::try_from(total >> 20 << 20).unwrap_or(u64::MAX)
     };
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let total = 0;
