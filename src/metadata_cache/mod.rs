@@ -8,8 +8,6 @@ mod options;
 mod page;
 mod record;
 mod stats;
-#[cfg(all(test, feature = "sqlite"))]
-mod tests;
 
 use std::sync::Arc;
 
