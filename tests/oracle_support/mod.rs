@@ -10,8 +10,9 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
-use cardex::{Cardex, Class, FileMetadata, Function, Query};
+use cardex::{Answer, Cardex, Class, FileMetadata, Function, Query};
 use fastrand::Rng;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::Value;
@@ -200,9 +201,35 @@ impl Asked {
     }
 }
 
+impl Asked {
+    /// Asserts that this is the answer of SQL: the same files in the same versions and order, cut by
+    /// the limit last, and as many in all.
+    pub fn assert_is_answer(
+        &self,
+        answer: &Answer,
+        limit: Option<usize>,
+        database: &Connection,
+        project: &str,
+    ) {
+        let expected = self.answer_of_sql(database, project);
+        let query = self.query(limit);
+        let found: Vec<_> = answer
+            .hits()
+            .map(|hit| (hit.path.to_owned(), hit.version))
+            .collect();
+        let shown = limit.unwrap_or(usize::MAX).min(expected.len());
+        assert_eq!(found, expected[..shown], "{query}");
+        assert_eq!(answer.total(), expected.len() as u64, "{query}");
+        assert_eq!(answer.is_truncated(), shown < expected.len(), "{query}");
+    }
+}
+
 /// A second client of the same file, with the two functions that the oracle needs.
 pub fn open_sql(path: &Path) -> Connection {
     let database = Connection::open(path).unwrap();
+    database.busy_timeout(Duration::from_secs(20)).unwrap();
+    // No power fails here.
+    database.pragma_update(None, "synchronous", "OFF").unwrap();
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     database
         .create_scalar_function("regexp", 2, flags, |call| {
@@ -272,26 +299,13 @@ pub fn foreign_statement(random: &mut Rng, database: &Connection, [path, other]:
     }
 }
 
+/// Puts a random question to the index and to SQL.
 pub fn compare(random: &mut Rng, cardex: &Cardex, database: &Connection, project: &str) {
-    let snapshot = cardex.snapshot().unwrap();
     let asked = Asked::random(random);
-    let expected = asked.answer_of_sql(database, project);
     let limit = (random.u32(0..3) > 0).then(|| random.usize(0..25));
-    let query = asked.query(limit);
-    let answer = snapshot.search(&query);
-    let found: Vec<_> = answer
-        .hits()
-        .map(|hit| (hit.path.to_owned(), hit.version))
-        .collect();
-    let shown = limit.unwrap_or(usize::MAX).min(expected.len());
-    assert_eq!(
-        found,
-        expected[..shown],
-        "{query}\n{}",
-        snapshot.explain(&query)
-    );
-    assert_eq!(answer.total(), expected.len() as u64, "{query}");
-    assert_eq!(answer.is_truncated(), shown < expected.len(), "{query}");
+    let snapshot = cardex.snapshot().unwrap();
+    let answer = snapshot.search(&asked.query(limit));
+    asked.assert_is_answer(&answer, limit, database, project);
 }
 
 pub fn seed() -> u64 {
@@ -301,4 +315,9 @@ pub fn seed() -> u64 {
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     println!("CARDEX_TEST_SEED={seed}");
     seed
+}
+
+/// How much of something to do: the environment's number, or this one.
+pub fn number(variable: &str, default: usize) -> usize {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
