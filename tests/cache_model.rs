@@ -24,7 +24,7 @@ use cardex::{
     RemovalCause, Strategy, SyncMode,
 };
 use fastrand::Rng;
-use oracle_support::{Asked, compare, foreign_statement, number, open_sql, record_of, seed};
+use oracle_support::{Asked, compare, foreign_statement, number, open_sql, paths, record_of, seed};
 use rusqlite::Connection;
 
 /// Paths that the steps speak of; about two thirds of them have a record.
@@ -512,18 +512,6 @@ fn assert_same(found: Option<&Record>, truth: Option<&Versioned>) {
     panic!(" found: {found:?}\nstored: {truth:?}");
 }
 
-fn paths() -> Arc<[FilePath]> {
-    let mut paths = Vec::with_capacity(PATHS);
-    let mut random = Rng::with_seed(1);
-    while paths.len() < PATHS {
-        let path = FilePath::new(&oracle_support::path(&mut random)).unwrap();
-        if !paths.contains(&path) {
-            paths.push(path);
-        }
-    }
-    paths.into()
-}
-
 /// Makes the steps, each time from the same start; the number of the first one that failed.
 fn first_failure(strategy: Strategy, paths: &Arc<[FilePath]>, steps: &[Step]) -> Option<usize> {
     let at = Cell::new(0);
@@ -578,7 +566,7 @@ fn run(strategy: Strategy) {
     }));
     let all = number("CARDEX_TEST_MODEL_STEPS", 100_000).div_ceil(Strategy::ALL.len());
     let mut random = Rng::with_seed(seed());
-    let paths = paths();
+    let paths = paths(PATHS).into();
     let mut done = 0;
     while done < all {
         let count = CASE.min(all - done);

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use cardex::{Answer, Cardex, Class, FileMetadata, Function, Query};
+use cardex::{Answer, Cardex, Class, FileMetadata, FilePath, Function, Query};
 use fastrand::Rng;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::Value;
@@ -78,6 +78,19 @@ pub fn path(random: &mut Rng) -> String {
     let extension = pick(random, &["rs", "py", "go", "md"]);
     write!(path, "f{}.{extension}", random.u32(0..40)).unwrap();
     path
+}
+
+/// So many different paths, always the same.
+pub fn paths(count: usize) -> Vec<FilePath> {
+    let mut paths = Vec::with_capacity(count);
+    let mut random = Rng::with_seed(1);
+    while paths.len() < count {
+        let path = FilePath::new(&path(&mut random)).unwrap();
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    paths
 }
 
 pub fn function(random: &mut Rng) -> Function {
