@@ -81,7 +81,8 @@ impl CardexBuilder {
         self
     }
 
-    /// Opens also while the database cannot be reached: gets and queries are errors then, and
+    /// Opens also while the database cannot be reached (it is locked, say, or its disk is not
+    /// there): gets and queries are errors then, and
     /// [`MetadataCache::stats`] says so, until a synchronisation succeeds. Default: no.
     pub fn start_degraded(mut self, allowed: bool) -> Self {
         self.start_degraded = allowed;
@@ -104,7 +105,7 @@ impl CardexBuilder {
         let store = SqliteStore::open_lazily(&self.database, &self.project, self.sqlite)?;
         let cardex = Cardex::over(Arc::new(store), self.clock, options)?;
         match cardex.load() {
-            Err(error) if self.start_degraded => {
+            Err(error) if self.start_degraded && error.kind().may_pass() => {
                 tracing::warn!("starting without the database: {error:#}");
             }
             loaded => drop(loaded?),

@@ -62,6 +62,15 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Whether the same database may well be reached the next time. The other errors of a database
+    /// want somebody to act.
+    pub(crate) fn may_pass(self) -> bool {
+        matches!(
+            self,
+            ErrorKind::Io | ErrorKind::Database | ErrorKind::DatabaseBusy
+        )
+    }
+
     /// The stable code of this kind, in kebab case.
     pub fn code(self) -> &'static str {
         match self {
@@ -127,6 +136,13 @@ impl Error {
             excerpt: None,
             source: None,
         }))
+    }
+
+    /// A verb of a component that does not run.
+    pub(crate) fn not_initialized(component: &str) -> Self {
+        let message = format!("the component `{component}` is not initialized, or was shut down");
+        Error::new(ErrorKind::NotInitialized, message)
+            .with_help("start its host, or open it, first")
     }
 
     /// A value of a configuration key that is outside its range; `range` is what to give instead.

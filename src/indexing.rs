@@ -11,6 +11,7 @@ use crate::extract::{Outcome, Progress, Scanner, Skipped};
 use crate::metadata::{Class, DocSections, FileMetadata, FilePath, FileState, Function};
 use crate::position::Position;
 use crate::store::{MetadataStore, Versioned, Write};
+use crate::sync::SyncMode;
 
 /// How many files one transaction holds at most.
 const BATCH_FILES: usize = 500;
@@ -124,7 +125,7 @@ impl crate::Cardex {
         progress: impl FnMut(&Progress),
     ) -> Result<IndexReport> {
         let report = index_tree(&**self.store(), scanner, stop, progress);
-        self.sync()?;
+        self.sync(SyncMode::Incremental)?;
         report
     }
 }

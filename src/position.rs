@@ -16,6 +16,11 @@ pub struct Position {
 }
 
 impl Position {
+    /// The position of a sequence of the same log.
+    pub(crate) fn at(self, sequence: u64) -> Position {
+        Position { sequence, ..self }
+    }
+
     /// Whether a state at this position includes the commit at `other`: not if that is of another
     /// epoch.
     pub fn covers(self, other: Position) -> bool {

@@ -20,7 +20,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use cardex::store::{MetadataStore, SqliteOptions, SqliteStore};
-use cardex::{Cardex, FileMetadata, FilePath, Function, Position};
+use cardex::{Cardex, FileMetadata, FilePath, Function, Position, SyncMode};
 use fastrand::Rng;
 use oracle_support::{Asked, compare, number, open_sql, paths, record_of, seed};
 
@@ -312,7 +312,7 @@ impl Survivor {
         let fresh = open(&self.file());
         let database = open_sql(&self.file());
         if let Some(beside) = &self.beside {
-            let report = beside.sync().unwrap();
+            let report = beside.sync(SyncMode::Incremental).unwrap();
             assert_eq!(Some(report.to), self.head);
         }
         for cardex in [Some(&fresh), self.beside.as_ref()].into_iter().flatten() {
@@ -348,7 +348,7 @@ fn no_acknowledged_write_is_lost_and_none_is_half_done() {
         if life == 0 {
             survivor = Survivor::new(&paths);
         }
-        survivor.survive(&mut random, life % 8 == 0, &mut deaths);
+        survivor.survive(&mut random, life.is_multiple_of(8), &mut deaths);
         // Every other database is also kept open.
         if life == 0 && kill / LIVES % 2 == 1 {
             survivor.beside = Some(open(&survivor.file()));

@@ -178,7 +178,7 @@ impl Model {
         });
         let records: Vec<Write> = records.collect();
         cardex.store().write(&records).unwrap();
-        cardex.sync().unwrap();
+        cardex.sync(SyncMode::Incremental).unwrap();
         let limits = Limits {
             max_items: PATHS / 3,
             max_bytes: ALL_BYTES / 3,
@@ -420,7 +420,7 @@ impl Model {
     }
 
     fn synchronize(&mut self, mode: SyncMode) {
-        let report = self.cardex.synchronize(mode).unwrap();
+        let report = self.cardex.sync(mode).unwrap();
         assert_eq!(report.mode, mode);
         assert_eq!(report.skipped_total, 0, "{report:?}");
         assert_eq!(report.to, self.cardex.store().head().unwrap());

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use cardex::store::{SqliteOptions, SqliteStore, Write};
 use cardex::{
     Answer, CacheOptions, Cardex, ErrorKind, Fetch, FileMetadata, FilePath, Function, Limits,
-    Position, Query, Record, SystemClock,
+    Position, Query, Record, SyncMode, SystemClock,
 };
 use fastrand::Rng;
 use gated_store::{GatedStore, When, wait_until};
@@ -312,7 +312,7 @@ impl Caller<'_> {
     fn synchronize(&mut self) {
         let known = self.told.sequence.load(Ordering::SeqCst);
         let head = self.cardex.store().head().unwrap();
-        let report = self.cardex.sync().unwrap();
+        let report = self.cardex.sync(SyncMode::Incremental).unwrap();
         assert!(
             report.to.covers(head),
             "a pass begins after it is asked for"
@@ -350,7 +350,7 @@ fn threads_never_see_time_go_back_and_agree_with_sql_at_rest() {
         .map(|path| record_of(path.as_str(), &mut random));
     let records: Vec<Write> = records.map(Write::Put).collect();
     cardex.store().write(&records).unwrap();
-    cardex.sync().unwrap();
+    cardex.sync(SyncMode::Incremental).unwrap();
     let limits = Limits {
         max_items: PATHS / 2,
         max_bytes: 100_000,
@@ -408,7 +408,7 @@ fn threads_never_see_time_go_back_and_agree_with_sql_at_rest() {
         "{stats:?}"
     );
 
-    cardex.sync().unwrap();
+    cardex.sync(SyncMode::Incremental).unwrap();
     let database = database.into_inner().unwrap();
     let found = cardex.get_many(&paths).unwrap();
     let truth = cardex.store().fetch(&paths).unwrap().records;
@@ -611,7 +611,7 @@ fn a_load_in_flight_never_stores_or_serves_what_has_changed_since() {
                 let sql = "UPDATE documents SET language = 'l' || (SELECT max(seq) FROM changes)
                     WHERE path = ?1";
                 other.execute(sql, [path(1).as_str()]).unwrap();
-                cardex.sync().unwrap().to
+                cardex.sync(SyncMode::Incremental).unwrap().to
             } else {
                 cardex.update(&file(1, "again")).unwrap()
             };

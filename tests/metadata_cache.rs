@@ -132,7 +132,7 @@ fn many_are_got_as_one_by_one_and_missing_ones_in_one_batch() {
 fn an_unreadable_row_is_an_error_that_names_it_and_the_others_are_served() {
     let test = TestCache::with(empty_memory(), files(3));
     test.sql("UPDATE documents SET language = CAST(x'ff' AS TEXT) WHERE path = 'f001'");
-    let report = test.cache.sync().unwrap();
+    let report = test.cache.sync(SyncMode::Incremental).unwrap();
     assert_eq!(report.skipped_total, 1);
     assert_eq!(report.skipped[0].path, "f001");
     let error = test.cache.get(&path("f001")).unwrap_err();
@@ -144,12 +144,12 @@ fn an_unreadable_row_is_an_error_that_names_it_and_the_others_are_served() {
     assert!(!answer.is_complete() && answer.len() == 2);
     assert_eq!(test.cache.stats().unwrap().unreadable, 1);
     test.sql("UPDATE documents SET language = 'rust' WHERE path = 'f001'");
-    test.cache.sync().unwrap();
+    test.cache.sync(SyncMode::Incremental).unwrap();
     let answer = test.cache.query(&language("rust")).unwrap();
     assert!(answer.is_complete() && answer.len() == 3);
     // What only the record needs is no matter for the index.
     test.sql("UPDATE documents SET constraints = 'no list' WHERE path = 'f001'");
-    test.cache.sync().unwrap();
+    test.cache.sync(SyncMode::Incremental).unwrap();
     let answer = test.cache.query(&language("rust")).unwrap();
     assert!(answer.is_complete() && answer.len() == 3);
     let error = test.cache.records(&answer, &Fetch::all()).unwrap_err();
@@ -244,7 +244,7 @@ fn what_cannot_be_a_record_is_refused_and_nothing_changes() {
                 .unwrap(),
         )
         .unwrap();
-    test.cache.sync().unwrap();
+    test.cache.sync(SyncMode::Incremental).unwrap();
     assert_eq!(
         test.cache.get(&path("f000")).unwrap_err().kind(),
         ErrorKind::InvalidRecord
@@ -296,7 +296,7 @@ fn a_failure_after_the_commit_names_the_position_and_the_next_sync_mends_it() {
     );
     assert!(test.cache.stats().unwrap().is_degraded());
     test.store.set_deaf(false);
-    test.cache.sync().unwrap();
+    test.cache.sync(SyncMode::Incremental).unwrap();
     assert_eq!(test.paths(&language("go")), ["f000"]);
     assert_eq!(
         test.cache
@@ -408,7 +408,7 @@ fn an_invalidation_beats_a_load_that_began_before_it() {
         });
         // Written and brought in while the old record is on its way.
         test.store.put(&record("f000", "go")).unwrap();
-        test.cache.sync().unwrap();
+        test.cache.sync(SyncMode::Incremental).unwrap();
         test.store.release();
         let old = load.join().unwrap();
         assert_eq!(
@@ -693,7 +693,10 @@ fn a_start_without_the_database_is_degraded_and_the_first_good_sync_ends_it() {
     assert!(stats.is_degraded() && stats.last_sync.is_none() && stats.age.is_none());
     assert!(stats.last_failure.is_some());
     std::fs::remove_file(directory.path().join("not")).unwrap();
-    assert_eq!(cache.sync().unwrap().mode, SyncMode::Full);
+    assert_eq!(
+        cache.sync(SyncMode::Incremental).unwrap().mode,
+        SyncMode::Full
+    );
     assert!(cache.query(&language("rust")).unwrap().is_empty());
     let stats = cache.stats().unwrap();
     assert!(!stats.is_degraded() && stats.last_failure.is_none() && stats.age.is_some());
@@ -765,7 +768,10 @@ fn a_database_put_in_the_place_of_another_leaves_no_record_of_the_old_one() {
         test.directory.path().join("test.db"),
     )
     .unwrap();
-    assert_eq!(test.cache.sync().unwrap().mode, SyncMode::Full);
+    assert_eq!(
+        test.cache.sync(SyncMode::Incremental).unwrap().mode,
+        SyncMode::Full
+    );
     assert_ne!(test.cache.stats().unwrap().watermark.epoch, epoch);
     for name in ["f000", "f001"] {
         let found = test.cache.get(&path(name)).unwrap().unwrap();
@@ -777,12 +783,12 @@ fn a_database_put_in_the_place_of_another_leaves_no_record_of_the_old_one() {
 fn a_sync_brings_in_what_others_wrote_once_and_is_no_access() {
     let test = TestCache::with(CacheOptions::default(), files(3));
     test.sql("UPDATE documents SET language = 'go' WHERE path = 'f000'; DELETE FROM documents WHERE path = 'f001'");
-    let report = test.cache.sync().unwrap();
+    let report = test.cache.sync(SyncMode::Incremental).unwrap();
     assert_eq!(
         (report.files, report.deleted, report.mode),
         (1, 1, SyncMode::Incremental)
     );
-    let again = test.cache.sync().unwrap();
+    let again = test.cache.sync(SyncMode::Incremental).unwrap();
     assert_eq!((again.files, again.deleted, again.from), (0, 0, report.to));
     let stats = test.cache.stats().unwrap();
     assert_eq!((stats.hits, stats.misses, stats.items), (0, 0, 1));
@@ -805,11 +811,11 @@ fn a_sync_that_fails_does_not_advance_and_the_next_brings_everything() {
     let before = test.cache.stats().unwrap().watermark;
     test.store.put(&record("a", "go")).unwrap();
     test.store.set_deaf(true);
-    assert!(test.cache.sync().is_err());
+    assert!(test.cache.sync(SyncMode::Incremental).is_err());
     assert_eq!(test.cache.stats().unwrap().watermark, before);
     test.store.set_deaf(false);
     test.store.put(&record("b", "go")).unwrap();
-    let report = test.cache.sync().unwrap();
+    let report = test.cache.sync(SyncMode::Incremental).unwrap();
     assert_eq!((report.from, report.files), (before, 2));
     assert_eq!(test.paths(&language("go")), ["a", "b"]);
 }
@@ -831,7 +837,7 @@ fn answers_tell_how_old_they_are() {
     assert_eq!(answer.age(), Duration::from_secs(7));
     assert_eq!(cache.stats().unwrap().age, Some(Duration::from_secs(7)));
     // A look that finds nothing new makes later answers younger; what was given out grows older.
-    cache.sync().unwrap();
+    cache.sync(SyncMode::Incremental).unwrap();
     clock.advance(Duration::from_secs(1));
     assert_eq!(
         cache.query(&language("rust")).unwrap().age(),
@@ -863,7 +869,7 @@ fn after_the_shutdown_every_verb_is_an_error_that_names_the_component() {
         clone.clear().unwrap_err(),
         clone.evict(1).unwrap_err(),
         clone.set_limits(capacity(1)).unwrap_err(),
-        clone.sync().unwrap_err(),
+        clone.sync(SyncMode::Incremental).unwrap_err(),
         clone.rebuild().unwrap_err(),
         clone.load().unwrap_err(),
         clone.snapshot().unwrap_err(),
@@ -947,4 +953,113 @@ fn an_answer_is_as_fresh_as_demanded_or_an_error() {
         "what is known is still served"
     );
     assert_eq!(found(Freshness::AtLeast(head)).unwrap(), 3);
+}
+
+#[test]
+fn a_log_that_went_back_is_another_log_and_leaves_no_record_behind() {
+    let test = TestCache::with(CacheOptions::default(), files(3));
+    let before = test.cache.stats().unwrap().watermark;
+    // f000 is now of the version that its old record has.
+    test.sql("DELETE FROM changes; UPDATE documents SET language = 'go' WHERE path = 'f000'");
+    let report = test.cache.sync(SyncMode::Incremental).unwrap();
+    assert_eq!(report.mode, SyncMode::Full);
+    assert_eq!(report.to.sequence, 1);
+    assert_ne!(report.to.epoch, before.epoch, "positions do not go back");
+    let (answer, page) = test
+        .cache
+        .query_records(&language("go"), &Fetch::all())
+        .unwrap();
+    assert_eq!(answer.paths().collect::<Vec<_>>(), ["f000"]);
+    assert_eq!(page.records[0].language.as_deref(), Some("go"));
+    let found = test.cache.get(&path("f000")).unwrap().unwrap();
+    assert_eq!(found.language.as_deref(), Some("go"));
+    // The same sequence again is told by its nonce, also by a get.
+    test.sql("DELETE FROM changes; UPDATE documents SET language = 'c' WHERE path = 'f001'");
+    test.cache.get(&path("f002")).unwrap().unwrap();
+    test.cache.clear().unwrap();
+    let found = test.cache.get(&path("f001")).unwrap().unwrap();
+    assert_eq!(found.language.as_deref(), Some("c"));
+    assert_eq!(test.paths(&language("c")), ["f001"]);
+    // And a log that has passed the position since, by the entries that were its last ones.
+    let epoch = test.cache.stats().unwrap().watermark.epoch;
+    test.sql("DELETE FROM changes");
+    for at in 0..20 {
+        test.sql(&format!(
+            "UPDATE documents SET language = 'l{at}' WHERE path = 'f000'"
+        ));
+    }
+    assert_eq!(
+        test.cache.sync(SyncMode::Incremental).unwrap().mode,
+        SyncMode::Full
+    );
+    assert_ne!(test.cache.stats().unwrap().watermark.epoch, epoch);
+    assert_eq!(test.paths(&language("l19")), ["f000"]);
+    let report = test.cache.sync(SyncMode::Incremental).unwrap();
+    assert_eq!((report.mode, report.files), (SyncMode::Incremental, 0));
+}
+
+#[test]
+fn removing_what_is_not_there_never_says_that_something_was_written() {
+    let test = TestCache::with(empty_memory(), files(1));
+    test.store.put(&record("a", "go")).unwrap();
+    test.store.set_deaf(true);
+    let error = test.cache.remove(&path("nothing")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Database);
+}
+
+#[test]
+fn a_degraded_start_is_for_what_may_pass_and_not_for_a_wrong_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("a.db");
+    std::fs::write(&file, "this is a letter and no database").unwrap();
+    let error = Cardex::builder()
+        .database(&file)
+        .start_degraded(true)
+        .open()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DatabaseCorrupt);
+}
+
+#[test]
+fn one_record_that_cannot_be_kept_does_not_end_the_load_at_the_start() {
+    let options = CacheOptions::default().max_record_bytes(20_000).unwrap();
+    let test = TestCache::with(options, |store| {
+        files(600)(store);
+        let large =
+            FileMetadata::builder("f590").function(Function::named("f").intent("x".repeat(30_000)));
+        let mut large = large.build().unwrap();
+        large.last_modified = Some(chrono::DateTime::from_timestamp(590, 0).unwrap());
+        store.put(&large).unwrap();
+    });
+    let stats = test.cache.stats().unwrap();
+    assert_eq!((stats.items, stats.load_errors), (599, 1));
+}
+
+#[test]
+fn a_record_read_ahead_of_the_index_is_kept() {
+    let test = TestCache::with(empty_memory(), files(1));
+    test.store.put(&record("f000", "go")).unwrap();
+    let first = test.cache.get(&path("f000")).unwrap().unwrap();
+    assert_eq!(first.language.as_deref(), Some("go"));
+    assert_eq!(
+        test.paths(&language("go")),
+        ["f000"],
+        "and the index has caught up"
+    );
+    let second = test.cache.get(&path("f000")).unwrap().unwrap();
+    assert!(first.is_same(&second));
+    let stats = test.cache.stats().unwrap();
+    assert_eq!((stats.hits, stats.misses, stats.loads), (1, 1, 1));
+}
+
+#[test]
+fn what_is_printed_for_a_log_holds_no_names_of_the_project() {
+    let test = TestCache::with(CacheOptions::default(), files(300));
+    let answer = test.cache.query(&language("rust")).unwrap();
+    for printed in [format!("{:?}", test.cache), format!("{answer:?}")] {
+        assert!(
+            printed.len() < 10_000 && !printed.contains("f000"),
+            "{printed}"
+        );
+    }
 }

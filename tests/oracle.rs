@@ -6,7 +6,7 @@
 mod oracle_support;
 
 use cardex::store::Write;
-use cardex::{Cardex, FilePath};
+use cardex::{Cardex, FilePath, SyncMode};
 use fastrand::Rng;
 use oracle_support::{Asked, compare, foreign_statement, open_sql, path, record, seed};
 use rusqlite::Connection;
@@ -73,7 +73,7 @@ fn every_answer_equals_sql_on_the_same_database() {
         if round % 10 == 0 {
             neighbour.update(&record(&mut random)).unwrap();
         }
-        let report = cardex.sync().unwrap();
+        let report = cardex.sync(SyncMode::Incremental).unwrap();
         assert_eq!(report.skipped_total, 0, "{report:?}");
         if round % 40 == 39 {
             cardex.rebuild().unwrap();
@@ -90,7 +90,7 @@ fn every_answer_equals_sql_on_the_same_database() {
                 cardex.snapshot().unwrap().position()
             );
             compare(&mut random, &fresh, &database, "main");
-            neighbour.sync().unwrap();
+            neighbour.sync(SyncMode::Incremental).unwrap();
             compare(&mut random, &neighbour, &database, "neighbour");
         }
     }

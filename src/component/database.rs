@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::running::Running;
 use super::{Component, ConfigManagerComponent, InitializationContext};
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::store::{MetadataStore, SqliteStore};
 
 /// The database of a host. A database that cannot be reached does not keep the host from starting:
@@ -58,7 +58,7 @@ impl Component for DatabaseComponent {
             let (file, project) = (&settings.database, &settings.project);
             let store = SqliteStore::open_lazily(file, project, settings.sqlite.clone())?;
             match store.head() {
-                Err(error) if may_pass(error.kind()) => {
+                Err(error) if error.kind().may_pass() => {
                     tracing::warn!("the database cannot be reached yet: {error:#}");
                 }
                 head => drop(head?),
@@ -75,12 +75,4 @@ impl Component for DatabaseComponent {
     fn is_initialized(&self) -> bool {
         self.running.runs()
     }
-}
-
-/// Whether the same database may well be reached the next time.
-pub(super) fn may_pass(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::Io | ErrorKind::Database | ErrorKind::DatabaseBusy
-    )
 }

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use super::database::may_pass;
 use super::running::Running;
 use super::{Component, ConfigManagerComponent, DatabaseComponent, InitializationContext};
 use crate::clock::{Clock, SystemClock};
@@ -118,12 +117,12 @@ impl MemoryCacheComponent {
         self.running.with(|cache| cache.clear())
     }
 
-    /// As [`MetadataCache::synchronize`].
+    /// As [`MetadataCache::sync`].
     ///
     /// # Errors
     /// `NotInitialized`, or as there.
     pub fn sync(&self, mode: SyncMode) -> Result<SyncReport> {
-        self.running.with(|cache| cache.synchronize(mode))
+        self.running.with(|cache| cache.sync(mode))
     }
 
     /// As [`MetadataCache::rebuild`].
@@ -188,7 +187,7 @@ impl Component for MemoryCacheComponent {
             let cache = MetadataCache::new(database.store()?, Arc::clone(&self.clock), options)?;
             match cache.load() {
                 Ok(report) => tracing::info!(files = report.files, "the cache is loaded"),
-                Err(error) if may_pass(error.kind()) => {
+                Err(error) if error.kind().may_pass() => {
                     tracing::warn!("the cache starts degraded: {error:#}");
                 }
                 Err(error) => {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::primitives::{ArcSwapOption, Mutex};
 
 /// The running part of the component of this name, if it runs.
@@ -53,14 +53,8 @@ impl<T> Running<T> {
     pub(super) fn with<R>(&self, verb: impl FnOnce(&Arc<T>) -> Result<R>) -> Result<R> {
         match &*self.part.load() {
             Some(part) => verb(part),
-            None => Err(self.not_initialized()),
+            None => Err(Error::not_initialized(self.component)),
         }
-    }
-
-    fn not_initialized(&self) -> Error {
-        let name = self.component;
-        let message = format!("the component `{name}` is not initialized, or was shut down");
-        Error::new(ErrorKind::NotInitialized, message).with_help("start its host first")
     }
 }
 
@@ -68,6 +62,7 @@ impl<T> Running<T> {
 mod tests {
     use super::super::logged::logged;
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn a_part_is_there_between_begin_and_end_and_a_second_begin_is_a_warning() {

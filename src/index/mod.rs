@@ -15,6 +15,7 @@ mod snapshot;
 mod strings;
 mod terms;
 
+use std::fmt;
 use std::sync::Arc;
 
 use std::time::Duration;
@@ -58,13 +59,11 @@ pub(crate) struct Changes {
 }
 
 /// The published snapshot, and the way to the next one.
-#[derive(Debug)]
 pub struct Index {
     core: Arc<Core>,
     folder: Worker,
 }
 
-#[derive(Debug)]
 struct Core {
     hasher: RandomState,
     clock: Arc<dyn Clock>,
@@ -89,6 +88,15 @@ struct Fold {
     layers: usize,
     /// The paths that changed or went since it began.
     touched: Vec<String>,
+}
+
+impl fmt::Debug for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let snapshot = self.snapshot();
+        f.debug_struct("Index")
+            .field("snapshot", &snapshot)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Index {

@@ -2,6 +2,7 @@
 //! small tiers of newer files laid over it; whoever holds one keeps all of it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,6 +75,8 @@ pub struct TermCounts {
 /// What is known of a state of the index as a whole.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Stamp {
+    /// Whether it was read from a database: the first one of an index is not.
+    pub(crate) is_loaded: bool,
     /// The log position that it reflects.
     pub(crate) position: Position,
     /// When the look at the log began that found it, by the clock's elapsed time.
@@ -84,7 +87,6 @@ pub(crate) struct Stamp {
 
 /// One state of the index, of one position of the log. It does not change, takes no lock to read,
 /// and lives as long as somebody holds it.
-#[derive(Debug)]
 pub struct Snapshot {
     /// The base first, then the tiers from old to new. No path counts in two of them.
     pub(crate) layers: Vec<Layer>,
@@ -92,6 +94,17 @@ pub struct Snapshot {
     stamp: Stamp,
     clock: Arc<dyn Clock>,
     files: u32,
+}
+
+/// Not its files: they may be many, and their names are nobody's business in a log.
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("position", &self.position())
+            .field("files", &self.files)
+            .field("layers", &self.layers.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Snapshot {
@@ -133,7 +146,7 @@ impl Snapshot {
 
     /// Whether it was ever loaded from a database.
     pub(crate) fn is_loaded(&self) -> bool {
-        self.stamp.position.epoch != 0
+        self.stamp.is_loaded
     }
 
     pub(crate) fn stamp(&self) -> Stamp {

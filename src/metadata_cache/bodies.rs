@@ -1,6 +1,7 @@
 //! The records in memory: a bounded map of them, the loads in progress, and the writes on their way.
 //! It follows every synchronisation pass, so that no body is ever older than the published index.
 
+use std::fmt;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -17,12 +18,21 @@ use crate::sync::Follower;
 /// What a load brings: a record, or that there is none.
 pub(super) type Loads = Flights<FilePath, Option<Record>>;
 
-#[derive(Debug)]
 pub(super) struct Bodies {
     pub(super) map: BoundedMap<FilePath, Arc<Body>>,
     pub(super) loads: Loads,
-    /// Records of this process that are committed, while the pass that brings them in is awaited.
-    writes: Mutex<HashMap<FilePath, Arc<Body>>>,
+    /// Records that are ahead of the index, while the pass that brings them in is awaited: written by
+    /// this process, or read by a load.
+    ahead: Mutex<HashMap<FilePath, Arc<Body>>>,
+}
+
+/// Not the records: they may be many, and their contents are nobody's business in a log.
+impl fmt::Debug for Bodies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bodies")
+            .field("map", &self.map)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Bodies {
@@ -30,41 +40,43 @@ impl Bodies {
         Bodies {
             map,
             loads: Flights::default(),
-            writes: Mutex::default(),
+            ahead: Mutex::default(),
         }
     }
 
     /// Keeps a body; what had to leave is handed back.
     pub(super) fn insert(&self, body: Arc<Body>) -> Inserted<FilePath, Arc<Body>> {
-        let (path, weight) = (body.record.path.clone(), body.weight());
+        let (path, weight) = (body.record.path.clone(), body.weight);
         self.map.insert(path, body, weight)
     }
 
     /// Keeps a body if nobody has to leave for it and its path has none; whether it did.
     pub(super) fn offer(&self, body: Arc<Body>) -> bool {
-        let (path, weight) = (body.record.path.clone(), body.weight());
+        let (path, weight) = (body.record.path.clone(), body.weight);
         self.map.offer(path, body, weight)
     }
 
-    /// Tells of a committed record: the pass that brings it in finds it here, and has no need to
-    /// drop the body of its path. Until the guard is dropped.
+    /// Tells of a record that the index does not know yet: the pass that brings it in finds it here,
+    /// and keeps it instead of dropping the body of its path. Until the guard is dropped.
     pub(super) fn announce(&self, body: Arc<Body>) -> Announced<'_> {
         let path = body.record.path.clone();
-        self.writes.lock().insert(path, Arc::clone(&body));
+        self.ahead.lock().insert(path, Arc::clone(&body));
         Announced { bodies: self, body }
     }
 
     /// Drops every body, and sees to it that no load in progress puts one back.
     pub(super) fn clear(&self) {
+        // In this order: a load announces what it read only while its lease is valid.
         self.loads.void_all();
+        self.ahead.lock().clear();
         drop(self.map.clear());
     }
 
     /// A file is new or different at this version.
     fn changed(&self, path: &str, version: Position) {
         self.loads.void(path);
-        let written = self.writes.lock().get(path).cloned();
-        match written.filter(|body| body.version == version) {
+        let announced = self.ahead.lock().get(path).cloned();
+        match announced.filter(|body| body.version == version) {
             Some(body) => drop(self.insert(body)),
             None => drop(self.map.remove(path, RemovalCause::Invalidated)),
         }
@@ -76,14 +88,7 @@ impl Bodies {
 impl Follower for Bodies {
     fn changes(&self, files: &Segment, deleted: &[String], position: Position) {
         for rank in 0..files.len() {
-            let sequence = files.version(rank);
-            self.changed(
-                files.path(rank),
-                Position {
-                    sequence,
-                    ..position
-                },
-            );
+            self.changed(files.path(rank), position.at(files.version(rank)));
         }
         for path in deleted {
             self.loads.void(path.as_str());
@@ -91,13 +96,14 @@ impl Follower for Bodies {
         }
     }
 
-    fn replaces(&self, files: &Segment, position: Position) {
+    fn replaces(&self, files: &Segment, position: Position, is_continued: bool) {
+        if !is_continued {
+            return self.clear();
+        }
         self.loads.void_all();
         for path in self.map.keys() {
-            let version = files.find_path(path.as_str()).map(|rank| Position {
-                sequence: files.version(rank),
-                ..position
-            });
+            let rank = files.find_path(path.as_str());
+            let version = rank.map(|rank| position.at(files.version(rank)));
             let is_outdated = |body: &Arc<Body>| Some(body.version) != version;
             drop(
                 self.map
@@ -107,7 +113,7 @@ impl Follower for Bodies {
     }
 }
 
-/// A committed record on its way into the index.
+/// A record that the index is about to know.
 pub(super) struct Announced<'b> {
     bodies: &'b Bodies,
     body: Arc<Body>,
@@ -115,14 +121,14 @@ pub(super) struct Announced<'b> {
 
 impl Drop for Announced<'_> {
     fn drop(&mut self) {
-        let mut writes = self.bodies.writes.lock();
+        let mut ahead = self.bodies.ahead.lock();
         let path = &self.body.record.path;
         // Another write of the path may have come since.
-        if writes
+        if ahead
             .get(path)
             .is_some_and(|body| Arc::ptr_eq(body, &self.body))
         {
-            writes.remove(path);
+            ahead.remove(path);
         }
     }
 }

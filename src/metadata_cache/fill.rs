@@ -8,11 +8,12 @@ use smallvec::SmallVec;
 
 use super::MetadataCache;
 use super::record::{Body, Record};
+use crate::bounded::Inserted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::FilePath;
 use crate::position::Position;
 use crate::single_flight::{Boarding, Joined, Lead};
-use crate::store::{Fetched, Versioned};
+use crate::store::Versioned;
 
 /// A record, or that there is none, or why that is not known.
 pub(super) type Loaded = Result<Option<Record>>;
@@ -24,9 +25,31 @@ pub(super) const BATCH: usize = 256;
 /// How often a caller takes over a load from one who was lost before it gives up.
 const MAX_LOST: usize = 8;
 
+/// What records are read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Somebody wants this one.
+    Get,
+    /// They are of the answer to a query.
+    Page,
+    /// Somebody goes through many, once.
+    Scan,
+    /// Memory is being filled at the start.
+    Start,
+}
+
+impl Purpose {
+    fn keep(self) -> Keep {
+        match self {
+            Purpose::Get | Purpose::Page => Keep::Always,
+            Purpose::Scan | Purpose::Start => Keep::IfRoom,
+        }
+    }
+}
+
 /// What becomes of a body that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Keep {
+enum Keep {
     /// It is kept, and others leave if they must.
     Always,
     /// It is kept if nobody has to leave for it.
@@ -45,22 +68,22 @@ impl MetadataCache {
     }
 
     /// The records of paths that were not found in memory, in their order.
-    pub(super) fn resolve(&self, paths: &[&FilePath], keep: Keep) -> Vec<Loaded> {
+    pub(super) fn resolve(&self, paths: &[&FilePath], purpose: Purpose) -> Vec<Loaded> {
         paths
             .chunks(BATCH)
-            .flat_map(|batch| self.resolve_batch(batch, keep))
+            .flat_map(|batch| self.resolve_batch(batch, purpose))
             .collect()
     }
 
-    fn resolve_batch(&self, paths: &[&FilePath], keep: Keep) -> Vec<Loaded> {
-        let mut loaded: Vec<Option<Loaded>> = self.look_for_unknown(paths);
+    fn resolve_batch(&self, paths: &[&FilePath], purpose: Purpose) -> Vec<Loaded> {
+        let mut loaded: Vec<Option<Loaded>> = self.look_for_unknown(paths, purpose);
         for _ in 0..MAX_LOST {
             // Before boarding: a load that is in progress then has not been voided by any pass up to
             // here, so what it brings is true of this position, however long ago it began.
             let as_of = self.index.position();
             let (leads, joins) = self.board(paths, &mut loaded);
             // Those that are led land before any other is waited for.
-            self.load_led(leads, keep, &mut loaded);
+            self.load_led(leads, purpose, &mut loaded);
             for (at, joined) in joins {
                 let seen = |record: Option<Record>| record.map(|record| record.seen_at(as_of));
                 loaded[at] = joined.wait().map(|landed| landed.map(seen));
@@ -81,7 +104,7 @@ impl MetadataCache {
     /// Answers for the paths that the index does not know: one shared look at the log, and then
     /// there are no such files. While rows of the project are unreadable a path may be of one of
     /// them, and the database is asked.
-    fn look_for_unknown(&self, paths: &[&FilePath]) -> Vec<Option<Loaded>> {
+    fn look_for_unknown(&self, paths: &[&FilePath], purpose: Purpose) -> Vec<Option<Loaded>> {
         let mut loaded: Vec<Option<Loaded>> = paths.iter().map(|_| None).collect();
         let snapshot = self.index.snapshot();
         let is_unknown = |path: &FilePath| snapshot.find(path.as_str()).is_none();
@@ -91,20 +114,22 @@ impl MetadataCache {
         if unknown.is_empty() {
             return loaded;
         }
-        let look = self.sync.incremental();
+        let (look, is_ours) = self.sync.look();
         let snapshot = self.index.snapshot();
-        let mut found = 0;
+        let mut found = false;
         for at in &unknown {
             match &look {
                 Err(error) => loaded[*at] = Some(Err(error.clone())),
-                Ok(_) if snapshot.find(paths[*at].as_str()).is_some() => found += 1,
+                Ok(_) if snapshot.find(paths[*at].as_str()).is_some() => found = true,
                 Ok(_) if snapshot.is_complete() => loaded[*at] = Some(Ok(None)),
                 Ok(_) => {}
             }
         }
-        let mut counts = self.counters.lock();
-        counts.db_lookups += unknown.len() as u64;
-        counts.db_lookup_hits += found;
+        if is_ours && purpose == Purpose::Get {
+            let mut counts = self.counters.lock();
+            counts.db_lookups += 1;
+            counts.db_lookup_hits += u64::from(found);
+        }
         loaded
     }
 
@@ -131,27 +156,23 @@ impl MetadataCache {
     }
 
     /// Reads what we lead in one batch, keeps it, and tells those who wait.
-    fn load_led(&self, leads: Leads<'_>, keep: Keep, loaded: &mut [Option<Loaded>]) {
+    fn load_led(&self, leads: Leads<'_>, purpose: Purpose, loaded: &mut [Option<Loaded>]) {
         if leads.is_empty() {
             return;
         }
-        // After the leases were taken: whatever changes from here on voids them.
-        let as_of = self.index.position();
         let paths: Vec<FilePath> = leads.iter().map(|(_, lead)| lead.key().clone()).collect();
-        let (position, records) = match self.fetch(&paths, as_of) {
-            Ok(fetched) => (fetched.position, fetched.records),
-            Err(error) => {
-                let failed = std::iter::repeat_with(|| Err(error.clone()));
-                (as_of, failed.take(paths.len()).collect())
-            }
-        };
-        for ((at, lead), found) in leads.into_iter().zip(records) {
-            let outcome = found.and_then(|found| {
-                let record = found.map(|found| self.record(found, as_of, position));
-                record.transpose()
-            });
+        let read = self.read(&paths).unwrap_or_else(|error| {
+            let failed = std::iter::repeat_with(|| Err(error.clone()));
+            Read::failed(failed.take(paths.len()).collect())
+        });
+        let caught_up = self.catch_up(&leads, &read, purpose);
+        for ((at, lead), body) in leads.into_iter().zip(&read.bodies) {
+            let outcome = match &caught_up {
+                Err(error) if read.is_ahead(body) => Err(error.clone()),
+                _ => body.clone().map(|body| body.map(|body| read.record(body))),
+            };
             match &outcome {
-                Ok(Some(record)) => self.keep(&lead, record, keep),
+                Ok(Some(record)) => self.keep(&lead, record, purpose),
                 Ok(None) => {}
                 Err(_) => self.counters.lock().load_errors += 1,
             }
@@ -160,57 +181,115 @@ impl MetadataCache {
         }
     }
 
-    /// Reads the records, and waits until the index knows of all that was read.
-    fn fetch(&self, paths: &[FilePath], as_of: Position) -> Result<Fetched> {
-        let fetched = self.store.fetch(paths)?;
-        let is_ahead = |found: &Versioned| {
-            let sequence = found.version;
-            let version = Position {
-                sequence,
-                ..fetched.position
-            };
-            !as_of.covers(version)
-        };
-        let mut found = fetched.records.iter().flatten();
-        if found.any(|found| found.as_ref().is_none_or(is_ahead)) {
-            self.sync.reach(fetched.position)?;
+    /// Reads the bodies of paths that are led.
+    fn read(&self, paths: &[FilePath]) -> Result<Read> {
+        // After the leases were taken: whatever changes from here on voids them.
+        let mut as_of = self.index.position();
+        let mut fetched = self.store.fetch(paths)?;
+        if fetched.position < as_of {
+            // The log went back: the index has to follow before anything can be compared with it.
+            self.sync.incremental()?;
+            as_of = self.index.position();
+            fetched = self.store.fetch(paths)?;
         }
-        Ok(fetched)
+        let position = fetched.position;
+        if position < as_of {
+            let message = format!("the database is at {position}, older than the index at {as_of}");
+            return Err(Error::new(ErrorKind::Database, message));
+        }
+        let body = |found: Versioned| {
+            self.assert_size(&found.record)?;
+            Ok(Body::new(found.record, position.at(found.version)))
+        };
+        let bodies = fetched.records.into_iter();
+        Ok(Read {
+            as_of,
+            position,
+            bodies: bodies.map(|found| found?.map(body).transpose()).collect(),
+        })
     }
 
-    /// What was read at `position`, as of then, or as of the index's position before the read if it
-    /// was in it already.
-    fn record(&self, found: Versioned, as_of: Position, position: Position) -> Result<Record> {
-        let sequence = found.version;
-        let version = Position {
-            sequence,
-            ..position
-        };
-        let as_of = if as_of.covers(version) {
-            as_of
-        } else {
-            position
-        };
-        self.assert_size(&found.record)?;
-        let body = Arc::new(Body {
-            record: found.record,
-            version,
-        });
-        Ok(Record { body, as_of })
+    /// Waits until the index knows of all that was read. What it did not know is announced to the
+    /// pass, which voids our lease, and keeps the body in our stead.
+    fn catch_up(&self, leads: &Leads<'_>, read: &Read, purpose: Purpose) -> Result<()> {
+        let ahead = leads.iter().zip(&read.bodies);
+        let mut ahead = ahead.filter(|(_, body)| read.is_ahead(body)).peekable();
+        if ahead.peek().is_none() {
+            return Ok(());
+        }
+        let announce = |body: &Arc<Body>| self.bodies.announce(Arc::clone(body));
+        let announced: Vec<_> = ahead
+            .filter_map(|((_, lead), body)| Some((lead, body.as_ref().ok()?.as_ref()?)))
+            .filter(|_| purpose.keep() == Keep::Always)
+            .filter_map(|(lead, body)| lead.store(|| announce(body)))
+            .collect();
+        let reached = self.sync.reach(read.position);
+        drop(announced);
+        reached
     }
 
-    fn keep(&self, lead: &Lead<'_, FilePath, Option<Record>>, record: &Record, keep: Keep) {
+    fn keep(&self, lead: &Lead<'_, FilePath, Option<Record>>, record: &Record, purpose: Purpose) {
         let body = Arc::clone(&record.body);
-        let kept = match keep {
-            Keep::Always => {
-                // What was evicted is dropped after the lease is released.
-                let inserted = lead.store(|| self.bodies.insert(body));
-                inserted.is_some_and(|inserted| inserted.kept)
+        // What was evicted is dropped after the lease is released.
+        let inserted = lead.store(|| match purpose.keep() {
+            Keep::Always => Kept::Inserted(self.bodies.insert(body)),
+            Keep::IfRoom => Kept::Offered(self.bodies.offer(body)),
+        });
+        let kept = match inserted {
+            Some(Kept::Inserted(inserted)) => inserted.kept,
+            Some(Kept::Offered(kept)) => kept,
+            // Voided: by a pass that kept it, or by somebody who wants it gone.
+            None => {
+                let resident = self.bodies.map.peek(&record.path);
+                resident.is_some_and(|body| Arc::ptr_eq(&body, &record.body))
             }
-            Keep::IfRoom => lead.store(|| self.bodies.offer(body)).unwrap_or(false),
         };
         if kept {
             self.counters.lock().loads += 1;
         }
+    }
+}
+
+/// How a body was stored.
+enum Kept {
+    Inserted(Inserted<FilePath, Arc<Body>>),
+    Offered(bool),
+}
+
+/// What a batch read.
+struct Read {
+    /// The index's position before the read.
+    as_of: Position,
+    /// The position of the read, not before that.
+    position: Position,
+    bodies: Vec<Result<Option<Arc<Body>>>>,
+}
+
+impl Read {
+    fn failed(bodies: Vec<Result<Option<Arc<Body>>>>) -> Self {
+        Read {
+            as_of: Position::default(),
+            position: Position::default(),
+            bodies,
+        }
+    }
+
+    /// Whether the index did not know of it: of a newer version, or that a file it knew is gone.
+    fn is_ahead(&self, body: &Result<Option<Arc<Body>>>) -> bool {
+        match body {
+            Ok(Some(body)) => !self.as_of.covers(body.version),
+            Ok(None) => true,
+            Err(_) => false,
+        }
+    }
+
+    /// A body as of the read, or as of the index's position before it if it was known there already.
+    fn record(&self, body: Arc<Body>) -> Record {
+        let as_of = if self.as_of.covers(body.version) {
+            self.as_of
+        } else {
+            self.position
+        };
+        Record { body, as_of }
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use self::bodies::Bodies;
-use self::fill::{BATCH, Keep};
+use self::fill::{BATCH, Loaded, Purpose};
 pub use self::options::CacheOptions;
 pub use self::page::{Fetch, Missing, Page};
 use self::record::Body;
@@ -33,7 +33,7 @@ use crate::primitives::atomic::{AtomicBool, Ordering};
 use crate::query::{Answer, Query};
 use crate::stats::Counter;
 use crate::store::{MetadataStore, Removal};
-use crate::sync::{SyncMode, SyncReport, Synchronizer};
+use crate::sync::{Seen, SyncMode, SyncReport, Synchronizer};
 
 /// The name of the cache in errors and in a host's registry.
 pub(crate) const NAME: &str = "memory_cache";
@@ -44,7 +44,8 @@ const MAX_RETRIES: usize = 4;
 /// The cache over one project of a store.
 ///
 /// Queries and hits take no lock that is held across I/O. Verbs that may read or write the database
-/// say so; each waits at most for the database's time-outs.
+/// say so; they wait for the database at most for its time-outs, and for a synchronisation pass in
+/// progress as long as that reads.
 #[derive(Debug)]
 pub struct MetadataCache {
     store: Arc<dyn MetadataStore>,
@@ -94,13 +95,16 @@ impl MetadataCache {
     /// the options say otherwise. Reads the database.
     ///
     /// # Errors
-    /// Those of the database. The cache stays as it is, degraded: whatever needs the index is a
-    /// `NotLoaded` error, until a later synchronisation succeeds.
+    /// Those of the database, if the index cannot be loaded. The cache stays as it is, degraded:
+    /// whatever needs the index is a `NotLoaded` error, until a later synchronisation succeeds.
+    /// Records that cannot be read are left out, and told to the log.
     pub fn load(&self) -> Result<SyncReport> {
         self.assert_running()?;
         let report = self.sync.full()?;
-        if self.options.loads_bodies() {
-            self.load_bodies()?;
+        if self.options.loads_bodies()
+            && let Err(error) = self.load_bodies()
+        {
+            tracing::warn!("records are read when they are wanted, not now: {error:#}");
         }
         Ok(report)
     }
@@ -122,7 +126,7 @@ impl MetadataCache {
             return Ok(Some(Record { body, as_of }));
         }
         self.counters.lock().misses += 1;
-        let mut loaded = self.resolve(&[path], Keep::Always);
+        let mut loaded = self.resolve(&[path], Purpose::Get);
         loaded.pop().unwrap_or(Ok(None))
     }
 
@@ -141,7 +145,7 @@ impl MetadataCache {
         }
         self.counters.lock().misses += missing.len() as u64;
         let wanted: Vec<&FilePath> = missing.iter().map(|at| paths[*at]).collect();
-        for (at, loaded) in missing.into_iter().zip(self.resolve(&wanted, Keep::Always)) {
+        for (at, loaded) in missing.into_iter().zip(self.resolve(&wanted, Purpose::Get)) {
             records[at] = loaded?;
         }
         Ok(records)
@@ -245,23 +249,19 @@ impl MetadataCache {
             records: Vec::with_capacity(hits.len()),
             missing: Vec::new(),
         };
-        let keep = if fetch.is_access {
-            Keep::Always
-        } else {
-            Keep::IfRoom
+        let purpose = match fetch.is_access {
+            true => Purpose::Page,
+            false => Purpose::Scan,
         };
         let mut errors: Vec<Option<Error>> = hits.iter().map(|_| None).collect();
-        for (at, loaded) in missing.into_iter().zip(self.resolve(&wanted, keep)) {
+        for (at, loaded) in missing.into_iter().zip(self.resolve(&wanted, purpose)) {
             match loaded {
                 Ok(record) => found[at] = record,
                 Err(error) => errors[at] = Some(error),
             }
         }
         for ((hit, record), error) in hits.iter().zip(found).zip(errors) {
-            let version = Position {
-                sequence: hit.version,
-                ..answer.as_of()
-            };
+            let version = answer.as_of().at(hit.version);
             match record.filter(|record| record.body.version == version) {
                 Some(record) => page.records.push(record),
                 None => {
@@ -282,17 +282,22 @@ impl MetadataCache {
     ///
     /// # Errors
     /// Those of [`MetadataCache::query`] and [`MetadataCache::records`]; `Superseded` if files of
-    /// the answer changed each of several times that it was asked.
+    /// the answer changed each of several times that it was asked. Where a partial page is allowed,
+    /// they are told as missing then.
     pub fn query_records(&self, query: &Query, fetch: &Fetch) -> Result<(Answer, Page)> {
         let mut tries = 0;
         loop {
             let answer = self.query(query)?;
-            match self.records(&answer, fetch) {
-                Err(error) if error.kind() == ErrorKind::Superseded && tries < MAX_RETRIES => {
-                    tries += 1;
-                }
-                page => return Ok((answer, page?)),
+            let page = self.records(&answer, fetch);
+            let is_superseded = |error: &Error| error.kind() == ErrorKind::Superseded;
+            let changed = match &page {
+                Err(error) => is_superseded(error),
+                Ok(page) => page.missing.iter().any(|hit| is_superseded(&hit.error)),
+            };
+            if !changed || tries == MAX_RETRIES {
+                return Ok((answer, page?));
             }
+            tries += 1;
         }
     }
 
@@ -305,23 +310,22 @@ impl MetadataCache {
     /// follow.
     pub fn update(&self, record: &FileMetadata) -> Result<Position> {
         self.assert_running()?;
-        self.assert_size(record)?;
-        let is_new = self.index.snapshot().find(record.path.as_str()).is_none();
-        let stored = self.store.put(record)?;
-        let body = stored.verbatim.then(|| {
-            Arc::new(Body {
-                record: record.clone(),
-                version: stored.position,
-            })
-        });
-        let announced = body.map(|body| self.bodies.announce(body));
-        self.follow(&record.path, stored.position)?;
-        drop(announced);
-        let mut counts = self.counters.lock();
-        match is_new {
-            true => counts.insertions += 1,
-            false => counts.updates += 1,
+        // A copy holds no spare room: it weighs what it will weigh when it is read.
+        let record = record.clone();
+        self.assert_size(&record)?;
+        let path = record.path.clone();
+        let stored = self.store.put(&record)?;
+        {
+            let mut counts = self.counters.lock();
+            match stored.existed {
+                true => counts.updates += 1,
+                false => counts.insertions += 1,
+            }
         }
+        let body = stored.verbatim.then(|| Body::new(record, stored.position));
+        let announced = body.map(|body| self.bodies.announce(body));
+        self.follow(&path, stored.position)?;
+        drop(announced);
         Ok(stored.position)
     }
 
@@ -333,11 +337,14 @@ impl MetadataCache {
     pub fn remove(&self, path: &FilePath) -> Result<Removal> {
         self.assert_running()?;
         let removal = self.store.remove(path)?;
+        if !removal.existed {
+            // Nothing was written; but others may have removed what the index still knows.
+            self.sync.reach(removal.position)?;
+            return Ok(removal);
+        }
+        self.counters.lock().removals += 1;
         drop(self.bodies.map.remove(path, RemovalCause::Explicit));
         self.follow(path, removal.position)?;
-        if removal.existed {
-            self.counters.lock().removals += 1;
-        }
         Ok(removal)
     }
 
@@ -361,7 +368,8 @@ impl MetadataCache {
         Ok(self.bodies.map.evict(n).len())
     }
 
-    /// Sets other limits of memory, and drops at once what is over them.
+    /// Sets other limits of memory, and drops at once what is over them. They are taken as they are:
+    /// the ranges of [`CacheOptions`] are those of a configuration, which goes on to tell its own.
     ///
     /// # Errors
     /// `NotInitialized` after the shutdown.
@@ -371,27 +379,20 @@ impl MetadataCache {
         Ok(())
     }
 
-    /// Brings everything up to date with the database, whoever wrote to it. Reads what changed.
-    ///
-    /// # Errors
-    /// Those of the database; everything stays as it was.
-    pub fn sync(&self) -> Result<SyncReport> {
-        self.synchronize(SyncMode::Incremental)
-    }
-
-    /// Reads the whole index anew and switches at once.
+    /// Reads the whole index anew and switches at once: a full synchronisation.
     ///
     /// # Errors
     /// Those of the database; everything stays as it was.
     pub fn rebuild(&self) -> Result<SyncReport> {
-        self.synchronize(SyncMode::Full)
+        self.sync(SyncMode::Full)
     }
 
-    /// [`MetadataCache::sync`] or [`MetadataCache::rebuild`].
+    /// Brings everything up to date with the database, whoever wrote to it: by what the log names
+    /// since the last time, or by everything anew.
     ///
     /// # Errors
     /// Those of the database; everything stays as it was.
-    pub fn synchronize(&self, mode: SyncMode) -> Result<SyncReport> {
+    pub fn sync(&self, mode: SyncMode) -> Result<SyncReport> {
         self.assert_running()?;
         match mode {
             SyncMode::Full => self.sync.full(),
@@ -405,9 +406,8 @@ impl MetadataCache {
     /// `NotInitialized` after the shutdown.
     pub fn stats(&self) -> Result<CacheStats> {
         self.assert_running()?;
-        let looked_at = self.sync.looked_at();
-        let snapshot = self.index.snapshot();
-        let (last_sync, last_failure) = self.sync.last();
+        let (snapshot, seen) = self.sync.seen();
+        let now = self.clock.elapsed();
         let counts = self.counters.lock();
         let bodies = self.bodies.map.stats();
         let hits = self.hits.get();
@@ -431,11 +431,9 @@ impl MetadataCache {
             unreadable: snapshot.stamp().unreadable,
             terms: snapshot.term_counts(),
             watermark: snapshot.position(),
-            age: last_sync
-                .is_some()
-                .then(|| self.clock.elapsed().saturating_sub(looked_at)),
-            last_sync,
-            last_failure,
+            age: seen.looked_at.map(|at| now.saturating_sub(at)),
+            last_sync: seen.last,
+            last_failure: seen.failure,
             removed,
         })
     }
@@ -459,6 +457,12 @@ impl MetadataCache {
     /// of a handle. The records are dropped from memory. Again: nothing happens.
     pub fn shutdown(&self) {
         self.is_shut_down.store(true, Ordering::Release);
+        // Verbs that are on their way find no room.
+        let nothing = Limits {
+            max_items: 0,
+            ..self.options.limits()
+        };
+        drop(self.bodies.map.set_limits(nothing));
         self.bodies.clear();
     }
 
@@ -508,14 +512,16 @@ impl MetadataCache {
         let mut loaded = 0;
         for batch in newest.chunks(BATCH) {
             let paths: Vec<&FilePath> = batch.iter().collect();
-            let before = self.bodies.map.len();
-            for (path, record) in batch.iter().zip(self.resolve(&paths, Keep::IfRoom)) {
-                if let Err(error) = record {
-                    tracing::warn!(%path, "a record is not loaded: {error:#}");
-                }
-            }
+            let found = self.resolve(&paths, Purpose::Start);
             loaded += batch.len();
-            if self.bodies.map.len() < before + batch.len() {
+            let is_left_out = |(path, found): (&FilePath, Loaded)| match found {
+                Ok(record) => record.is_some() && self.bodies.map.peek(path).is_none(),
+                Err(error) => {
+                    tracing::warn!(%path, "a record is not loaded: {error:#}");
+                    false
+                }
+            };
+            if batch.iter().zip(found).any(is_left_out) {
                 break;
             }
         }
@@ -540,7 +546,7 @@ impl MetadataCache {
     fn assert_running(&self) -> Result<()> {
         match self.is_shut_down.load(Ordering::Acquire) {
             false => Ok(()),
-            true => Err(not_initialized(NAME, "it was shut down")),
+            true => Err(Error::not_initialized(NAME)),
         }
     }
 
@@ -559,20 +565,17 @@ impl MetadataCache {
         let message = "the index has not been loaded from the database yet";
         let error = Error::new(ErrorKind::NotLoaded, message)
             .with_help("it is loaded by the next synchronisation that succeeds");
-        match self.sync.last() {
-            (_, Some(failure)) => error.because(failure.error),
+        match self.sync.seen() {
+            (
+                _,
+                Seen {
+                    failure: Some(failure),
+                    ..
+                },
+            ) => error.because(failure.error),
             _ => error,
         }
     }
-}
-
-/// A verb of a component that does not run.
-pub(crate) fn not_initialized(name: &str, reason: &str) -> Error {
-    Error::new(
-        ErrorKind::NotInitialized,
-        format!("the component `{name}` is not initialized: {reason}"),
-    )
-    .with_help("initialize it first, or start the host that registered it")
 }
 
 fn superseded(path: &str, version: Position) -> Error {

@@ -12,6 +12,8 @@ use crate::position::Position;
 pub(super) struct Body {
     pub(super) record: FileMetadata,
     pub(super) version: Position,
+    /// The bytes that it is charged with.
+    pub(super) weight: u64,
 }
 
 /// What the map and the allocator hold for each body beside the record itself, about: an entry, its
@@ -19,9 +21,13 @@ pub(super) struct Body {
 const ENTRY: u64 = 160;
 
 impl Body {
-    /// The bytes that it is charged with.
-    pub(super) fn weight(&self) -> u64 {
-        self.record.weight() + ENTRY
+    pub(super) fn new(record: FileMetadata, version: Position) -> Arc<Self> {
+        let weight = record.weight() + ENTRY;
+        Arc::new(Body {
+            record,
+            version,
+            weight,
+        })
     }
 }
 

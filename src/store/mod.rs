@@ -39,6 +39,8 @@ pub struct Fetched {
 pub struct Stored {
     /// The position of the commit: its sequence is the record's new version, if it is verbatim.
     pub position: Position,
+    /// Whether there was a record of that path before.
+    pub existed: bool,
     /// Whether the record is stored exactly as given, under that version. Not known to be when
     /// triggers of somebody else may have changed it on its way.
     pub verbatim: bool,
@@ -111,13 +113,16 @@ pub struct ScanReport {
 /// How many unreadable rows a report names; the rest are only counted.
 pub const MAX_SKIPPED_SHOWN: usize = 100;
 
-/// A database of file metadata, seen as one project of it. Every verb may do I/O and wait, at most
+/// A database of file metadata, seen as one project of it. Positions it tells of never go back within
+/// an epoch: a log that does is another one.
+/// Every verb may do I/O and wait, at most
 /// for the store's time-outs. A failure is an error, never an empty answer.
 pub trait MetadataStore: Send + Sync + Debug {
     /// The position of the last committed change.
     fn head(&self) -> Result<Position>;
 
-    /// The records of many paths, in one batch.
+    /// The records of many paths, in one batch. Never of an older state than what this store has
+    /// already told of.
     fn fetch(&self, paths: &[FilePath]) -> Result<Fetched>;
 
     /// The record of a path; `None` if there is none.

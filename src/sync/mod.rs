@@ -12,11 +12,14 @@ use chrono::{DateTime, Utc};
 use self::passes::Passes;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{Changes, Index, Segment, SegmentBuilder, Stamp};
+use crate::index::{Changes, Index, Segment, SegmentBuilder, Snapshot, Stamp};
 use crate::position::Position;
-use crate::primitives::Mutex;
 use crate::primitives::atomic::{AtomicU64, Ordering};
+use crate::primitives::{Mutex, thread};
 use crate::store::{MetadataStore, RowSink, ScanReport, SkippedRow};
+
+/// How often the state of a snapshot and its pass is read until both agree.
+const SEEN_TRIES: usize = 64;
 
 /// How a pass brought the index up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +58,10 @@ pub(crate) trait Follower: Send + Sync + std::fmt::Debug {
     /// These files are new or different at this position, those paths are gone.
     fn changes(&self, files: &Segment, deleted: &[String], position: Position);
 
-    /// These files are all that there is at this position.
-    fn replaces(&self, files: &Segment, position: Position);
+    /// These files are all that there is at this position, which is of the same log as the one before
+    /// and not before it, if it is `continued`: only then is a version that did not change a record
+    /// that did not.
+    fn replaces(&self, files: &Segment, position: Position, is_continued: bool);
 }
 
 /// Follows nothing.
@@ -65,7 +70,7 @@ struct Nobody;
 
 impl Follower for Nobody {
     fn changes(&self, _: &Segment, _: &[String], _: Position) {}
-    fn replaces(&self, _: &Segment, _: Position) {}
+    fn replaces(&self, _: &Segment, _: Position, _: bool) {}
 }
 
 /// Keeps an index equal to a store. It is the only writer of that index.
@@ -83,11 +88,15 @@ pub struct Synchronizer {
 }
 
 /// What the passes so far have seen.
-#[derive(Debug, Default)]
-struct Seen {
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    /// When the last look at the log began that succeeded, by the clock's elapsed time.
+    pub(crate) looked_at: Option<Duration>,
+    /// The last pass that succeeded.
+    pub(crate) last: Option<LastSync>,
+    /// The last pass, if it failed.
+    pub(crate) failure: Option<SyncFailure>,
     unreadable: Unreadable,
-    last: Option<LastSync>,
-    failure: Option<SyncFailure>,
 }
 
 /// The last pass that succeeded.
@@ -142,7 +151,7 @@ impl Synchronizer {
     /// # Errors
     /// Those of the store. The index stays as it was.
     pub fn full(&self) -> Result<SyncReport> {
-        self.request(SyncMode::Full)
+        self.request(SyncMode::Full, || ())
     }
 
     /// Reads what changed since the index's position; everything, if the log cannot tell.
@@ -150,7 +159,7 @@ impl Synchronizer {
     /// # Errors
     /// Those of the store. The index and its position stay as they were.
     pub fn incremental(&self) -> Result<SyncReport> {
-        self.request(SyncMode::Incremental)
+        self.request(SyncMode::Incremental, || ())
     }
 
     /// Returns when the index is at this position of a commit, or after it.
@@ -170,18 +179,39 @@ impl Synchronizer {
         Duration::from_nanos(self.looked_at.load(Ordering::Acquire))
     }
 
-    /// The last pass that succeeded, and the last one if it failed.
-    pub(crate) fn last(&self) -> (Option<LastSync>, Option<SyncFailure>) {
-        let seen = self.seen.lock();
-        (seen.last.clone(), seen.failure.clone())
+    /// A look at the log that begins now or later, and whether it is the caller's own or shared.
+    pub(crate) fn look(&self) -> (Result<SyncReport>, bool) {
+        let mut is_ours = false;
+        let outcome = self.request(SyncMode::Incremental, || is_ours = true);
+        (outcome, is_ours)
     }
 
-    fn request(&self, mode: SyncMode) -> Result<SyncReport> {
+    /// The index's snapshot, and what was seen by the passes up to it, of one instant. While passes
+    /// publish faster than it can read, it tries as often as [`SEEN_TRIES`] and may then be told of a
+    /// snapshot before it is told of its pass.
+    pub(crate) fn seen(&self) -> (Arc<Snapshot>, Seen) {
+        let mut tries = 0;
+        loop {
+            let seen = self.seen.lock().clone();
+            let snapshot = self.index.snapshot();
+            // A pass publishes first, and is noted next.
+            let is_noted = Some(snapshot.stamp().looked_at) <= seen.looked_at;
+            tries += 1;
+            if is_noted || !snapshot.is_loaded() || tries == SEEN_TRIES {
+                return (snapshot, seen);
+            }
+            thread::yield_now();
+        }
+    }
+
+    /// `begins` is called if the pass is made by the caller.
+    fn request(&self, mode: SyncMode, begins: impl FnOnce()) -> Result<SyncReport> {
         self.passes.request(mode, |mode| {
+            begins();
             let start = self.clock.elapsed();
             let from = self.index.position();
             let done = match mode {
-                SyncMode::Full => self.full_pass(start),
+                SyncMode::Full => self.full_pass(from, start),
                 SyncMode::Incremental => self.incremental_pass(from, start),
             };
             self.note(from, start, done)
@@ -191,7 +221,9 @@ impl Synchronizer {
     fn incremental_pass(&self, from: Position, start: Duration) -> Result<(SyncMode, ScanReport)> {
         let mut sink = Sink::new(&self.index);
         let scan = match self.store.scan_changes(from, &mut sink) {
-            Err(error) if error.kind() == ErrorKind::LogPruned => return self.full_pass(start),
+            Err(error) if error.kind() == ErrorKind::LogPruned => {
+                return self.full_pass(from, start);
+            }
             scan => scan?,
         };
         if scan.position != from {
@@ -210,13 +242,14 @@ impl Synchronizer {
         Ok((SyncMode::Incremental, scan))
     }
 
-    fn full_pass(&self, start: Duration) -> Result<(SyncMode, ScanReport)> {
+    fn full_pass(&self, from: Position, start: Duration) -> Result<(SyncMode, ScanReport)> {
         let mut sink = Sink::new(&self.index);
         let scan = self.store.scan(&mut sink)?;
         let unreadable = Unreadable::of(&scan);
         let stamp = stamp(&scan, start, &unreadable);
         self.index.replace(sink.files, stamp, |files| {
-            self.follower.replaces(files, scan.position);
+            let is_continued = scan.position.covers(from);
+            self.follower.replaces(files, scan.position, is_continued);
         })?;
         self.seen.lock().unreadable = unreadable;
         Ok((SyncMode::Full, scan))
@@ -244,6 +277,7 @@ impl Synchronizer {
         };
         let nanos = u64::try_from(start.as_nanos()).unwrap_or(u64::MAX);
         self.looked_at.store(nanos, Ordering::Release);
+        seen.looked_at = Some(start);
         seen.failure = None;
         seen.last = Some(LastSync { at, mode, duration });
         Ok(SyncReport {
@@ -261,6 +295,7 @@ impl Synchronizer {
 
 fn stamp(scan: &ScanReport, looked_at: Duration, unreadable: &Unreadable) -> Stamp {
     Stamp {
+        is_loaded: true,
         position: scan.position,
         looked_at,
         unreadable: unreadable.count(),
@@ -285,7 +320,7 @@ impl Unreadable {
     fn add(&mut self, scan: &ScanReport) {
         let named = scan.skipped.iter().map(|row| row.path.clone());
         self.named.extend(named);
-        self.more += scan.skipped_total - scan.skipped.len() as u64;
+        self.more += scan.skipped_total.saturating_sub(scan.skipped.len() as u64);
     }
 
     /// Takes in what a pass over the changes found.

@@ -3,6 +3,7 @@
 
 use super::{SyncMode, SyncReport};
 use crate::error::{Error, ErrorKind, Result};
+use crate::primitives::thread::{self, ThreadId};
 use crate::primitives::{Condvar, Mutex};
 
 /// The passes of one synchronizer, by number.
@@ -16,7 +17,8 @@ pub(super) struct Passes {
 struct State {
     /// The number of the last pass that started; the first is 1.
     started: u64,
-    running: bool,
+    /// Who makes a pass now.
+    runner: Option<ThreadId>,
     /// Somebody waits for the next pass to be a full one.
     full_wanted: bool,
     last: Option<Ended>,
@@ -36,7 +38,7 @@ impl Passes {
     /// The wait is bounded by two passes: the one that is running, and the next.
     ///
     /// # Errors
-    /// That of the pass; `Internal` if whoever made it panicked.
+    /// That of the pass; `Internal` if whoever made it panicked, or if the caller is making one.
     pub(super) fn request(
         &self,
         mode: SyncMode,
@@ -53,12 +55,16 @@ impl Passes {
             if let Some(ended) = ended.as_ref().filter(|ended| ended.number >= ticket) {
                 return ended.outcome.clone();
             }
-            if !state.running {
-                break;
+            match state.runner {
+                None => break,
+                Some(runner) if runner == thread::current().id() => {
+                    let message = "a synchronisation pass asks for another one";
+                    return Err(Error::new(ErrorKind::Internal, message));
+                }
+                Some(_) => self.ended.wait(&mut state),
             }
-            self.ended.wait(&mut state);
         }
-        state.running = true;
+        state.runner = Some(thread::current().id());
         state.started += 1;
         let mode = match std::mem::take(&mut state.full_wanted) {
             true => SyncMode::Full,
@@ -96,7 +102,7 @@ impl Drop for Pass<'_> {
             state.last_full = Some(ended.clone());
         }
         state.last = Some(ended);
-        state.running = false;
+        state.runner = None;
         drop(state);
         self.passes.ended.notify_all();
     }
@@ -173,5 +179,14 @@ mod tests {
         assert!(catch_unwind(AssertUnwindSafe(broken)).is_err());
         let next = passes.request(SyncMode::Incremental, |mode| Ok(report(mode)));
         assert_eq!(next.unwrap().mode, SyncMode::Incremental);
+    }
+
+    #[test]
+    fn a_pass_that_asks_for_another_is_an_error_and_no_deadlock() {
+        let passes = Passes::default();
+        let outcome = passes.request(SyncMode::Incremental, |_| {
+            passes.request(SyncMode::Incremental, |mode| Ok(report(mode)))
+        });
+        assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Internal);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::failure::failed;
-use super::frame::Frame;
+use super::frame::{Frame, another_history};
 use super::log;
 use super::options::SqliteOptions;
 use super::pool::{Pool, connect};
@@ -78,9 +78,18 @@ impl Follower {
             });
         }
         self.seen = None;
+        let before = self.pool.newest();
         let tx = self.conn.unchecked_transaction().map_err(fail)?;
-        let frame = Frame::read(&tx, &self.pool, file, project)?;
+        let frame = Frame::read(&tx, &self.pool, before, file, project)?;
+        if !self
+            .pool
+            .check_marks(&tx, frame.head, frame.pruned_to)
+            .map_err(fail)?
+        {
+            return Err(another_history(file, since));
+        }
         let report = log::read_changes(&tx, &frame, file, since, sink)?;
+        self.pool.mark(&tx).map_err(fail)?;
         self.seen = Some(Seen {
             data_version,
             position: report.position,

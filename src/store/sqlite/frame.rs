@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::failure::failed;
-use super::pool::{Pool, not_captured};
+use super::pool::{LogHead, Pool, not_captured};
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::Position;
 
@@ -17,6 +17,8 @@ pub(super) struct Frame {
     pub(super) project: i64,
     /// The position of the last change that the transaction sees.
     pub(super) position: Position,
+    /// The end of the log that it sees.
+    pub(super) head: LogHead,
     /// Tombstones up to this sequence are gone.
     pub(super) pruned_to: u64,
     /// A writer that logs its files itself may switch the triggers off.
@@ -28,14 +30,22 @@ const FRAME: &str = "SELECT
     (SELECT db_uuid FROM identity WHERE id = 1),
     (SELECT quiet FROM log_state WHERE id = 1),
     (SELECT pruned_to FROM log_state WHERE id = 1),
-    (SELECT max(seq) FROM changes)";
+    (SELECT max(seq) FROM changes),
+    (SELECT nonce FROM changes ORDER BY seq DESC LIMIT 1)";
 
 impl Frame {
-    /// Reads the frame; `conn` is in a transaction.
+    /// Reads the frame; `conn` is in a transaction, which began after the newest entry of the log that
+    /// the pool had seen was `before`.
     ///
     /// # Errors
     /// `DatabaseCorrupt` if changes may have gone unlogged; `NotFound` if the project is gone.
-    pub(super) fn read(conn: &Connection, pool: &Pool, file: &Path, project: &str) -> Result<Self> {
+    pub(super) fn read(
+        conn: &Connection,
+        pool: &Pool,
+        before: LogHead,
+        file: &Path,
+        project: &str,
+    ) -> Result<Self> {
         let cookie = pool.verify_capture(conn, file)?;
         type Columns = (
             Option<i64>,
@@ -43,8 +53,9 @@ impl Frame {
             Option<i64>,
             Option<i64>,
             Option<i64>,
+            Option<i64>,
         );
-        let (id, uuid, quiet, pruned_to, seq): Columns = conn
+        let (id, uuid, quiet, pruned_to, seq, nonce): Columns = conn
             .prepare_cached(FRAME)
             .and_then(|mut statement| statement.query_row([project], |row| row.try_into()))
             .map_err(|e| failed(file, "read the change log", e))?;
@@ -61,6 +72,15 @@ impl Frame {
                 .map_err(|_| not_captured(file, "the log has a negative sequence"))
         };
         let pruned_to = sequence(pruned_to)?;
+        let last = sequence(seq)?;
+        let head = LogHead {
+            seq: pruned_to.max(last),
+            nonce: nonce.filter(|_| last >= pruned_to),
+        };
+        let others = match pool.saw(head, before) {
+            0 => Vec::new(),
+            some => some.to_le_bytes().to_vec(),
+        };
         Ok(Frame {
             project,
             position: Position {
@@ -69,9 +89,11 @@ impl Frame {
                     &project.to_le_bytes(),
                     &pool.identity().bytes(),
                     &cookie.to_le_bytes(),
+                    &others,
                 ]),
-                sequence: pruned_to.max(sequence(seq)?),
+                sequence: head.seq,
             },
+            head,
             pruned_to,
             may_be_quiet: !pool.has_foreign_triggers(),
         })
@@ -92,13 +114,20 @@ impl Frame {
         } else {
             return Ok(());
         };
-        let name = file.display();
-        Err(Error::new(
-            ErrorKind::LogPruned,
-            format!("the change log of {name} cannot be followed: {reason}"),
-        )
-        .with_help("scan the whole database"))
+        Err(unfollowable(file, &reason))
     }
+}
+
+fn unfollowable(file: &Path, reason: &str) -> Error {
+    let name = file.display();
+    let message = format!("the change log of {name} cannot be followed: {reason}");
+    Error::new(ErrorKind::LogPruned, message).with_help("scan the whole database")
+}
+
+/// The log was put back, and has overtaken the position that is asked for.
+pub(super) fn another_history(file: &Path, since: Position) -> Error {
+    let reason = format!("an older copy was restored in place, and has passed {since} since");
+    unfollowable(file, &reason)
 }
 
 fn no_project(file: &Path, project: &str) -> Error {

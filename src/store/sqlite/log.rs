@@ -9,6 +9,7 @@ use super::column::Columns;
 use super::failure::failed;
 use super::frame::Frame;
 use super::lookup::{Found, Lookup};
+use super::write;
 use crate::position::Position;
 use crate::store::{RowSink, ScanReport};
 
@@ -64,7 +65,14 @@ fn scan_changes(
             row,
             table: "changes",
         };
-        // No sink ever heard of a file whose path cannot be read.
+        // No sink ever heard of a file whose path cannot be read: it is only told that it is gone.
+        if named.path(0).is_err()
+            && !write::exists(conn, project, row.get::<_, rusqlite::types::Value>(0)?)?
+        {
+            report.deleted += 1;
+            sink.deleted(&named.shown(0));
+            continue;
+        }
         let Some((path, version)) = report.named_file(&named)? else {
             continue;
         };

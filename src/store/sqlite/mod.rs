@@ -14,6 +14,7 @@ mod follower;
 mod frame;
 mod log;
 mod lookup;
+mod marks;
 mod options;
 mod pool;
 mod read;
@@ -191,6 +192,8 @@ impl SqliteStore {
     fn connection(&self) -> Result<(Arc<Pool>, Pooled)> {
         let pool = self.pool()?;
         let conn = pool.get(&self.file)?;
+        // A connection that was only opened now may lead to a file that was put there meanwhile.
+        self.assert_not_replaced(&pool, "connect")?;
         Ok((pool, conn))
     }
 
@@ -211,7 +214,13 @@ impl SqliteStore {
     }
 
     fn open_pool(&self) -> Result<Arc<Pool>> {
-        let _one_thread = self.opening.lock();
+        let Some(_one_thread) = self.opening.try_lock_for(self.options.timeout()) else {
+            let message = format!(
+                "others are still opening the database {}",
+                self.file.display()
+            );
+            return Err(Error::new(ErrorKind::DatabaseBusy, message));
+        };
         if let Some(pool) = self.current_pool()? {
             return Ok(pool);
         }
@@ -231,10 +240,11 @@ impl SqliteStore {
     /// Runs `work` in a read transaction: all that it reads is of one instant.
     fn in_read<T>(&self, work: impl FnOnce(&Connection, &Frame) -> Result<T>) -> Result<T> {
         let (pool, conn) = self.connection()?;
+        let before = pool.newest();
         let tx = conn
             .unchecked_transaction()
             .map_err(|e| self.failed("begin a read", e))?;
-        let frame = Frame::read(&tx, &pool, &self.file, &self.project)?;
+        let frame = Frame::read(&tx, &pool, before, &self.file, &self.project)?;
         work(&tx, &frame)
     }
 
@@ -255,8 +265,9 @@ impl SqliteStore {
         };
         let (pool, conn) = self.connection()?;
         let fail = |e| self.failed(operation, e);
+        let before = pool.newest();
         let tx = Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).map_err(fail)?;
-        let frame = Frame::read(&tx, &pool, &self.file, &self.project)?;
+        let frame = Frame::read(&tx, &pool, before, &self.file, &self.project)?;
         let Some(done) = work(&tx, &frame).map_err(fail)? else {
             return Ok(None);
         };
@@ -352,19 +363,20 @@ impl MetadataStore for SqliteStore {
         let operation = format!("write {}", record.path);
         let checked = Checked::put(record)?;
         let stored = self.in_write(&operation, |tx, frame| {
+            let existed = write::exists(tx, frame.project, record.path.as_str())?;
             let position = Self::apply_in(tx, frame, &[checked])?;
             Ok(position.map(|position| Stored {
                 position,
+                existed,
                 verbatim: frame.may_be_quiet,
             }))
         })?;
-        match stored {
-            Some(stored) => Ok(stored),
-            None => Ok(Stored {
-                position: self.head()?,
-                verbatim: false,
-            }),
-        }
+        stored.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Internal,
+                format!("cannot {operation}: nothing was written"),
+            )
+        })
     }
 
     fn remove(&self, path: &FilePath) -> Result<Removal> {
@@ -417,12 +429,14 @@ impl MetadataStore for SqliteStore {
     }
 
     fn scan(&self, sink: &mut dyn RowSink) -> Result<ScanReport> {
+        let pool = self.pool()?;
         self.in_read(|tx, frame| {
             let mut report = ScanReport {
                 position: frame.position,
                 ..ScanReport::default()
             };
             scan::scan(tx, frame.project, sink, &mut report)
+                .and_then(|()| pool.mark(tx))
                 .map_err(|e| self.failed("scan the files", e))?;
             Ok(report)
         })
@@ -436,7 +450,11 @@ impl MetadataStore for SqliteStore {
         let pool = self.pool()?;
         let mut looking = match follower.take().filter(|open| open.is_of(&pool)) {
             Some(open) => open,
-            None => Follower::open(&self.file, pool, &self.options)?,
+            None => {
+                let open = Follower::open(&self.file, Arc::clone(&pool), &self.options)?;
+                self.assert_not_replaced(&pool, "connect")?;
+                open
+            }
         };
         let report = looking.scan_changes(&self.file, &self.project, since, sink)?;
         // After a failure it is opened anew.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -14,6 +15,7 @@ use scheduled_thread_pool::ScheduledThreadPool;
 
 use super::failure::failed;
 use super::file::{FileIdentity, create_if_missing};
+use super::marks::Marks;
 use super::options::SqliteOptions;
 use super::schema;
 use crate::error::{Error, ErrorKind, Result};
@@ -41,6 +43,47 @@ pub(super) struct Pool {
     verified: AtomicI64,
     /// Whether that schema has triggers that are not ours.
     foreign_triggers: AtomicBool,
+    history: Mutex<History>,
+}
+
+/// The end of a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LogHead {
+    pub(super) seq: u64,
+    /// That of the entry with this sequence, unless it was pruned.
+    pub(super) nonce: Option<i64>,
+}
+
+impl LogHead {
+    /// Whether it may be the head of the same log, later.
+    fn follows(self, before: LogHead) -> bool {
+        let is_known = self.nonce.is_some() && before.nonce.is_some();
+        match self.seq.cmp(&before.seq) {
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Equal => !is_known || self.nonce == before.nonce,
+            std::cmp::Ordering::Greater => true,
+        }
+    }
+}
+
+/// What was seen of the log so far.
+#[derive(Debug, Default)]
+struct History {
+    newest: LogHead,
+    marks: Arc<Marks>,
+    /// How often the log was found to be another one than before.
+    others: u64,
+}
+
+impl History {
+    fn is_another(&mut self, head: LogHead) {
+        tracing::warn!(
+            "the change log is another one than before: an older copy, or an emptied log"
+        );
+        self.newest = head;
+        self.marks = Arc::default();
+        self.others += 1;
+    }
 }
 
 impl Pool {
@@ -81,6 +124,7 @@ impl Pool {
             identity,
             verified: AtomicI64::new(-1),
             foreign_triggers: AtomicBool::new(true),
+            history: Mutex::default(),
         })
     }
 
@@ -103,6 +147,49 @@ impl Pool {
                 .with_help("raise database.max_connections or database.connection_timeout")
                 .because(e)
         })
+    }
+
+    /// The newest entry of the log that was seen so far: whatever begins now sees it too.
+    pub(super) fn newest(&self) -> LogHead {
+        self.history.lock().newest
+    }
+
+    /// Takes in the head that a transaction sees, which began after the newest one was `before`.
+    /// Returns how often the log was found to be another one, this time included: somebody who can
+    /// write to the file may have put an older copy back in place, or emptied the log.
+    pub(super) fn saw(&self, head: LogHead, before: LogHead) -> u64 {
+        let mut history = self.history.lock();
+        if head.follows(before) {
+            if head.seq > history.newest.seq {
+                history.newest = head;
+            }
+        } else if history.newest == before {
+            history.is_another(head);
+        }
+        history.others
+    }
+
+    /// Whether the log that a transaction sees may have come out of the one that was seen before.
+    /// If not, every position is of another epoch from now on.
+    pub(super) fn check_marks(
+        &self,
+        conn: &Connection,
+        head: LogHead,
+        pruned_to: u64,
+    ) -> rusqlite::Result<bool> {
+        let marks = Arc::clone(&self.history.lock().marks);
+        let fit = marks.fit(conn, pruned_to)?;
+        if !fit {
+            self.history.lock().is_another(head);
+        }
+        Ok(fit)
+    }
+
+    /// Remembers the last entries of the log that a pass sees.
+    pub(super) fn mark(&self, conn: &Connection) -> rusqlite::Result<()> {
+        let marks = Arc::new(Marks::read(conn)?);
+        self.history.lock().marks = marks;
+        Ok(())
     }
 
     /// Whether somebody's own triggers may write while ours are switched off; known once

@@ -1,7 +1,7 @@
 //! Writing whole records. What a record cannot hold is refused before the database is touched; then
 //! its rows are replaced and its key is logged once, in the transaction of the caller.
 
-use rusqlite::{Connection, Result, named_params, params};
+use rusqlite::{Connection, Result, ToSql, named_params, params};
 
 use super::column;
 use crate::error;
@@ -83,6 +83,12 @@ pub(super) fn apply(conn: &Connection, project: i64, write: &Checked<'_>) -> Res
     conn.prepare_cached("INSERT INTO touched (project_id, path) VALUES (?1, ?2)")?
         .execute(params![project, path])?;
     Ok(true)
+}
+
+/// Whether the project has a file of this path; a path that no file can have may be asked for too.
+pub(super) fn exists(conn: &Connection, project: i64, path: impl ToSql) -> Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM documents WHERE project_id = ?1 AND path = ?2")?
+        .exists(params![project, path])
 }
 
 fn remove(conn: &Connection, project: i64, path: &str) -> Result<bool> {
