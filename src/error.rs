@@ -44,6 +44,12 @@ pub enum ErrorKind {
     LogPruned,
     /// The work was told to stop.
     Cancelled,
+    /// A component was asked to work before it was initialized, or after it was shut down.
+    NotInitialized,
+    /// The index was asked before it was ever loaded: what the project holds is not known.
+    NotLoaded,
+    /// A record has changed since the answer that found it.
+    Superseded,
     /// A source file could not be read as source.
     Extraction,
     /// A rule of this crate was broken by this crate.
@@ -69,6 +75,9 @@ impl ErrorKind {
             ErrorKind::CommittedNotApplied => "committed-not-applied",
             ErrorKind::LogPruned => "log-pruned",
             ErrorKind::Cancelled => "cancelled",
+            ErrorKind::NotInitialized => "not-initialized",
+            ErrorKind::NotLoaded => "not-loaded",
+            ErrorKind::Superseded => "superseded",
             ErrorKind::Extraction => "extraction",
             ErrorKind::Internal => "internal",
         }
@@ -111,6 +120,12 @@ impl Error {
             excerpt: None,
             source: None,
         }))
+    }
+
+    /// A value of a configuration key that is outside its range; `range` is what to give instead.
+    pub(crate) fn out_of_range(key: &str, value: impl fmt::Display, range: &str) -> Self {
+        let message = format!("`{key}` = {value} is out of range");
+        Error::new(ErrorKind::InvalidConfig, message).with_help(format!("give {range}"))
     }
 
     /// Adds what the reader can do about it.

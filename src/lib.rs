@@ -21,7 +21,7 @@
 //! )?;
 //!
 //! let query = Query::builder().language("python").function("Lexer.parse").limit(20).build()?;
-//! let answer = cardex.query(&query);
+//! let answer = cardex.query(&query)?;
 //! assert_eq!(answer.paths().collect::<Vec<_>>(), ["src/lexer.py"]);
 //! assert_eq!(answer.as_of(), cardex.store().head()?);
 //! # Ok::<(), cardex::Error>(())
@@ -71,10 +71,13 @@ pub mod extract;
 mod index;
 #[cfg(feature = "extract")]
 mod indexing;
+mod machine;
 mod metadata;
+mod metadata_cache;
 mod position;
 mod primitives;
 mod query;
+mod single_flight;
 mod stats;
 pub mod store;
 mod suggest;
@@ -94,10 +97,11 @@ pub use metadata::{
     ChangeRecord, Class, DocSections, DocumentType, FileMetadata, FileMetadataBuilder, FilePath,
     FileState, Function, HeaderSections, LineRange, MAX_PATH_BYTES,
 };
+pub use metadata_cache::{CacheOptions, CacheStats, Fetch, MetadataCache, Missing, Page, Record};
 pub use position::Position;
 pub use query::{Answer, LayerPlan, Plan, PlanStep, QUERY_FIELDS, Query, QueryBuilder};
 pub use stats::Counter;
-pub use sync::{SyncMode, SyncReport, Synchronizer};
+pub use sync::{LastSync, SyncFailure, SyncMode, SyncReport, Synchronizer};
 
 /// The README's examples, compiled and run.
 #[cfg(all(doctest, feature = "sqlite"))]

@@ -27,11 +27,11 @@ pub(super) fn run(context: &Context, args: QueryArgs) -> Result<Outcome, Failure
     let (cardex, loaded) = context.load(Arc::clone(&store))?;
     let mut out = Out::new();
     if args.explain {
-        explain(context, &cardex.snapshot().explain(&query), &mut out)?;
+        explain(context, &cardex.snapshot()?.explain(&query), &mut out)?;
         out.finish()?;
         return Ok(Outcome::Found);
     }
-    let answer = cardex.query(&query);
+    let answer = cardex.query(&query)?;
     let total = answer.total();
     if args.count {
         count(context, &answer, &mut out)?;
@@ -50,7 +50,7 @@ pub(super) fn run(context: &Context, args: QueryArgs) -> Result<Outcome, Failure
     }
     out.finish()?;
     if total == 0 {
-        doubt_language(context, &args, &cardex.snapshot());
+        doubt_language(context, &args, &*cardex.snapshot()?);
     }
     Ok(if total > 0 {
         Outcome::Found
@@ -230,11 +230,8 @@ fn records(
     store: &dyn MetadataStore,
     paths: &[FilePath],
 ) -> cardex::Result<Vec<Option<Versioned>>> {
-    match store.get_many(paths) {
-        Err(error) if error.kind() == ErrorKind::DatabaseCorrupt => {}
-        read => return read,
-    }
-    let each = paths.iter().map(|path| match store.get(path) {
+    let fetched = store.fetch(paths)?;
+    let each = fetched.records.into_iter().map(|record| match record {
         Err(error) if error.kind() == ErrorKind::DatabaseCorrupt => {
             say(&format!("warning: {}", printable(&error.to_string())));
             Ok(None)

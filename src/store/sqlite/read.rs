@@ -148,6 +148,30 @@ pub(super) fn file_states(conn: &Connection, project: i64) -> Result<Vec<FileSta
     Ok(out)
 }
 
+/// The paths of the files that were modified last, the latest first.
+pub(super) fn newest(
+    conn: &Connection,
+    project: i64,
+    limit: usize,
+) -> rusqlite::Result<Vec<FilePath>> {
+    // Instants are stored in one form of fixed width, which sorts as they do.
+    let mut newest = conn.prepare_cached(
+        "SELECT path FROM documents WHERE project_id = ?1
+         ORDER BY last_modified DESC, path LIMIT ?2",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = newest.query(params![project, limit])?;
+    let mut paths = Vec::new();
+    while let Some(row) = rows.next()? {
+        let columns = Columns {
+            row,
+            table: "documents",
+        };
+        paths.extend(columns.path(0).and_then(file_path).ok());
+    }
+    Ok(paths)
+}
+
 fn file_path(text: &str) -> Result<FilePath, Fault> {
     FilePath::new(text).map_err(|e| Fault::row(e.to_string()))
 }
