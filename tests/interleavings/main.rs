@@ -27,18 +27,26 @@ mod error;
 mod eviction;
 #[path = "../../src/index/mod.rs"]
 mod index;
+#[path = "../../src/machine.rs"]
+mod machine;
 #[path = "../../src/metadata/mod.rs"]
 mod metadata;
+#[path = "../../src/metadata_cache/mod.rs"]
+mod metadata_cache;
 #[path = "../../src/position.rs"]
 mod position;
 #[path = "../../src/query/mod.rs"]
 mod query;
+#[path = "../../src/single_flight.rs"]
+mod single_flight;
 #[path = "../../src/stats.rs"]
 mod stats;
 #[path = "../../src/store/mod.rs"]
 mod store;
 #[path = "../../src/suggest.rs"]
 mod suggest;
+#[path = "../../src/sync/mod.rs"]
+mod sync;
 #[path = "../../src/worker.rs"]
 mod worker;
 

@@ -9,7 +9,7 @@ use shuttle::thread::{self, JoinHandle};
 
 use crate::error::ErrorKind;
 use crate::explore::claim;
-use crate::index::{Changes, Index, SegmentBuilder, Snapshot};
+use crate::index::{Changes, Index, SegmentBuilder, Snapshot, Stamp};
 use crate::position::Position;
 use crate::query::Query;
 
@@ -57,6 +57,13 @@ fn at(sequence: u64) -> Position {
     Position { epoch: 1, sequence }
 }
 
+fn stamp(sequence: u64) -> Stamp {
+    Stamp {
+        position: at(sequence),
+        ..Stamp::default()
+    }
+}
+
 fn add(builder: &mut SegmentBuilder, path: &str, version: u64) {
     builder.file(path, Some("rust"), version);
     builder.function(&format!("f{version}"));
@@ -74,7 +81,7 @@ fn replace(index: &Index, position: u64) {
     for (path, version) in history(position) {
         add(&mut files, path, version);
     }
-    index.replace(files, at(position)).unwrap();
+    index.replace(files, stamp(position), |_| {}).unwrap();
 }
 
 /// The changes of one commit.
@@ -91,7 +98,9 @@ fn changes(index: &Index, position: u64) -> Changes {
 }
 
 fn apply(index: &Index, position: u64) {
-    index.apply(changes(index, position), at(position)).unwrap();
+    index
+        .apply(changes(index, position), stamp(position), |_, _| {})
+        .unwrap();
 }
 
 /// The snapshot is history at its position: by path, by name and by count.
@@ -218,7 +227,7 @@ fn two_writers() {
     let index = index_at(3);
     let write = |index: &Index, position| {
         // Commit 4 changes every file, so it may be laid over any earlier position.
-        match index.apply(changes(index, 4), at(position)) {
+        match index.apply(changes(index, 4), stamp(position), |_, _| {}) {
             Ok(()) => {}
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Internal);
@@ -251,7 +260,7 @@ fn freed() {
     for number in 0..FILES {
         files.file(&format!("{number:05}"), None, 1);
     }
-    index.replace(files, at(1)).unwrap();
+    index.replace(files, stamp(1), |_| {}).unwrap();
     let segment = Arc::downgrade(&index.snapshot().layers[0].segment);
     let reader = spawn(&index, |index| {
         let snapshot = index.snapshot();
@@ -263,7 +272,7 @@ fn freed() {
         };
         assert_eq!(snapshot.len() as u64, expected);
     });
-    index.replace(index.builder(), at(2)).unwrap();
+    index.replace(index.builder(), stamp(2), |_| {}).unwrap();
     reader.join().unwrap();
     while segment.strong_count() > 0 {
         thread::yield_now();
