@@ -44,6 +44,9 @@ pub enum ErrorKind {
     LogPruned,
     /// The work was told to stop.
     Cancelled,
+    /// Components cannot be put together, started or stopped as they are: a name is taken, a
+    /// dependency is missing or circular, one of them panicked.
+    Component,
     /// A component was asked to work before it was initialized, or after it was shut down.
     NotInitialized,
     /// The index was asked before it was ever loaded: what the project holds is not known.
@@ -75,6 +78,7 @@ impl ErrorKind {
             ErrorKind::CommittedNotApplied => "committed-not-applied",
             ErrorKind::LogPruned => "log-pruned",
             ErrorKind::Cancelled => "cancelled",
+            ErrorKind::Component => "component",
             ErrorKind::NotInitialized => "not-initialized",
             ErrorKind::NotLoaded => "not-loaded",
             ErrorKind::Superseded => "superseded",
@@ -149,6 +153,13 @@ impl Error {
     #[must_use]
     pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Arc::make_mut(&mut self.0).source = Some(Arc::from(cause.into()));
+        self
+    }
+
+    /// The same error, told by somebody who knows what it stood in the way of.
+    pub(crate) fn prefixed(mut self, what: &str) -> Self {
+        let inner = Arc::make_mut(&mut self.0);
+        inner.message = format!("{what}: {}", inner.message);
         self
     }
 

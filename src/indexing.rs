@@ -113,7 +113,7 @@ pub fn index_tree(
 #[cfg(feature = "sqlite")]
 impl crate::Cardex {
     /// Brings the database up to date with the tree that `scanner` reads, and the index with the
-    /// database: what [`index_tree`] does, and a [sync](crate::Cardex::sync).
+    /// database: what [`index_tree`] does, and a [sync](crate::MetadataCache::sync).
     ///
     /// # Errors
     /// Those of [`index_tree`]. The index is brought up to date with what was done all the same.

@@ -31,12 +31,15 @@
 //!
 //! - [`Query`] and [`QueryBuilder`]: what can be asked. What is wrong with a question is an
 //!   [`Error`] when it is built, never a wider answer.
-//! - [`Cardex::snapshot`]: many questions to one instant. It takes no lock and outlives what follows.
-//! - [`Cardex::update`], [`Cardex::remove`]: your own writes are seen by your next query.
-//!   [`Cardex::sync`] brings in everybody else's: other processes, other programs, a person with
-//!   `sqlite3`.
+//! - [`Cardex::snapshot`](MetadataCache::snapshot): many questions to one instant. It takes no lock
+//!   and outlives what follows.
+//! - [`Cardex::update`](MetadataCache::update), [`Cardex::remove`](MetadataCache::remove): your own
+//!   writes are seen by your next query. [`Cardex::sync`](MetadataCache::sync) brings in everybody
+//!   else's: other processes, other programs, a person with `sqlite3`.
 //! - [`FileMetadata`]: a record, made by a builder or read from JSON.
 //! - [`store`]: the database behind all that, and the trait to bring another one.
+//! - [`component`]: a host whose parts start in the order of their dependencies and stop in reverse,
+//!   the cache among them.
 #![cfg_attr(
     feature = "extract",
     doc = "- [`extract`] and [`index_tree`]: from a source tree to records."
@@ -62,6 +65,7 @@ mod bounded;
 #[cfg(feature = "sqlite")]
 mod cardex;
 mod clock;
+pub mod component;
 #[cfg(feature = "cli")]
 pub mod config;
 mod error;

@@ -75,7 +75,7 @@ impl Context {
 
     fn open(&self) -> Result<SqliteStore> {
         assert_no_links(self.config.database(), &self.root)?;
-        let options = self.config.sqlite().clone().root(&self.root);
+        let options = self.config.sqlite().clone();
         SqliteStore::open(self.config.database(), PROJECT, options)
             .map_err(|error| self.suggest_elsewhere(error))
     }

@@ -225,7 +225,7 @@ impl Children<'_, '_> {
                 table: "functions",
             })?);
         }
-        Ok(functions)
+        Ok(exact(functions))
     }
 
     fn classes(&mut self, document: i64) -> Result<Vec<Class>, Fault> {
@@ -260,7 +260,10 @@ impl Children<'_, '_> {
             });
             classes[class].methods.push(function(&columns)?);
         }
-        Ok(classes)
+        for class in &mut classes {
+            class.methods.shrink_to_fit();
+        }
+        Ok(exact(classes))
     }
 
     fn references(&mut self, document: i64) -> Result<Vec<String>, Fault> {
@@ -273,7 +276,7 @@ impl Children<'_, '_> {
             };
             references.push(columns.owned(0)?.unwrap_or_default());
         }
-        Ok(references)
+        Ok(exact(references))
     }
 
     fn changes(&mut self, document: i64) -> Result<Vec<ChangeRecord>, Fault> {
@@ -290,7 +293,7 @@ impl Children<'_, '_> {
                 details: columns.list(2)?,
             });
         }
-        Ok(changes)
+        Ok(exact(changes))
     }
 }
 
@@ -307,6 +310,12 @@ fn function(columns: &Columns<'_, '_>) -> Result<Function, Fault> {
         parameters: columns.list(3)?,
         doc_sections: doc_sections(columns)?,
     })
+}
+
+/// Records are kept in memory for long: their lists hold no spare room.
+fn exact<T>(mut list: Vec<T>) -> Vec<T> {
+    list.shrink_to_fit();
+    list
 }
 
 /// Functions, classes and methods are read with these columns at 4 to 7.

@@ -35,6 +35,12 @@ pub(crate) fn claims() -> Vec<Trial> {
         claim("cache: fill against a rebuild", 2000, rebuild),
         claim("cache: fill against eviction", 2000, evicted),
         claim("cache: records are of the answer's instant", 2000, records),
+        claim("cache: many at once, in any order", 2000, many),
+        claim(
+            "cache: a request is served by a pass of its kind",
+            2000,
+            passes,
+        ),
         claim("cache: a failed load is no absence", 2000, failures),
         claim(
             "cache: a failed pass is told, and takes nothing back",
@@ -398,6 +404,52 @@ fn records() {
         }),
     ]);
     world.at_rest(&["a", "b"]);
+}
+
+/// Each leads some loads and joins those of others, and nobody waits in a circle.
+fn many() {
+    let world = World::with_bodies(&["a", "b", "c"], false);
+    let ask = |names: [&'static str; 3]| {
+        move |world: &World, eyes: &mut Eyes| {
+            let paths = names.map(path);
+            let records = world.cache.get_many(&paths).unwrap();
+            // Those of one call are of several instants, each no older than what was seen before.
+            let floor = eyes.clone();
+            for (path, record) in paths.iter().zip(&records) {
+                floor.clone().saw(path, record.as_ref());
+            }
+            world.query(eyes);
+        }
+    };
+    join([
+        world.spawn(ask(["a", "b", "c"])),
+        world.spawn(ask(["c", "b", "a"])),
+        world.spawn(|world, eyes| {
+            world.update(eyes, "b", "second");
+            ask(["b", "c", "a"])(world, eyes);
+        }),
+    ]);
+    world.at_rest(&["a", "b", "c"]);
+}
+
+/// Whoever wants a full pass gets one, however many others there are, and each began after it was
+/// asked for.
+fn passes() {
+    let world = World::of(&["a"]);
+    let sync = |world: &World, eyes: &mut Eyes| (0..2).for_each(|_| world.sync(eyes));
+    let rebuild = |world: &World, eyes: &mut Eyes| {
+        let commit = world.history.foreign(&record("a", "second"));
+        let report = world.cache.rebuild().unwrap();
+        assert_eq!(report.mode, SyncMode::Full);
+        assert!(report.to >= commit);
+    };
+    join([
+        world.spawn(rebuild),
+        world.spawn(sync),
+        world.spawn(sync),
+        world.spawn(rebuild),
+    ]);
+    world.at_rest(&["a"]);
 }
 
 fn failures() {

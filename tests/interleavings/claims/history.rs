@@ -174,7 +174,7 @@ impl History {
 }
 
 /// What one thread has seen, and so what it may see from now on: nothing that was over by then.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Eyes {
     history: Arc<History>,
     /// The project was seen as of this position, or a later one.
