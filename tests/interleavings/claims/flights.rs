@@ -152,10 +152,11 @@ fn void_beats() {
     };
     join([
         spawn(&airport, |airport| {
-            for _ in 0..2 {
-                let number = airport.change(0);
-                assert!(airport.get(0).unwrap() >= number, "its own change");
-            }
+            airport.change(0);
+            let number = airport.change(0);
+            assert!(airport.get(0).unwrap() >= number, "its own change");
+            let number = airport.change(0);
+            assert!(airport.get(0).unwrap() >= number, "its own change");
         }),
         spawn(&airport, asks),
         spawn(&airport, asks),

@@ -17,13 +17,6 @@ use crate::store::{
     Fetched, MetadataStore, Removal, RowSink, ScanReport, Stored, Versioned, Write,
 };
 
-pub(super) const EPOCH: u64 = 7;
-
-pub(super) fn at(sequence: u64) -> Position {
-    let epoch = EPOCH;
-    Position { epoch, sequence }
-}
-
 pub(super) fn path(text: &str) -> FilePath {
     FilePath::new(text).unwrap()
 }
@@ -34,8 +27,8 @@ pub(super) fn record(path: &str, mark: &str) -> FileMetadata {
     builder.function(Function::named(mark)).build().unwrap()
 }
 
-/// Every commit so far: the file that it changed, and what became of it. Commit `n` is at position
-/// `n`, counted from 1. The clock moves with each.
+/// Every commit so far: the file that it changed, and what became of it. Commit `n` of a database is
+/// at position `n`, counted from 1. The clock moves with each.
 #[derive(Debug, Default)]
 pub(super) struct History {
     log: Mutex<Log>,
@@ -44,9 +37,10 @@ pub(super) struct History {
 
 #[derive(Debug, Default)]
 struct Log {
-    commits: Vec<(FilePath, Option<FileMetadata>)>,
-    /// When each was made.
-    times: Vec<Duration>,
+    /// The commits of each database that stood here, in the order of their epochs.
+    databases: Vec<Vec<(FilePath, Option<FileMetadata>)>>,
+    /// When each position became the head.
+    heads: Vec<(Duration, Position)>,
     /// How often the record of a path was read.
     fetches: BTreeMap<FilePath, u64>,
     trouble: Option<Trouble>,
@@ -63,9 +57,27 @@ pub(super) enum Trouble {
     Scan,
 }
 
+/// Whether one position came to be after another one, or is the same: epochs only go up here.
+pub(super) fn includes(one: Position, other: Position) -> bool {
+    (one.epoch, one.sequence) >= (other.epoch, other.sequence)
+}
+
 impl Log {
-    fn head(&self) -> u64 {
-        self.commits.len() as u64
+    fn database(&self, epoch: u64) -> &[(FilePath, Option<FileMetadata>)] {
+        &self.databases[epoch as usize - 1]
+    }
+
+    fn head(&self) -> Position {
+        let epoch = self.databases.len() as u64;
+        let sequence = self.database(epoch).len() as u64;
+        Position { epoch, sequence }
+    }
+
+    /// The head is another one from now on.
+    fn moved(&mut self, clock: &ManualClock) -> Position {
+        clock.advance(Duration::from_millis(1));
+        self.heads.push((clock.elapsed(), self.head()));
+        self.head()
     }
 
     fn commit(
@@ -74,10 +86,12 @@ impl Log {
         path: FilePath,
         record: Option<FileMetadata>,
     ) -> Position {
-        clock.advance(Duration::from_millis(1));
-        self.times.push(clock.elapsed());
-        self.commits.push((path, record));
-        at(self.head())
+        let database = self
+            .databases
+            .last_mut()
+            .expect("there is one at the start");
+        database.push((path, record));
+        self.moved(clock)
     }
 
     /// Whether this trouble is due.
@@ -87,8 +101,8 @@ impl Log {
 
     /// The last change of a file at or before a position: its version, and the record if it is
     /// there.
-    fn state(&self, path: &FilePath, position: u64) -> (u64, Option<&FileMetadata>) {
-        let commits = (1..=position).zip(&self.commits);
+    fn state(&self, path: &FilePath, at: Position) -> (u64, Option<&FileMetadata>) {
+        let commits = (1..=at.sequence).zip(self.database(at.epoch));
         let changes = commits.filter(|(_, (changed, _))| changed == path);
         match changes.last() {
             Some((version, (_, record))) => (version, record.as_ref()),
@@ -97,7 +111,8 @@ impl Log {
     }
 
     fn paths(&self) -> Vec<FilePath> {
-        let mut paths: Vec<_> = self.commits.iter().map(|(path, _)| path.clone()).collect();
+        let commits = self.database(self.head().epoch).iter();
+        let mut paths: Vec<_> = commits.map(|(path, _)| path.clone()).collect();
         paths.sort();
         paths.dedup();
         paths
@@ -114,8 +129,9 @@ impl Log {
     }
 
     /// The first position at or after `from` at which the file was gone.
-    fn gone_since(&self, path: &FilePath, from: u64) -> Option<u64> {
-        (from..=self.head()).find(|position| self.state(path, *position).1.is_none())
+    fn gone_since(&self, path: &FilePath, from: Position) -> Option<Position> {
+        let mut heads = self.heads.iter().map(|(_, head)| *head);
+        heads.find(|head| includes(*head, from) && self.state(path, *head).1.is_none())
     }
 }
 
@@ -123,6 +139,7 @@ impl History {
     /// With these files at the start, in this order.
     pub(super) fn of(paths: &[&str]) -> Arc<Self> {
         let history = History::default();
+        history.log.lock().databases.push(Vec::new());
         for name in paths {
             history.foreign(&record(name, "first"));
         }
@@ -142,6 +159,14 @@ impl History {
         self.log.lock().commit(&self.clock, path.clone(), None)
     }
 
+    /// Another database stands here from now on: a copy that was made after so many commits.
+    pub(super) fn restore(&self, commits: usize) {
+        let mut log = self.log.lock();
+        let copy = log.database(log.head().epoch)[..commits].to_vec();
+        log.databases.push(copy);
+        log.moved(&self.clock);
+    }
+
     pub(super) fn trouble(&self, trouble: Trouble) {
         self.log.lock().trouble = Some(trouble);
     }
@@ -149,11 +174,14 @@ impl History {
     /// A look that began at this time has seen every commit until then: `position` includes them.
     pub(super) fn assert_seen(&self, position: Position, looked_at: Duration) {
         let log = self.log.lock();
-        let known = log.times.partition_point(|time| *time <= looked_at) as u64;
-        assert!(
-            position.sequence >= known,
-            "{position} and not {known}, after a look at {looked_at:?}"
-        );
+        let known = log.heads.iter().filter(|(time, _)| *time <= looked_at);
+        if let Some((_, known)) = known.last() {
+            let seen = includes(position, *known);
+            assert!(
+                seen,
+                "{position}, and not {known}, after a look at {looked_at:?}"
+            );
+        }
     }
 
     /// How often the record of a path was read.
@@ -162,12 +190,12 @@ impl History {
     }
 
     /// The versions of all files at a position.
-    fn versions(&self, position: u64) -> BTreeMap<FilePath, u64> {
+    fn versions(&self, at: Position) -> BTreeMap<FilePath, u64> {
         let log = self.log.lock();
-        let states = log.paths().into_iter().filter_map(|path| {
-            let (version, record) = log.state(&path, position);
-            record?;
-            Some((path, version))
+        let paths = log.database(at.epoch).iter().map(|(path, _)| path);
+        let states = paths.filter_map(|path| {
+            let (version, record) = log.state(path, at);
+            record.map(|_| (path.clone(), version))
         });
         states.collect()
     }
@@ -178,26 +206,29 @@ impl History {
 pub(super) struct Eyes {
     history: Arc<History>,
     /// The project was seen as of this position, or a later one.
-    floor: u64,
+    floor: Position,
 }
 
 impl Eyes {
     pub(super) fn new(history: &Arc<History>) -> Self {
         Eyes {
             history: Arc::clone(history),
-            floor: 0,
+            floor: Position::default(),
         }
     }
 
     /// The thread knows of this commit.
     pub(super) fn knows(&mut self, position: Position) {
-        self.floor = self.floor.max(position.sequence);
+        if includes(position, self.floor) {
+            self.floor = position;
+        }
     }
 
     /// What a get brought: the file as of the position that the record names, and not older than
     /// anything seen before.
     pub(super) fn saw(&mut self, path: &FilePath, seen: Option<&Record>) {
-        let log = self.history.log.lock();
+        let history = Arc::clone(&self.history);
+        let log = history.log.lock();
         let Some(seen) = seen else {
             let Some(gone) = log.gone_since(path, self.floor) else {
                 panic!(
@@ -209,47 +240,39 @@ impl Eyes {
             return;
         };
         let as_of = seen.as_of();
-        assert_eq!(as_of.epoch, EPOCH);
-        assert!(as_of.sequence <= log.head(), "{as_of} is not yet");
-        let truth = log.state(path, as_of.sequence);
+        assert!(includes(log.head(), as_of), "{as_of} is not yet");
+        let truth = log.state(path, as_of);
         assert_eq!(
             (seen.version(), Some(&**seen)),
             truth,
             "{path} as of {as_of}"
         );
-        // It may name an earlier position, as long as it has not changed since.
-        let (now, _) = log.state(path, self.floor);
-        assert!(
-            seen.version() >= now,
-            "{path} as of {as_of}, after {}",
-            self.floor
-        );
-        self.floor = self.floor.max(as_of.sequence);
+        if !includes(as_of, self.floor) {
+            // It may name an earlier position if the file has not changed since.
+            let floor = self.floor;
+            let is_same = as_of.epoch == floor.epoch && log.state(path, floor) == truth;
+            assert!(is_same, "{path} as of {as_of}, after {floor}");
+        }
+        self.knows(as_of);
     }
 
     /// What a query for all files brought: history at its position, at or after what was seen.
     pub(super) fn saw_all(&mut self, answer: &Answer) {
         let as_of = answer.as_of();
-        assert_eq!(as_of.epoch, EPOCH);
         let looked_at = self.history.clock.elapsed() - answer.age();
         self.history.assert_seen(as_of, looked_at);
         let hits = answer.hits().map(|hit| (path(hit.path), hit.version));
-        assert_eq!(
-            hits.collect::<BTreeMap<_, _>>(),
-            self.history.versions(as_of.sequence)
-        );
-        assert!(
-            as_of.sequence >= self.floor,
-            "a query at {as_of} after {}",
-            self.floor
-        );
-        self.floor = as_of.sequence;
+        let found = hits.collect::<BTreeMap<_, _>>();
+        assert_eq!(found, self.history.versions(as_of), "as of {as_of}");
+        let floor = self.floor;
+        assert!(includes(as_of, floor), "a query at {as_of} after {floor}");
+        self.knows(as_of);
     }
 }
 
 impl MetadataStore for History {
     fn head(&self) -> Result<Position> {
-        Ok(at(self.log.lock().head()))
+        Ok(self.log.lock().head())
     }
 
     fn fetch(&self, paths: &[FilePath]) -> Result<Fetched> {
@@ -268,7 +291,7 @@ impl MetadataStore for History {
             let record = record.cloned();
             records.push(Ok(record.map(|record| Versioned { record, version })));
         }
-        let position = at(log.head());
+        let position = log.head();
         Ok(Fetched { position, records })
     }
 
@@ -290,7 +313,7 @@ impl MetadataStore for History {
         let existed = log.state(path, log.head()).1.is_some();
         let position = match existed {
             true => log.commit(&self.clock, path.clone(), None),
-            false => at(log.head()),
+            false => log.head(),
         };
         Ok(Removal { existed, position })
     }
@@ -316,21 +339,21 @@ impl MetadataStore for History {
             hand_over(sink, file);
         }
         Ok(ScanReport {
-            position: at(head),
+            position: head,
             files: files.len() as u64,
             ..ScanReport::default()
         })
     }
 
     fn scan_changes(&self, since: Position, sink: &mut dyn RowSink) -> Result<ScanReport> {
-        if since.epoch != EPOCH {
-            return Err(Error::new(ErrorKind::LogPruned, "another database"));
-        }
         let mut log = self.log.lock();
         if log.meets(Trouble::Scan) {
             return Err(busy());
         }
         let (head, mut paths) = (log.head(), log.paths());
+        if since.epoch != head.epoch {
+            return Err(Error::new(ErrorKind::LogPruned, "another database"));
+        }
         paths.retain(|path| log.state(path, head).0 > since.sequence);
         let states = paths.into_iter().map(|path| {
             let (version, record) = log.state(&path, head);
@@ -340,7 +363,7 @@ impl MetadataStore for History {
         let states: Vec<_> = states.collect();
         drop(log);
         let mut report = ScanReport {
-            position: at(head),
+            position: head,
             ..ScanReport::default()
         };
         for (path, file) in &states {
