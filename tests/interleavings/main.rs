@@ -14,6 +14,7 @@
     missing_debug_implementations,
     unfulfilled_lint_expectations,
     clippy::unwrap_used,
+    clippy::wrong_self_convention,
     reason = "parts of the crate, without their users, their tests and their public face"
 )]
 

@@ -174,8 +174,8 @@ impl History {
     /// A look that began at this time has seen every commit until then: `position` includes them.
     pub(super) fn assert_seen(&self, position: Position, looked_at: Duration) {
         let log = self.log.lock();
-        let known = log.heads.iter().filter(|(time, _)| *time <= looked_at);
-        if let Some((_, known)) = known.last() {
+        let mut known = log.heads.iter().filter(|(time, _)| *time <= looked_at);
+        if let Some((_, known)) = known.next_back() {
             let seen = includes(position, *known);
             assert!(
                 seen,
