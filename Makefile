@@ -15,8 +15,8 @@ test-deps: ## Installs the programs and fetches the sources that the tests need.
 	tests/deps.sh
 	tests/sources.sh
 
-soak: ## Runs the interleaving tests under a hundred times as many schedules, for some twenty minutes.
-	SOAK=$${SOAK:-100} $(CARGO) test --features full --test interleavings
+soak: ## Runs the interleaving tests under twenty times as many schedules, for some ten minutes.
+	SOAK=$${SOAK:-20} $(CARGO) test --features full --test interleavings
 
 bench: ## Runs the benches against their peers, alone, for about ten minutes.
 	$(CARGO) bench --features full --bench query --bench load --bench extract --bench cache

@@ -2,7 +2,8 @@
 //! neither a fold nor a replacement loses or revives a file.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 
 use libtest_mimic::Trial;
 use shuttle::thread::{self, JoinHandle};
@@ -23,6 +24,11 @@ pub(crate) fn claims() -> Vec<Trial> {
         claim("index: apply against fold", 4000, apply_fold),
         claim("index: replace against fold", 4000, replace_fold),
         claim("index: two folds at once", 4000, two_folds),
+        claim(
+            "index: a fold that breaks leaves the tiers",
+            3000,
+            broken_fold,
+        ),
         claim("index: of two writers none goes back", 4000, two_writers),
         claim("index: what nobody reads is freed", 20, freed),
     ]
@@ -220,6 +226,27 @@ fn two_folds() {
         spawn(&index, |index| read(index, 1)),
     ]);
     ends_at(&index, 6);
+}
+
+/// It is as if it had not begun: what was applied meanwhile stays, and the next one folds it all.
+fn broken_fold() {
+    let index = index_at(1);
+    apply(&index, 2);
+    join([
+        spawn(&index, |index| {
+            let breaks = || index.fold_around(|| resume_unwind(Box::new("the fold breaks")));
+            let _ = catch_unwind(AssertUnwindSafe(breaks));
+        }),
+        spawn(&index, |index| (3..=5).for_each(|p| apply(index, p))),
+        spawn(&index, |index| {
+            index.fold().unwrap();
+            read(index, 1);
+        }),
+    ]);
+    ends_at(&index, 5);
+    index.fold().unwrap();
+    ends_at(&index, 5);
+    assert_eq!(index.snapshot().tiers(), 0);
 }
 
 /// The slower of two writers is refused, and nothing of its changes is seen.
