@@ -33,6 +33,9 @@
 //!   [`Error`] when it is built, never a wider answer.
 //! - [`Cardex::snapshot`](MetadataCache::snapshot): many questions to one instant. It takes no lock
 //!   and outlives what follows.
+//! - [`Cardex::get`](MetadataCache::get), [`Cardex::query_records`](MetadataCache::query_records):
+//!   whole records, from memory where they are there. [`CacheOptions`] bounds that memory, and no
+//!   answer depends on it.
 //! - [`Cardex::update`](MetadataCache::update), [`Cardex::remove`](MetadataCache::remove): your own
 //!   writes are seen by your next query. [`Cardex::sync`](MetadataCache::sync) brings in everybody
 //!   else's: other processes, other programs, a person with `sqlite3`.

@@ -1,6 +1,8 @@
 //! The rules of the metadata cache, one test each: what it answers, what it keeps, what it refuses,
 //! and that a failure is never an answer.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod cache_support;
 
 use std::sync::atomic::Ordering;
@@ -851,7 +853,7 @@ fn after_the_shutdown_every_verb_is_an_error_that_names_the_component() {
     let file = path("f000");
     let errors = [
         clone.get(&file).unwrap_err(),
-        clone.get_many(&[file.clone()]).unwrap_err(),
+        clone.get_many(std::slice::from_ref(&file)).unwrap_err(),
         clone.query(&language("rust")).unwrap_err(),
         clone.records(&answer, &Fetch::all()).unwrap_err(),
         clone

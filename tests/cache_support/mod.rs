@@ -2,6 +2,7 @@
 //! held up, on purpose.
 
 #![allow(
+    clippy::unwrap_used,
     dead_code,
     unreachable_pub,
     reason = "each test program uses a part of it"

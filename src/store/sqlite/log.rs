@@ -1,10 +1,15 @@
 //! The change log as it is read and pruned. Its rows are written by the triggers and by the view
 //! `touched` of the schema alone.
 
+use std::path::Path;
+
 use rusqlite::{Connection, Result, params};
 
 use super::column::Columns;
+use super::failure::failed;
+use super::frame::Frame;
 use super::lookup::{Found, Lookup};
+use crate::position::Position;
 use crate::store::{RowSink, ScanReport};
 
 /// The highest sequence in use, inside a transaction that has logged something.
@@ -15,8 +20,29 @@ pub(super) fn head(conn: &Connection) -> Result<u64> {
     Ok(seq.cast_unsigned())
 }
 
+/// Hands over every file of the frame's project that changed after `since`.
+///
+/// # Errors
+/// `LogPruned` if the log does not reach back to `since`.
+pub(super) fn read_changes(
+    conn: &Connection,
+    frame: &Frame,
+    file: &Path,
+    since: Position,
+    sink: &mut dyn RowSink,
+) -> crate::error::Result<ScanReport> {
+    frame.assert_reaches(since, file)?;
+    let mut report = ScanReport {
+        position: frame.position,
+        ..ScanReport::default()
+    };
+    scan_changes(conn, frame.project, since.sequence, sink, &mut report)
+        .map_err(|e| failed(file, "read the change log", e))?;
+    Ok(report)
+}
+
 /// Hands over every file of the project that changed after `since`, in the order of the log.
-pub(super) fn scan_changes(
+fn scan_changes(
     conn: &Connection,
     project: i64,
     since: u64,

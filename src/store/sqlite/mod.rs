@@ -10,6 +10,7 @@ mod column;
 mod failure;
 mod file;
 mod file_rows;
+mod follower;
 mod frame;
 mod log;
 mod lookup;
@@ -31,6 +32,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 pub use self::check::Finding;
 use self::failure::{Fault, failed, unreadable};
 use self::file::FileIdentity;
+use self::follower::Follower;
 use self::frame::Frame;
 pub use self::options::SqliteOptions;
 use self::pool::{Pool, Pooled};
@@ -68,6 +70,8 @@ pub struct SqliteStore {
     pool: ArcSwapOption<Pool>,
     /// Held while the file is opened, so that one thread does it.
     opening: Mutex<()>,
+    /// Held for a look at the log, by one at a time.
+    follower: Mutex<Option<Follower>>,
     /// Held for a write: SQLite would have the writers of this process poll for its lock.
     writer: Mutex<()>,
 }
@@ -108,6 +112,7 @@ impl SqliteStore {
             options,
             pool: ArcSwapOption::empty(),
             opening: Mutex::new(()),
+            follower: Mutex::new(None),
             writer: Mutex::new(()),
         })
     }
@@ -184,12 +189,17 @@ impl SqliteStore {
 
     /// A connection to the file that the path names now.
     fn connection(&self) -> Result<(Arc<Pool>, Pooled)> {
-        let pool = match self.current_pool()? {
-            Some(pool) => pool,
-            None => self.open_pool()?,
-        };
+        let pool = self.pool()?;
         let conn = pool.get(&self.file)?;
         Ok((pool, conn))
+    }
+
+    /// The connections to the file that the path names now.
+    fn pool(&self) -> Result<Arc<Pool>> {
+        match self.current_pool()? {
+            Some(pool) => Ok(pool),
+            None => self.open_pool(),
+        }
     }
 
     /// The connections to the file, if it is still the one that they lead to.
@@ -419,16 +429,19 @@ impl MetadataStore for SqliteStore {
     }
 
     fn scan_changes(&self, since: Position, sink: &mut dyn RowSink) -> Result<ScanReport> {
-        self.in_read(|tx, frame| {
-            frame.assert_reaches(since, &self.file)?;
-            let mut report = ScanReport {
-                position: frame.position,
-                ..ScanReport::default()
-            };
-            log::scan_changes(tx, frame.project, since.sequence, sink, &mut report)
-                .map_err(|e| self.failed("read the change log", e))?;
-            Ok(report)
-        })
+        // One looks at the log with the follower; others at the same time with the pool.
+        let Some(mut follower) = self.follower.try_lock() else {
+            return self.in_read(|tx, frame| log::read_changes(tx, frame, &self.file, since, sink));
+        };
+        let pool = self.pool()?;
+        let mut looking = match follower.take().filter(|open| open.is_of(&pool)) {
+            Some(open) => open,
+            None => Follower::open(&self.file, pool, &self.options)?,
+        };
+        let report = looking.scan_changes(&self.file, &self.project, since, sink)?;
+        // After a failure it is opened anew.
+        *follower = Some(looking);
+        Ok(report)
     }
 }
 
