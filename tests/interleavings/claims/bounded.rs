@@ -14,24 +14,20 @@ use crate::explore::claim;
 
 pub(crate) fn claims() -> Vec<Trial> {
     vec![
-        claim("bounded: inserts at capacity", 10_000, inserts_at_capacity),
-        claim("bounded: insert against remove", 10_000, insert_remove),
-        claim(
-            "bounded: a replaced value is never missing",
-            10_000,
-            replace,
-        ),
-        claim("bounded: evict against insert", 10_000, evict_insert),
-        claim("bounded: lower limits against insert", 10_000, lower_limits),
-        claim("bounded: clear against insert", 10_000, clear_insert),
+        claim("bounded: inserts at capacity", 5000, inserts_at_capacity),
+        claim("bounded: insert against remove", 5000, insert_remove),
+        claim("bounded: a replaced value is never missing", 5000, replace),
+        claim("bounded: evict against insert", 5000, evict_insert),
+        claim("bounded: lower limits against insert", 5000, lower_limits),
+        claim("bounded: clear against insert", 5000, clear_insert),
         claim(
             "bounded: remove_if takes only what it was asked about",
-            10_000,
+            5000,
             remove_if,
         ),
         claim(
             "bounded: many keys are read within the limits",
-            10_000,
+            5000,
             get_many,
         ),
     ]
