@@ -3,6 +3,7 @@
 
 use libtest_mimic::{Failed, Trial};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
+use shuttle::thread::JoinHandle;
 use shuttle::{Config, MaxSteps, Runner};
 
 /// A thread's stack. Queries and hash tables in a debug build need more than the checker's default.
@@ -38,4 +39,11 @@ fn run(scheduler: impl Scheduler + 'static, body: fn()) {
     // Orderings of atomics are not modelled: the crate's documentation of this test says so.
     config.silence_warnings = true;
     Runner::new(scheduler, config).run(body);
+}
+
+/// Waits for all of them; a failure of one is a failure of the body.
+pub(crate) fn join<const N: usize>(threads: [JoinHandle<()>; N]) {
+    for thread in threads {
+        thread.join().unwrap();
+    }
 }

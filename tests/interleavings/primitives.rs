@@ -33,34 +33,6 @@ impl<T> Mutex<T> {
             held: Some(held),
         }
     }
-
-    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        let held = match self.0.try_lock() {
-            Ok(held) => held,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return None,
-        };
-        Some(MutexGuard {
-            mutex: self,
-            held: Some(held),
-        })
-    }
-
-    /// Gives the holder one chance to let go.
-    pub(crate) fn try_lock_for(&self, _: Duration) -> Option<MutexGuard<'_, T>> {
-        self.try_lock().or_else(|| {
-            thread::yield_now();
-            self.try_lock()
-        })
-    }
-
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn into_inner(self) -> T {
-        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl<T> Deref for MutexGuard<'_, T> {

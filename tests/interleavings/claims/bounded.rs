@@ -10,7 +10,7 @@ use shuttle::thread::{self, JoinHandle};
 
 use crate::bounded::{BoundedMap, Inserted, Limits, RemovalCause};
 use crate::eviction::Strategy;
-use crate::explore::claim;
+use crate::explore::{claim, join};
 
 pub(crate) fn claims() -> Vec<Trial> {
     vec![
@@ -120,12 +120,6 @@ impl Ward {
             *balance.entry(value).or_default() += 1;
         }
         assert_eq!(balance, *self.came.lock().unwrap());
-    }
-}
-
-fn join<const N: usize>(threads: [JoinHandle<()>; N]) {
-    for thread in threads {
-        thread.join().unwrap();
     }
 }
 

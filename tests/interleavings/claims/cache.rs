@@ -1,21 +1,18 @@
 //! `MetadataCache`: whatever is written, evicted or invalidated meanwhile, a record is what the
 //! store held at the position that the record names, and no thread sees the project go back.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use libtest_mimic::Trial;
-use shuttle::rand::{Rng, thread_rng};
-use shuttle::thread::{self, JoinHandle};
+use shuttle::thread;
 
-use super::history::{Eyes, History, Trouble, includes, path, record};
+use super::history::{Eyes, path, record};
+use super::world::World;
 use crate::bounded::Limits;
-use crate::clock::Clock;
-use crate::error::{Error, ErrorKind};
-use crate::explore::claim;
-use crate::metadata_cache::{CacheOptions, CacheStats, Fetch, MetadataCache};
+use crate::error::ErrorKind;
+use crate::explore::{claim, join};
+use crate::metadata_cache::Fetch;
 use crate::query::Query;
-use crate::store::MetadataStore;
 use crate::sync::SyncMode;
 
 pub(crate) fn claims() -> Vec<Trial> {
@@ -35,129 +32,13 @@ pub(crate) fn claims() -> Vec<Trial> {
         claim("cache: fill against a rebuild", 1200, rebuild),
         claim("cache: fill against eviction", 1200, evicted),
         claim("cache: records are of the answer's instant", 1200, records),
-        claim("cache: another database in its place", 1200, another),
         claim("cache: many at once, in any order", 1200, many),
         claim(
             "cache: a request is served by a pass of its kind",
             1200,
             passes,
         ),
-        claim("cache: a failed load is no absence", 1200, failures),
-        claim(
-            "cache: a failed pass is told, and takes nothing back",
-            1200,
-            failed_pass,
-        ),
-        claim(
-            "cache: a reader that breaks hands over",
-            1200,
-            broken_reader,
-        ),
-        claim("cache: the first load against readers", 600, first_load),
-        claim("cache: counts against their reset", 1200, counts),
-        claim(
-            "cache: shutdown in the middle of everything",
-            1200,
-            shutdown,
-        ),
     ]
-}
-
-/// A loaded cache over a history, for several threads.
-#[derive(Clone)]
-struct World {
-    history: Arc<History>,
-    cache: Arc<MetadataCache>,
-}
-
-impl World {
-    /// With these files, of which none or all are in memory.
-    fn of(paths: &[&str]) -> World {
-        Self::with_bodies(paths, thread_rng().gen_bool(0.5))
-    }
-
-    fn with_bodies(paths: &[&str], load_bodies: bool) -> World {
-        let history = History::of(paths);
-        let world = World::not_loaded(history, load_bodies);
-        world.cache.load().unwrap();
-        world
-    }
-
-    fn not_loaded(history: Arc<History>, load_bodies: bool) -> World {
-        let options = CacheOptions::default().load_bodies(load_bodies);
-        let (store, clock) = (Arc::clone(&history) as _, Arc::clone(&history.clock) as _);
-        let cache = Arc::new(MetadataCache::new(store, clock, options).unwrap());
-        World { history, cache }
-    }
-
-    fn spawn(&self, body: impl FnOnce(&World, &mut Eyes) + Send + 'static) -> JoinHandle<()> {
-        let world = self.clone();
-        thread::spawn(move || body(&world, &mut Eyes::new(&world.history)))
-    }
-
-    fn get(&self, eyes: &mut Eyes, name: &str) {
-        let path = path(name);
-        let record = self.cache.get(&path).unwrap();
-        eyes.saw(&path, record.as_ref());
-    }
-
-    fn query(&self, eyes: &mut Eyes) {
-        let all = Query::builder().build().unwrap();
-        eyes.saw_all(&self.cache.query(&all).unwrap());
-    }
-
-    /// Counts and state, which agree with each other and with history.
-    fn stats(&self) -> CacheStats {
-        let now = self.history.clock.elapsed();
-        let stats = self.cache.stats().unwrap();
-        assert!(stats.items <= stats.max_items && stats.bytes <= stats.max_bytes);
-        assert!(stats.db_lookup_hits <= stats.db_lookups);
-        if let Some(age) = stats.age {
-            // The age was told a little later than `now`.
-            self.history
-                .assert_seen(stats.watermark, now.saturating_sub(age));
-        }
-        stats
-    }
-
-    fn update(&self, eyes: &mut Eyes, name: &str, mark: &str) {
-        let position = self.cache.update(&record(name, mark)).unwrap();
-        eyes.knows(position);
-    }
-
-    fn sync(&self, eyes: &mut Eyes) {
-        let head = self.history.head().unwrap();
-        let report = self.cache.sync().unwrap();
-        assert!(
-            includes(report.to, head),
-            "a pass that began after the call"
-        );
-        eyes.knows(head);
-    }
-
-    /// All threads are done: what is in memory, what is not, and the counts are as they should be.
-    fn at_rest(&self, names: &[&str]) {
-        let eyes = &mut Eyes::new(&self.history);
-        let before = self.stats();
-        names.iter().for_each(|name| self.get(eyes, name));
-        self.sync(eyes);
-        names.iter().for_each(|name| self.get(eyes, name));
-        self.query(eyes);
-        names.iter().for_each(|name| self.get(eyes, name));
-        let stats = self.stats();
-        let gets = 3 * names.len() as u64;
-        assert_eq!(
-            stats.hits + stats.misses,
-            before.hits + before.misses + gets
-        );
-        assert_eq!(stats.watermark, self.history.head().unwrap());
-    }
-}
-
-fn join<const N: usize>(threads: [JoinHandle<()>; N]) {
-    for thread in threads {
-        thread.join().unwrap();
-    }
 }
 
 fn fill_sync() {
@@ -353,7 +234,7 @@ fn rebuild() {
 fn evicted() {
     let world = World::of(&["a", "b", "c"]);
     join([
-        world.spawn(|world, eyes| {
+        world.spawn(|world, _| {
             let limits = Limits {
                 max_items: 1,
                 max_bytes: 1 << 20,
@@ -410,35 +291,6 @@ fn records() {
     world.at_rest(&["a", "b"]);
 }
 
-/// A copy is put back, whose log ends earlier and goes on otherwise: nobody sees the two mixed, or
-/// the first one again after the second.
-fn another() {
-    let world = World::of(&["a", "b"]);
-    join([
-        world.spawn(|world, eyes| {
-            world.history.foreign(&record("a", "lost"));
-            world.sync(eyes);
-            world.history.restore(2);
-            world.history.foreign(&record("a", "found"));
-            world.sync(eyes);
-            world.get(eyes, "a");
-            world.query(eyes);
-        }),
-        world.spawn(|world, eyes| {
-            for name in ["a", "b", "a"] {
-                world.get(eyes, name);
-                world.query(eyes);
-            }
-        }),
-        world.spawn(|world, eyes| {
-            world.update(eyes, "b", "second");
-            world.get(eyes, "b");
-            world.get(eyes, "a");
-        }),
-    ]);
-    world.at_rest(&["a", "b"]);
-}
-
 /// Each leads some loads and joins those of others, and nobody waits in a circle.
 fn many() {
     let world = World::with_bodies(&["a", "b", "c"], false);
@@ -471,7 +323,7 @@ fn many() {
 fn passes() {
     let world = World::of(&["a"]);
     let sync = |world: &World, eyes: &mut Eyes| (0..2).for_each(|_| world.sync(eyes));
-    let rebuild = |world: &World, eyes: &mut Eyes| {
+    let rebuild = |world: &World, _: &mut Eyes| {
         let commit = world.history.foreign(&record("a", "second"));
         let report = world.cache.rebuild().unwrap();
         assert_eq!(report.mode, SyncMode::Full);
@@ -484,160 +336,4 @@ fn passes() {
         world.spawn(rebuild),
     ]);
     world.at_rest(&["a"]);
-}
-
-fn failures() {
-    let world = World::with_bodies(&["a"], false);
-    let ask = |world: &World, eyes: &mut Eyes| {
-        for _ in 0..2 {
-            match world.cache.get(&path("a")) {
-                Ok(record) => eyes.saw(&path("a"), record.as_ref()),
-                Err(error) => assert_eq!(error.kind(), ErrorKind::DatabaseBusy),
-            }
-        }
-    };
-    join([
-        world.spawn(|world, eyes| {
-            world.history.trouble(Trouble::Fetch);
-            world.history.foreign(&record("a", "second"));
-            world.sync(eyes);
-        }),
-        world.spawn(ask),
-        world.spawn(ask),
-    ]);
-    // It may not have been met yet.
-    let _ = world.cache.get(&path("a"));
-    world.at_rest(&["a"]);
-}
-
-/// A pass fails: whoever waited for it is told, what it was to bring in stays committed, and
-/// everybody else has what was true before.
-fn failed_pass() {
-    let world = World::of(&["a", "b"]);
-    let write = |name: &'static str| {
-        move |world: &World, eyes: &mut Eyes| match world.cache.update(&record(name, "second")) {
-            Ok(position) => {
-                eyes.knows(position);
-                world.get(eyes, name);
-            }
-            Err(error) => assert_eq!(error.kind(), ErrorKind::CommittedNotApplied),
-        }
-    };
-    join([
-        world.spawn(|world, eyes| {
-            world.history.trouble(Trouble::Scan);
-            world.query(eyes);
-            world.stats();
-            world.query(eyes);
-        }),
-        world.spawn(write("a")),
-        world.spawn(write("b")),
-    ]);
-    // It may not have been met yet.
-    let _ = world.cache.sync();
-    world.at_rest(&["a", "b"]);
-}
-
-/// The one who reads for all breaks: another one reads.
-fn broken_reader() {
-    let world = World::with_bodies(&["a"], false);
-    let ask = |world: &World, eyes: &mut Eyes| {
-        let get = || world.cache.get(&path("a")).unwrap();
-        // Whoever meets the trouble goes on as a thread that was told to.
-        if let Ok(record) = catch_unwind(AssertUnwindSafe(get)) {
-            eyes.saw(&path("a"), record.as_ref());
-        }
-    };
-    world.history.trouble(Trouble::FetchPanics);
-    join([world.spawn(ask), world.spawn(ask), world.spawn(ask)]);
-    assert_eq!(world.history.fetches(&path("a")), 1, "by the second one");
-    world.at_rest(&["a"]);
-}
-
-/// Before the first good pass nothing is known, which is no answer; from then on all is.
-fn first_load() {
-    let history = History::of(&["a", "b"]);
-    let world = World::not_loaded(history, thread_rng().gen_bool(0.5));
-    let all = || Query::builder().build().unwrap();
-    join([
-        world.spawn(|world, eyes| {
-            world.cache.load().unwrap();
-            world.query(eyes);
-        }),
-        world.spawn(move |world, eyes| {
-            for _ in 0..2 {
-                match world.cache.query(&all()) {
-                    Ok(answer) => eyes.saw_all(&answer),
-                    Err(error) => assert_eq!(error.kind(), ErrorKind::NotLoaded),
-                }
-            }
-            world.get(eyes, "a");
-            world.query(eyes);
-        }),
-        world.spawn(|world, eyes| {
-            world.update(eyes, "b", "second");
-            world.get(eyes, "b");
-            world.query(eyes);
-        }),
-    ]);
-    world.at_rest(&["a", "b"]);
-}
-
-/// A reset in the middle: no count goes below zero, none counts more than there was.
-fn counts() {
-    let world = World::of(&["a", "b"]);
-    join([
-        world.spawn(|world, eyes| {
-            ["a", "b", "a"]
-                .into_iter()
-                .for_each(|name| world.get(eyes, name));
-        }),
-        world.spawn(|world, eyes| {
-            world.update(eyes, "a", "second");
-            world.cache.evict(1).unwrap();
-            world.get(eyes, "a");
-        }),
-        world.spawn(|world, _| {
-            let before = world.stats();
-            assert!(before.hits + before.misses <= 4);
-            world.cache.reset_stats().unwrap();
-            let after = world.stats();
-            assert!(after.hits + after.misses <= 4 && after.updates <= 1);
-            world.stats();
-        }),
-    ]);
-    world.at_rest(&["a", "b"]);
-}
-
-/// Every verb ends, with what it is for or with `NotInitialized`, and nothing stays in memory.
-fn shutdown() {
-    let world = World::of(&["a", "b"]);
-    let ended = |error: Error| {
-        assert_eq!(error.kind(), ErrorKind::NotInitialized);
-    };
-    join([
-        world.spawn(|world, _| {
-            world.cache.shutdown();
-            assert!(!world.cache.is_running());
-        }),
-        world.spawn(move |world, eyes| {
-            for name in ["a", "b"] {
-                match world.cache.get(&path(name)) {
-                    Ok(record) => eyes.saw(&path(name), record.as_ref()),
-                    Err(error) => ended(error),
-                }
-            }
-        }),
-        world.spawn(move |world, _| {
-            world
-                .cache
-                .update(&record("a", "second"))
-                .map(drop)
-                .unwrap_or_else(ended);
-        }),
-    ]);
-    assert_eq!(
-        world.cache.get(&path("a")).unwrap_err().kind(),
-        ErrorKind::NotInitialized
-    );
 }

@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 use shuttle::thread::{self, JoinHandle};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::explore::claim;
+use crate::explore::{claim, join};
 use crate::primitives::Mutex;
 use crate::single_flight::{Boarding, Flights, Lead};
 
@@ -51,12 +51,6 @@ struct Airport {
 fn spawn(airport: &Arc<Airport>, body: impl FnOnce(&Airport) + Send + 'static) -> JoinHandle<()> {
     let airport = Arc::clone(airport);
     thread::spawn(move || body(&airport))
-}
-
-fn join<const N: usize>(threads: [JoinHandle<()>; N]) {
-    for thread in threads {
-        thread.join().unwrap();
-    }
 }
 
 impl Airport {

@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 use shuttle::thread::{self, JoinHandle};
 
 use crate::error::ErrorKind;
-use crate::explore::claim;
+use crate::explore::{claim, join};
 use crate::index::{Changes, Index, SegmentBuilder, Snapshot, Stamp};
 use crate::position::Position;
 use crate::query::Query;
@@ -151,12 +151,6 @@ fn read(index: &Index, times: usize) {
 fn spawn(index: &Arc<Index>, body: impl FnOnce(&Index) + Send + 'static) -> JoinHandle<()> {
     let index = Arc::clone(index);
     thread::spawn(move || body(&index))
-}
-
-fn join<const N: usize>(threads: [JoinHandle<()>; N]) {
-    for thread in threads {
-        thread.join().unwrap();
-    }
 }
 
 fn ends_at(index: &Index, position: u64) {

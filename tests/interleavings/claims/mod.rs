@@ -5,7 +5,9 @@ mod cache;
 mod flights;
 mod history;
 mod index;
+mod trouble;
 mod worker;
+mod world;
 
 use libtest_mimic::Trial;
 
@@ -15,6 +17,7 @@ pub(crate) fn all() -> Vec<Trial> {
         cache::claims(),
         flights::claims(),
         index::claims(),
+        trouble::claims(),
         worker::claims(),
     ];
     claims.into_iter().flatten().collect()
