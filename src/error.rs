@@ -51,6 +51,8 @@ pub enum ErrorKind {
     NotInitialized,
     /// The index was asked before it was ever loaded: what the project holds is not known.
     NotLoaded,
+    /// The answer cannot be made as fresh as it was demanded.
+    NotFresh,
     /// A record has changed since the answer that found it.
     Superseded,
     /// A source file could not be read as source.
@@ -81,6 +83,7 @@ impl ErrorKind {
             ErrorKind::Component => "component",
             ErrorKind::NotInitialized => "not-initialized",
             ErrorKind::NotLoaded => "not-loaded",
+            ErrorKind::NotFresh => "not-fresh",
             ErrorKind::Superseded => "superseded",
             ErrorKind::Extraction => "extraction",
             ErrorKind::Internal => "internal",

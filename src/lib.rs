@@ -75,6 +75,7 @@ mod error;
 mod eviction;
 #[cfg(feature = "extract")]
 pub mod extract;
+mod freshness;
 mod index;
 #[cfg(feature = "extract")]
 mod indexing;
@@ -97,6 +98,7 @@ pub use cardex::{Cardex, CardexBuilder};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind, Excerpt, Result};
 pub use eviction::Strategy;
+pub use freshness::Freshness;
 pub use index::{Hit, Index, MemoryUse, Snapshot, TermCounts};
 #[cfg(feature = "extract")]
 pub use indexing::{IndexReport, MAX_SKIPPED_KEPT, index_tree};

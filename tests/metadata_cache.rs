@@ -5,13 +5,15 @@
 
 mod cache_support;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use cache_support::{TestCache, path, record, wait_until};
-use cardex::store::{MetadataStore, SqliteStore, Write};
+use cache_support::{TestCache, TestStore, path, record, wait_until};
+use cardex::store::{MetadataStore, SqliteOptions, SqliteStore, Write};
 use cardex::{
-    CacheOptions, Cardex, Class, ErrorKind, Fetch, FileMetadata, FilePath, Function, Limits, Query,
-    RemovalCause, Strategy, SyncMode,
+    CacheOptions, Cardex, Class, ErrorKind, Fetch, FileMetadata, FilePath, Freshness, Function,
+    Limits, ManualClock, Position, Query, RemovalCause, Strategy, SyncMode,
 };
 
 fn language(name: &str) -> Query {
@@ -816,9 +818,6 @@ fn a_sync_that_fails_does_not_advance_and_the_next_brings_everything() {
 
 #[test]
 fn answers_tell_how_old_they_are() {
-    use cardex::ManualClock;
-    use std::sync::Arc;
-    use std::time::Duration;
     let directory = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::new());
     clock.advance(Duration::from_secs(100));
@@ -876,4 +875,76 @@ fn after_the_shutdown_every_verb_is_an_error_that_names_the_component() {
         assert!(error.to_string().contains("memory_cache"), "{error}");
     }
     assert_eq!(answer.len(), 1, "what was given out stays");
+}
+
+#[test]
+fn an_answer_is_as_fresh_as_demanded_or_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("a.db");
+    let inner = SqliteStore::open(&file, "default", SqliteOptions::default()).unwrap();
+    let store = TestStore::over(inner);
+    let clock = Arc::new(ManualClock::new());
+    let cache = Cardex::over(store.clone(), clock.clone(), empty_memory()).unwrap();
+    cache.load().unwrap();
+    let found = |freshness| {
+        cache
+            .query_with(&language("go"), freshness)
+            .map(|a| a.len())
+    };
+    let looks = || store.looks.load(Ordering::SeqCst);
+
+    store.put(&record("a", "go")).unwrap();
+    assert_eq!(found(Freshness::Cached).unwrap(), 0);
+    clock.advance(Duration::from_secs(5));
+    assert_eq!(found(Freshness::MaxAge(Duration::from_secs(5))).unwrap(), 0);
+    assert_eq!(looks(), 0, "young enough");
+    assert_eq!(
+        found(Freshness::MaxAge(Duration::from_millis(4999))).unwrap(),
+        1
+    );
+    let head = store.put(&record("b", "go")).unwrap().position;
+    assert_eq!(found(Freshness::Latest).unwrap(), 2);
+    assert_eq!(
+        (looks(), found(Freshness::AtLeast(head)).unwrap(), looks()),
+        (2, 2, 2)
+    );
+    let head = store.put(&record("c", "go")).unwrap().position;
+    assert_eq!(found(Freshness::AtLeast(head)).unwrap(), 3);
+    let file = path("c");
+    assert!(cache.get_with(&file, Freshness::Latest).unwrap().is_some());
+
+    // What cannot be met names the demand and the cause.
+    let later = Position {
+        sequence: head.sequence + 1,
+        ..head
+    };
+    let elsewhere = Position {
+        epoch: head.epoch ^ 1,
+        ..head
+    };
+    for demand in [later, elsewhere] {
+        let error = found(Freshness::AtLeast(demand)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFresh);
+        assert!(error.to_string().contains(&demand.to_string()), "{error}");
+    }
+    store.set_down(true);
+    clock.advance(Duration::from_secs(1));
+    for demand in [Freshness::Latest, Freshness::MaxAge(Duration::ZERO)] {
+        let error = found(demand).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFresh);
+        assert!(
+            format!("{error:#}").contains("the database is down"),
+            "{error:#}"
+        );
+        assert_eq!(
+            cache.get_with(&file, demand).unwrap_err().kind(),
+            ErrorKind::NotFresh
+        );
+    }
+    assert_eq!(
+        found(Freshness::Cached).unwrap(),
+        3,
+        "what is known is still served"
+    );
+    assert_eq!(found(Freshness::AtLeast(head)).unwrap(), 3);
 }

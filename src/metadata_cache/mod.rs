@@ -24,6 +24,7 @@ use self::stats::{Base, Counts};
 use crate::bounded::{BoundedMap, Limits, RemovalCause};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
+use crate::freshness::Freshness;
 use crate::index::{Hit, Index, Snapshot};
 use crate::metadata::{FileMetadata, FilePath};
 use crate::position::Position;
@@ -154,6 +155,60 @@ impl MetadataCache {
         // The look comes before the snapshot: what is found cannot be older than it.
         let looked_at = self.sync.looked_at();
         Ok(self.snapshot()?.search(query).seen_at(looked_at))
+    }
+
+    /// As [`MetadataCache::get`], as fresh as demanded. May look at the database.
+    ///
+    /// # Errors
+    /// As there, and those of [`MetadataCache::refresh`].
+    pub fn get_with(&self, path: &FilePath, freshness: Freshness) -> Result<Option<Record>> {
+        self.refresh(freshness)?;
+        self.get(path)
+    }
+
+    /// As [`MetadataCache::query`], as fresh as demanded. May look at the database.
+    ///
+    /// # Errors
+    /// As there, and those of [`MetadataCache::refresh`].
+    pub fn query_with(&self, query: &Query, freshness: Freshness) -> Result<Answer> {
+        self.refresh(freshness)?;
+        self.query(query)
+    }
+
+    /// Sees to it that later answers are at least this fresh: looks at the log, once, if the last
+    /// look does not do. A look at an unchanged log takes microseconds.
+    ///
+    /// # Errors
+    /// `NotFresh`, with its cause, if the demand cannot be met.
+    pub fn refresh(&self, freshness: Freshness) -> Result<()> {
+        self.assert_running()?;
+        let is_met = match freshness {
+            Freshness::Cached => true,
+            Freshness::MaxAge(age) => {
+                let looked_at = self.sync.looked_at();
+                self.index.snapshot().is_loaded()
+                    && self.clock.elapsed().saturating_sub(looked_at) <= age
+            }
+            Freshness::AtLeast(position) => self.index.position().covers(position),
+            Freshness::Latest => false,
+        };
+        if is_met {
+            return Ok(());
+        }
+        let not_fresh = |why: String| {
+            let message = format!("the answer cannot be as fresh as demanded ({freshness}): {why}");
+            Error::new(ErrorKind::NotFresh, message)
+        };
+        self.sync
+            .incremental()
+            .map_err(|cause| not_fresh("the database cannot be read".to_owned()).because(cause))?;
+        match freshness {
+            Freshness::AtLeast(position) if !self.index.position().covers(position) => {
+                let head = self.index.position();
+                Err(not_fresh(format!("the database is at {head}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The current state of the index: many questions can be put to one instant.
