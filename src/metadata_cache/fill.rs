@@ -55,11 +55,15 @@ impl MetadataCache {
     fn resolve_batch(&self, paths: &[&FilePath], keep: Keep) -> Vec<Loaded> {
         let mut loaded: Vec<Option<Loaded>> = self.look_for_unknown(paths);
         for _ in 0..MAX_LOST {
+            // Before boarding: a load that is in progress then has not been voided by any pass up to
+            // here, so what it brings is true of this position, however long ago it began.
+            let as_of = self.index.position();
             let (leads, joins) = self.board(paths, &mut loaded);
             // Those that are led land before any other is waited for.
             self.load_led(leads, keep, &mut loaded);
             for (at, joined) in joins {
-                loaded[at] = joined.wait();
+                let seen = |record: Option<Record>| record.map(|record| record.seen_at(as_of));
+                loaded[at] = joined.wait().map(|landed| landed.map(seen));
             }
             if loaded.iter().all(Option::is_some) {
                 break;

@@ -44,6 +44,14 @@ impl Record {
         self.body.version.sequence
     }
 
+    /// The same record, known to be true of this position too.
+    pub(super) fn seen_at(mut self, position: Position) -> Self {
+        if position.covers(self.body.version) && position.covers(self.as_of) {
+            self.as_of = position;
+        }
+        self
+    }
+
     /// Whether both are the same record in memory.
     pub fn is_same(&self, other: &Record) -> bool {
         Arc::ptr_eq(&self.body, &other.body)

@@ -1,0 +1,185 @@
+//! A store that stops at a gate when it is told to, until it is let through, and counts what it is
+//! asked. Behind the gate is a real database.
+
+#![allow(unreachable_pub, reason = "a module of test programs")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use cardex::store::{
+    Fetched, MetadataStore, Removal, RowSink, ScanReport, SqliteStore, Stored, Versioned, Write,
+};
+use cardex::{FileMetadata, FilePath, FileState, Position, Result};
+use parking_lot::{Condvar, Mutex};
+
+/// How long anything may take before a test has failed.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Waits for a condition.
+#[track_caller]
+pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < DEADLINE, "not in time: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Which side of a read its gate is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Nothing has been read yet.
+    Before,
+    /// What was read is not handed over yet.
+    After,
+}
+
+/// A gate that stops whoever comes first.
+#[derive(Debug, Default)]
+pub struct Gate {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: bool,
+    released: bool,
+}
+
+impl Gate {
+    fn pass(&self) {
+        let mut state = self.state.lock();
+        state.waiting = true;
+        self.changed.notify_all();
+        let deadline = Instant::now() + DEADLINE;
+        while !state.released {
+            let timeout = self.changed.wait_until(&mut state, deadline);
+            assert!(!timeout.timed_out(), "nobody opens the gate");
+        }
+        state.waiting = false;
+    }
+
+    /// Returns when somebody stands at the gate.
+    pub fn wait(&self) {
+        let mut state = self.state.lock();
+        let deadline = Instant::now() + DEADLINE;
+        while !state.waiting {
+            let timeout = self.changed.wait_until(&mut state, deadline);
+            assert!(!timeout.timed_out(), "nobody comes to the gate");
+        }
+    }
+
+    /// Whether somebody stands at the gate.
+    pub fn is_waiting(&self) -> bool {
+        self.state.lock().waiting
+    }
+
+    /// Lets whoever stands at the gate, or will come to it, through.
+    pub fn release(&self) {
+        self.state.lock().released = true;
+        self.changed.notify_all();
+    }
+}
+
+/// A store with gates.
+#[derive(Debug)]
+pub struct GatedStore {
+    inner: SqliteStore,
+    fetch: Mutex<Option<(FilePath, When, Arc<Gate>)>>,
+    look: Mutex<Option<Arc<Gate>>>,
+    fetches: AtomicUsize,
+    looks: AtomicUsize,
+}
+
+impl GatedStore {
+    pub fn new(inner: SqliteStore) -> Self {
+        GatedStore {
+            inner,
+            fetch: Mutex::default(),
+            look: Mutex::default(),
+            fetches: AtomicUsize::new(0),
+            looks: AtomicUsize::new(0),
+        }
+    }
+
+    /// A gate for the next read of this path.
+    pub fn hold_fetch(&self, path: &FilePath, when: When) -> Arc<Gate> {
+        let gate = Arc::new(Gate::default());
+        *self.fetch.lock() = Some((path.clone(), when, Arc::clone(&gate)));
+        gate
+    }
+
+    /// A gate for the next look at the log.
+    pub fn hold_look(&self) -> Arc<Gate> {
+        let gate = Arc::new(Gate::default());
+        *self.look.lock() = Some(Arc::clone(&gate));
+        gate
+    }
+
+    /// How often records were read, in batches.
+    pub fn fetches(&self) -> usize {
+        self.fetches.load(Ordering::SeqCst)
+    }
+
+    /// How often the log was looked at.
+    pub fn looks(&self) -> usize {
+        self.looks.load(Ordering::SeqCst)
+    }
+}
+
+impl MetadataStore for GatedStore {
+    fn fetch(&self, paths: &[FilePath]) -> Result<Fetched> {
+        self.fetches.fetch_add(1, Ordering::SeqCst);
+        let mut held = self.fetch.lock();
+        let gate = held.take_if(|(path, ..)| paths.contains(path));
+        drop(held);
+        let at = |side| gate.iter().filter(move |(_, when, _)| *when == side);
+        at(When::Before).for_each(|(.., gate)| gate.pass());
+        let fetched = self.inner.fetch(paths);
+        at(When::After).for_each(|(.., gate)| gate.pass());
+        fetched
+    }
+
+    fn scan_changes(&self, since: Position, sink: &mut dyn RowSink) -> Result<ScanReport> {
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        let gate = self.look.lock().take();
+        if let Some(gate) = gate {
+            gate.pass();
+        }
+        self.inner.scan_changes(since, sink)
+    }
+
+    fn head(&self) -> Result<Position> {
+        self.inner.head()
+    }
+
+    fn newest(&self, limit: usize) -> Result<Vec<FilePath>> {
+        self.inner.newest(limit)
+    }
+
+    fn put(&self, record: &FileMetadata) -> Result<Stored> {
+        self.inner.put(record)
+    }
+
+    fn remove(&self, path: &FilePath) -> Result<Removal> {
+        self.inner.remove(path)
+    }
+
+    fn write(&self, batch: &[Write]) -> Result<Position> {
+        self.inner.write(batch)
+    }
+
+    fn for_each(&self, visit: &mut dyn FnMut(Versioned) -> Result<()>) -> Result<ScanReport> {
+        self.inner.for_each(visit)
+    }
+
+    fn file_states(&self) -> Result<Vec<FileState>> {
+        self.inner.file_states()
+    }
+
+    fn scan(&self, sink: &mut dyn RowSink) -> Result<ScanReport> {
+        self.inner.scan(sink)
+    }
+}
