@@ -26,6 +26,8 @@ mod clock;
 mod error;
 #[path = "../../src/eviction/mod.rs"]
 mod eviction;
+#[path = "../../src/freshness.rs"]
+mod freshness;
 #[path = "../../src/index/mod.rs"]
 mod index;
 #[path = "../../src/machine.rs"]

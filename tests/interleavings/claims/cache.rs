@@ -2,6 +2,7 @@
 //! store held at the position that the record names, and no thread sees the project go back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use libtest_mimic::Trial;
 use shuttle::thread;
@@ -11,8 +12,10 @@ use super::world::World;
 use crate::bounded::Limits;
 use crate::error::ErrorKind;
 use crate::explore::{claim, join};
+use crate::freshness::Freshness;
 use crate::metadata_cache::Fetch;
 use crate::query::Query;
+use crate::store::MetadataStore;
 use crate::sync::SyncMode;
 
 pub(crate) fn claims() -> Vec<Trial> {
@@ -32,6 +35,7 @@ pub(crate) fn claims() -> Vec<Trial> {
         claim("cache: fill against a rebuild", 1200, rebuild),
         claim("cache: fill against eviction", 1200, evicted),
         claim("cache: records are of the answer's instant", 1200, records),
+        claim("cache: an answer is as fresh as demanded", 1200, freshness),
         claim("cache: many at once, in any order", 1200, many),
         claim(
             "cache: a request is served by a pass of its kind",
@@ -286,6 +290,35 @@ fn records() {
         world.spawn(move |world, eyes| {
             world.get(eyes, "b");
             ask(world, eyes);
+        }),
+    ]);
+    world.at_rest(&["a", "b"]);
+}
+
+/// Whoever demands it sees every commit that was there before the call, or the one that it names.
+fn freshness() {
+    let world = World::of(&["a", "b"]);
+    let ask = |world: &World, eyes: &mut Eyes, freshness: Freshness| {
+        let record = world.cache.get_with(&path("a"), freshness).unwrap();
+        eyes.saw(&path("a"), record.as_ref());
+        let all = Query::builder().build().unwrap();
+        eyes.saw_all(&world.cache.query_with(&all, freshness).unwrap());
+    };
+    join([
+        world.spawn(move |world, eyes| {
+            let commit = world.history.foreign(&record("a", "second"));
+            eyes.knows(commit);
+            ask(world, eyes, Freshness::AtLeast(commit));
+        }),
+        world.spawn(move |world, eyes| {
+            world.history.foreign(&record("b", "second"));
+            eyes.knows(world.history.head().unwrap());
+            ask(world, eyes, Freshness::Latest);
+        }),
+        world.spawn(move |world, eyes| {
+            ask(world, eyes, Freshness::Cached);
+            eyes.knows(world.history.head().unwrap());
+            ask(world, eyes, Freshness::MaxAge(Duration::ZERO));
         }),
     ]);
     world.at_rest(&["a", "b"]);

@@ -247,12 +247,11 @@ impl Eyes {
             truth,
             "{path} as of {as_of}"
         );
-        if !includes(as_of, self.floor) {
-            // It may name an earlier position if the file has not changed since.
-            let floor = self.floor;
-            let is_same = as_of.epoch == floor.epoch && log.state(path, floor) == truth;
-            assert!(is_same, "{path} as of {as_of}, after {floor}");
-        }
+        let floor = self.floor;
+        assert!(
+            includes(as_of, floor),
+            "{path} as of {as_of}, after {floor}"
+        );
         self.knows(as_of);
     }
 
