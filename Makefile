@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help test test-deps bench lint
+.PHONY: help test test-deps soak bench lint
 
 help: ## Shows these lines.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,6 +14,9 @@ test: test-deps ## Runs every test; installs what they need, or says what to ins
 test-deps: ## Installs the programs and fetches the sources that the tests need.
 	tests/deps.sh
 	tests/sources.sh
+
+soak: ## Runs the interleaving tests under twenty times as many schedules, for some ten minutes.
+	SOAK=$${SOAK:-20} $(CARGO) test --features full --test interleavings
 
 bench: ## Runs the benches against their peers, alone, for about ten minutes.
 	$(CARGO) bench --features full --bench query --bench load --bench extract --bench cache

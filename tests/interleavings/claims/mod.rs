@@ -1,0 +1,24 @@
+//! What holds however threads are interleaved, one noun a file.
+
+mod bounded;
+mod cache;
+mod flights;
+mod history;
+mod index;
+mod trouble;
+mod worker;
+mod world;
+
+use libtest_mimic::Trial;
+
+pub(crate) fn all() -> Vec<Trial> {
+    let claims = [
+        bounded::claims(),
+        cache::claims(),
+        flights::claims(),
+        index::claims(),
+        trouble::claims(),
+        worker::claims(),
+    ];
+    claims.into_iter().flatten().collect()
+}
