@@ -83,8 +83,16 @@ struct Item {
 struct Life {
     /// That of its item; 0 while it does not live.
     stamp: u64,
-    fingerprint: u64,
+    fingerprint: Fingerprint,
     in_main: bool,
+}
+
+/// What is remembered of a key. Two keys in four thousand million look the same: then one of them
+/// enters the main queue too early.
+type Fingerprint = u32;
+
+fn folded(hash: u64) -> Fingerprint {
+    (hash ^ (hash >> 32)) as u32
 }
 
 impl S3Fifo {
@@ -149,6 +157,7 @@ impl EvictionPolicy for S3Fifo {
             self.lives.resize(index + 1, Life::default());
         }
         self.marks.hits.grow(id).store(0, Relaxed);
+        let fingerprint = folded(fingerprint);
         let in_main = self.ghosts.recall(fingerprint);
         self.stamp += 1;
         let stamp = self.stamp;
@@ -214,49 +223,63 @@ impl EvictionPolicy for S3Fifo {
     }
 }
 
-/// The keys evicted from the small queue lately, by fingerprint.
+/// The keys evicted from the small queue lately, by fingerprint. Kept small: it is looked at on each
+/// miss, in no order.
 #[derive(Debug, Default)]
 struct Ghosts {
-    order: VecDeque<Ghost>,
+    order: VecDeque<Fingerprint>,
     table: HashTable<Ghost>,
-    stamp: u64,
+    /// Numbers the ghosts; those in the order are numbered without a gap, so they are fewer than
+    /// would pass for each other.
+    next: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ghost {
-    fingerprint: u64,
-    stamp: u64,
+    fingerprint: Fingerprint,
+    number: u32,
 }
 
 impl Ghosts {
     /// The keys held are no ghosts: one that comes back is recalled first. It leaves its place in
     /// the order empty.
-    fn remember(&mut self, fingerprint: u64, most: usize) {
-        self.stamp += 1;
+    fn remember(&mut self, fingerprint: Fingerprint, most: usize) {
+        let number = self.next;
+        self.next = number.wrapping_add(1);
+        self.order.push_back(fingerprint);
         let ghost = Ghost {
             fingerprint,
-            stamp: self.stamp,
+            number,
         };
-        self.order.push_back(ghost);
-        self.table
-            .insert_unique(fingerprint, ghost, |g| g.fingerprint);
+        let hash = |ghost: &Ghost| spread(ghost.fingerprint);
+        self.table.insert_unique(hash(&ghost), ghost, hash);
         while self.order.len() > most {
-            let Some(oldest) = self.order.pop_front() else {
+            let number = self.next.wrapping_sub(self.order.len() as u32);
+            let Some(fingerprint) = self.order.pop_front() else {
                 break;
             };
-            self.forget(oldest.fingerprint, |g| *g == oldest);
+            let oldest = Ghost {
+                fingerprint,
+                number,
+            };
+            self.forget(fingerprint, |ghost| *ghost == oldest);
         }
     }
 
     /// Whether the key was remembered; it is forgotten.
-    fn recall(&mut self, fingerprint: u64) -> bool {
-        self.forget(fingerprint, |g| g.fingerprint == fingerprint)
+    fn recall(&mut self, fingerprint: Fingerprint) -> bool {
+        self.forget(fingerprint, |ghost| ghost.fingerprint == fingerprint)
     }
 
-    fn forget(&mut self, hash: u64, which: impl FnMut(&Ghost) -> bool) -> bool {
-        let found = self.table.find_entry(hash, which);
+    fn forget(&mut self, fingerprint: Fingerprint, which: impl FnMut(&Ghost) -> bool) -> bool {
+        let found = self.table.find_entry(spread(fingerprint), which);
         found.map(|entry| entry.remove()).is_ok()
     }
+}
+
+/// The table takes a place from the low bits and a tag from the high ones.
+fn spread(fingerprint: Fingerprint) -> u64 {
+    u64::from(fingerprint).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]
