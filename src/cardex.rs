@@ -1,34 +1,31 @@
-//! `Cardex`: a database, its index, and what keeps the two equal, behind one handle.
+//! `Cardex`: a database, its index, and the records in memory, opened together behind one handle.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::clock::{Clock, SystemClock};
-use crate::error::{Error, ErrorKind, Result};
-use crate::index::{Index, Snapshot};
-use crate::metadata::{FileMetadata, FilePath};
-use crate::position::Position;
-use crate::query::{Answer, Query};
-use crate::store::{MetadataStore, Removal, SqliteOptions, SqliteStore};
-use crate::sync::{SyncReport, Synchronizer};
+use crate::error::Result;
+use crate::eviction::Strategy;
+use crate::metadata_cache::{CacheOptions, MetadataCache};
+use crate::store::{MetadataStore, SqliteOptions, SqliteStore};
 
-/// The metadata of one project: complete, indexed, and as true as its database. Clones share
-/// everything; it can be used and dropped on any thread.
+/// The metadata of one project: complete, indexed, as true as its database, and in as much memory as
+/// it was given. Clones share everything; it can be used and dropped on any thread, also inside an
+/// asynchronous runtime. Its verbs are those of the [`MetadataCache`] that it holds.
 #[derive(Clone, Debug)]
-pub struct Cardex {
-    store: Arc<dyn MetadataStore>,
-    index: Arc<Index>,
-    sync: Arc<Synchronizer>,
-}
+pub struct Cardex(Arc<MetadataCache>);
 
-/// Says where a [`Cardex`] keeps its data, and opens it.
+/// Says where a [`Cardex`] keeps its data and how much of it stays in memory, and opens it.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct CardexBuilder {
     database: PathBuf,
     project: String,
-    options: SqliteOptions,
+    sqlite: SqliteOptions,
+    cache: Result<CacheOptions>,
     clock: Arc<dyn Clock>,
+    start_degraded: bool,
 }
 
 impl CardexBuilder {
@@ -46,7 +43,48 @@ impl CardexBuilder {
 
     /// How the database is opened.
     pub fn sqlite(mut self, options: SqliteOptions) -> Self {
-        self.options = options;
+        self.sqlite = options;
+        self
+    }
+
+    /// What is kept in memory: all of these options at once.
+    pub fn cache(mut self, options: CacheOptions) -> Self {
+        self.cache = Ok(options);
+        self
+    }
+
+    /// At most this many records are in memory, 100 to 1,000,000. Default: 10,000.
+    pub fn max_items(mut self, items: usize) -> Self {
+        self.cache = self.cache.and_then(|options| options.max_items(items));
+        self
+    }
+
+    /// The records in memory weigh at most this many bytes, 1 MiB to what the machine has.
+    /// Default: 64 MiB.
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.cache = self.cache.and_then(|options| options.max_bytes(bytes));
+        self
+    }
+
+    /// Which record leaves first when memory is full. Default: the least recently used.
+    pub fn eviction_strategy(mut self, strategy: Strategy) -> Self {
+        self.cache = self
+            .cache
+            .map(|options| options.eviction_strategy(strategy));
+        self
+    }
+
+    /// Whether records are read into memory when it is opened, most recently modified first.
+    /// Default: yes.
+    pub fn load_bodies(mut self, load: bool) -> Self {
+        self.cache = self.cache.map(|options| options.load_bodies(load));
+        self
+    }
+
+    /// Opens also while the database cannot be reached: gets and queries are errors then, and
+    /// [`MetadataCache::stats`] says so, until a synchronisation succeeds. Default: no.
+    pub fn start_degraded(mut self, allowed: bool) -> Self {
+        self.start_degraded = allowed;
         self
     }
 
@@ -56,18 +94,21 @@ impl CardexBuilder {
         self
     }
 
-    /// Opens the database and loads the whole index.
+    /// Opens the database, loads the whole index, and records up to the capacity.
     ///
     /// # Errors
-    /// Those of the database: `SchemaTooNew`, `DatabaseCorrupt`, `DatabaseBusy`, `Database`.
+    /// `InvalidConfig` for an option that is out of range; those of the database: `SchemaTooNew`,
+    /// `DatabaseCorrupt`, `DatabaseBusy`, `Database`, `Io`.
     pub fn open(self) -> Result<Cardex> {
-        let store = Arc::new(SqliteStore::open(
-            &self.database,
-            &self.project,
-            self.options,
-        )?);
-        let cardex = Cardex::over(store, self.clock)?;
-        cardex.rebuild()?;
+        let options = self.cache?;
+        let store = SqliteStore::open_lazily(&self.database, &self.project, self.sqlite)?;
+        let cardex = Cardex::over(Arc::new(store), self.clock, options)?;
+        match cardex.load() {
+            Err(error) if self.start_degraded => {
+                tracing::warn!("starting without the database: {error:#}");
+            }
+            loaded => drop(loaded?),
+        }
         Ok(cardex)
     }
 }
@@ -78,94 +119,31 @@ impl Cardex {
         CardexBuilder {
             database: PathBuf::from(".cardex/cardex.db"),
             project: "default".to_owned(),
-            options: SqliteOptions::default(),
+            sqlite: SqliteOptions::default(),
+            cache: Ok(CacheOptions::default()),
             clock: Arc::new(SystemClock),
+            start_degraded: false,
         }
     }
 
-    /// An index over a store that is open already. It is empty until the first
-    /// [`Cardex::rebuild`].
+    /// A cache over a store that is open already. It knows nothing until
+    /// [`MetadataCache::load`].
     ///
     /// # Errors
     /// `Io` if the index's thread cannot be started.
-    pub fn over(store: Arc<dyn MetadataStore>, clock: Arc<dyn Clock>) -> Result<Self> {
-        let index = Arc::new(Index::new()?);
-        let sync = Arc::new(Synchronizer::new(
-            Arc::clone(&store),
-            Arc::clone(&index),
-            clock,
-        ));
-        Ok(Cardex { store, index, sync })
+    pub fn over(
+        store: Arc<dyn MetadataStore>,
+        clock: Arc<dyn Clock>,
+        options: CacheOptions,
+    ) -> Result<Self> {
+        Ok(Cardex(Arc::new(MetadataCache::new(store, clock, options)?)))
     }
+}
 
-    /// The files that match, in path order. Takes no lock and does no I/O.
-    pub fn query(&self, query: &Query) -> Answer {
-        self.snapshot().search(query)
-    }
+impl Deref for Cardex {
+    type Target = MetadataCache;
 
-    /// The current state of the index: many questions can be put to one instant.
-    pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.index.snapshot()
-    }
-
-    /// The record of a path; `None` if there is none. Reads the database.
-    ///
-    /// # Errors
-    /// Those of the database; a failure is never "absent".
-    pub fn get(&self, path: &FilePath) -> Result<Option<FileMetadata>> {
-        Ok(self.store.get(path)?.map(|found| found.record))
-    }
-
-    /// Adds or replaces a record: in the database first, then in the index. When it returns, the
-    /// next query knows.
-    ///
-    /// # Errors
-    /// Those of the database: then nothing was written. `CommittedNotApplied` if it was, and only
-    /// the index could not follow.
-    pub fn update(&self, record: &FileMetadata) -> Result<Position> {
-        let position = self.store.put(record)?;
-        self.apply(&record.path, position)?;
-        Ok(position)
-    }
-
-    /// Removes a record from the database and the index; whether there was one.
-    ///
-    /// # Errors
-    /// As [`Cardex::update`].
-    pub fn remove(&self, path: &FilePath) -> Result<Removal> {
-        let removal = self.store.remove(path)?;
-        self.apply(path, removal.position)?;
-        Ok(removal)
-    }
-
-    /// Brings the index up to date with a commit of our own.
-    fn apply(&self, path: &FilePath, position: Position) -> Result<()> {
-        self.sync.incremental().map(drop).map_err(|cause| {
-            let message = format!("{path} is written, at {position}, but not in the index yet");
-            Error::new(ErrorKind::CommittedNotApplied, message)
-                .with_help("the next synchronisation that succeeds brings it in")
-                .because(cause)
-        })
-    }
-
-    /// Brings the index up to date with the database, whoever wrote to it.
-    ///
-    /// # Errors
-    /// Those of the database; the index stays as it was.
-    pub fn sync(&self) -> Result<SyncReport> {
-        self.sync.incremental()
-    }
-
-    /// Reads everything anew and switches at once.
-    ///
-    /// # Errors
-    /// Those of the database; the index stays as it was.
-    pub fn rebuild(&self) -> Result<SyncReport> {
-        self.sync.full()
-    }
-
-    /// The database.
-    pub fn store(&self) -> &Arc<dyn MetadataStore> {
-        &self.store
+    fn deref(&self) -> &MetadataCache {
+        &self.0
     }
 }

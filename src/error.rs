@@ -44,6 +44,15 @@ pub enum ErrorKind {
     LogPruned,
     /// The work was told to stop.
     Cancelled,
+    /// Components cannot be put together, started or stopped as they are: a name is taken, a
+    /// dependency is missing or circular, one of them panicked.
+    Component,
+    /// A component was asked to work before it was initialized, or after it was shut down.
+    NotInitialized,
+    /// The index was asked before it was ever loaded: what the project holds is not known.
+    NotLoaded,
+    /// A record has changed since the answer that found it.
+    Superseded,
     /// A source file could not be read as source.
     Extraction,
     /// A rule of this crate was broken by this crate.
@@ -69,6 +78,10 @@ impl ErrorKind {
             ErrorKind::CommittedNotApplied => "committed-not-applied",
             ErrorKind::LogPruned => "log-pruned",
             ErrorKind::Cancelled => "cancelled",
+            ErrorKind::Component => "component",
+            ErrorKind::NotInitialized => "not-initialized",
+            ErrorKind::NotLoaded => "not-loaded",
+            ErrorKind::Superseded => "superseded",
             ErrorKind::Extraction => "extraction",
             ErrorKind::Internal => "internal",
         }
@@ -113,6 +126,12 @@ impl Error {
         }))
     }
 
+    /// A value of a configuration key that is outside its range; `range` is what to give instead.
+    pub(crate) fn out_of_range(key: &str, value: impl fmt::Display, range: &str) -> Self {
+        let message = format!("`{key}` = {value} is out of range");
+        Error::new(ErrorKind::InvalidConfig, message).with_help(format!("give {range}"))
+    }
+
     /// Adds what the reader can do about it.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
@@ -134,6 +153,13 @@ impl Error {
     #[must_use]
     pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Arc::make_mut(&mut self.0).source = Some(Arc::from(cause.into()));
+        self
+    }
+
+    /// The same error, told by somebody who knows what it stood in the way of.
+    pub(crate) fn prefixed(mut self, what: &str) -> Self {
+        let inner = Arc::make_mut(&mut self.0);
+        inner.message = format!("{what}: {}", inner.message);
         self
     }
 

@@ -113,7 +113,7 @@ pub fn index_tree(
 #[cfg(feature = "sqlite")]
 impl crate::Cardex {
     /// Brings the database up to date with the tree that `scanner` reads, and the index with the
-    /// database: what [`index_tree`] does, and a [sync](crate::Cardex::sync).
+    /// database: what [`index_tree`] does, and a [sync](crate::MetadataCache::sync).
     ///
     /// # Errors
     /// Those of [`index_tree`]. The index is brought up to date with what was done all the same.
@@ -237,19 +237,17 @@ impl Run<'_> {
 impl Run<'_> {
     /// Records of files that were touched. One that cannot be read is noted, to be made anew.
     fn records(&mut self, paths: &[FilePath]) -> Result<Vec<Option<Versioned>>> {
-        match self.store.get_many(paths) {
-            Err(error) if error.kind() == ErrorKind::DatabaseCorrupt => {}
-            read => return read,
-        }
-        let each = paths.iter().map(|path| match self.store.get(path) {
+        let fetched = self.store.fetch(paths)?;
+        let each = paths.iter().zip(fetched.records);
+        each.map(|(path, record)| match record {
             Err(error) if error.kind() == ErrorKind::DatabaseCorrupt => {
                 tracing::warn!(%path, "an unreadable record is made anew: {error:#}");
                 self.damaged.push(path.clone());
                 Ok(None)
             }
             read => read,
-        });
-        each.collect()
+        })
+        .collect()
     }
 
     /// Extracts the files of unreadable records, as if nothing were known of them but that they

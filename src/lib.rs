@@ -21,7 +21,7 @@
 //! )?;
 //!
 //! let query = Query::builder().language("python").function("Lexer.parse").limit(20).build()?;
-//! let answer = cardex.query(&query);
+//! let answer = cardex.query(&query)?;
 //! assert_eq!(answer.paths().collect::<Vec<_>>(), ["src/lexer.py"]);
 //! assert_eq!(answer.as_of(), cardex.store().head()?);
 //! # Ok::<(), cardex::Error>(())
@@ -31,12 +31,18 @@
 //!
 //! - [`Query`] and [`QueryBuilder`]: what can be asked. What is wrong with a question is an
 //!   [`Error`] when it is built, never a wider answer.
-//! - [`Cardex::snapshot`]: many questions to one instant. It takes no lock and outlives what follows.
-//! - [`Cardex::update`], [`Cardex::remove`]: your own writes are seen by your next query.
-//!   [`Cardex::sync`] brings in everybody else's: other processes, other programs, a person with
-//!   `sqlite3`.
+//! - [`Cardex::snapshot`](MetadataCache::snapshot): many questions to one instant. It takes no lock
+//!   and outlives what follows.
+//! - [`Cardex::get`](MetadataCache::get), [`Cardex::query_records`](MetadataCache::query_records):
+//!   whole records, from memory where they are there. [`CacheOptions`] bounds that memory, and no
+//!   answer depends on it.
+//! - [`Cardex::update`](MetadataCache::update), [`Cardex::remove`](MetadataCache::remove): your own
+//!   writes are seen by your next query. [`Cardex::sync`](MetadataCache::sync) brings in everybody
+//!   else's: other processes, other programs, a person with `sqlite3`.
 //! - [`FileMetadata`]: a record, made by a builder or read from JSON.
 //! - [`store`]: the database behind all that, and the trait to bring another one.
+//! - [`component`]: a host whose parts start in the order of their dependencies and stop in reverse,
+//!   the cache among them.
 #![cfg_attr(
     feature = "extract",
     doc = "- [`extract`] and [`index_tree`]: from a source tree to records."
@@ -62,6 +68,7 @@ mod bounded;
 #[cfg(feature = "sqlite")]
 mod cardex;
 mod clock;
+pub mod component;
 #[cfg(feature = "cli")]
 pub mod config;
 mod error;
@@ -71,10 +78,13 @@ pub mod extract;
 mod index;
 #[cfg(feature = "extract")]
 mod indexing;
+mod machine;
 mod metadata;
+mod metadata_cache;
 mod position;
 mod primitives;
 mod query;
+mod single_flight;
 mod stats;
 pub mod store;
 mod suggest;
@@ -94,10 +104,11 @@ pub use metadata::{
     ChangeRecord, Class, DocSections, DocumentType, FileMetadata, FileMetadataBuilder, FilePath,
     FileState, Function, HeaderSections, LineRange, MAX_PATH_BYTES,
 };
+pub use metadata_cache::{CacheOptions, CacheStats, Fetch, MetadataCache, Missing, Page, Record};
 pub use position::Position;
 pub use query::{Answer, LayerPlan, Plan, PlanStep, QUERY_FIELDS, Query, QueryBuilder};
 pub use stats::Counter;
-pub use sync::{SyncMode, SyncReport, Synchronizer};
+pub use sync::{LastSync, SyncFailure, SyncMode, SyncReport, Synchronizer};
 
 /// The README's examples, compiled and run.
 #[cfg(all(doctest, feature = "sqlite"))]

@@ -15,6 +15,14 @@ pub struct Position {
     pub sequence: u64,
 }
 
+impl Position {
+    /// Whether a state at this position includes the commit at `other`: not if that is of another
+    /// epoch.
+    pub fn covers(self, other: Position) -> bool {
+        self >= other
+    }
+}
+
 /// Positions compare within an epoch only.
 impl PartialOrd for Position {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {

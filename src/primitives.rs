@@ -5,4 +5,6 @@ pub(crate) use std::sync::atomic;
 pub(crate) use std::thread;
 
 pub(crate) use arc_swap::ArcSwap;
+#[cfg(feature = "sqlite")]
+pub(crate) use arc_swap::ArcSwapOption;
 pub(crate) use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -285,7 +285,7 @@ fn foreign_statement(random: &mut Rng, database: &Connection) {
 }
 
 fn compare(random: &mut Rng, cardex: &Cardex, database: &Connection, project: &str) {
-    let snapshot = cardex.snapshot();
+    let snapshot = cardex.snapshot().unwrap();
     let asked = Asked::random(random);
     let expected = asked.answer_of_sql(database, project);
     let limit = (random.u32(0..3) > 0).then(|| random.usize(0..25));
@@ -354,7 +354,10 @@ fn every_answer_equals_sql_on_the_same_database() {
         // What follows the log from the start equals what is read afresh.
         if round % 20 == 0 {
             let fresh = open("main");
-            assert_eq!(fresh.snapshot().position(), cardex.snapshot().position());
+            assert_eq!(
+                fresh.snapshot().unwrap().position(),
+                cardex.snapshot().unwrap().position()
+            );
             compare(&mut random, &fresh, &database, "main");
             neighbour.sync().unwrap();
             compare(&mut random, &neighbour, &database, "neighbour");

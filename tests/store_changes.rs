@@ -144,7 +144,7 @@ fn pruning_forgets_the_oldest_tombstones_and_says_how_far() {
     // With every tombstone gone the head stays, and sequences go on from there.
     assert_eq!(store.prune_log(0).unwrap(), 1);
     assert_eq!(store.head().unwrap(), positions[2]);
-    let next = store.put(&FileMetadata::new(path("a"))).unwrap();
+    let next = store.put(&FileMetadata::new(path("a"))).unwrap().position;
     assert_eq!(next.sequence, positions[2].sequence + 1);
     let (seen, _) = collect_changes(&store, positions[2]).unwrap();
     assert_eq!(seen.versions, [("a".to_owned(), next.sequence)]);
@@ -155,7 +155,7 @@ fn pruning_forgets_the_oldest_tombstones_and_says_how_far() {
 fn a_position_of_another_history_is_refused() {
     let db = TestDb::new();
     let store = db.open("p");
-    let head = store.put(&FileMetadata::new(path("a"))).unwrap();
+    let head = store.put(&FileMetadata::new(path("a"))).unwrap().position;
     let ahead = Position {
         sequence: head.sequence + 1,
         ..head

@@ -29,9 +29,9 @@ proptest! {
             prop_assert_eq!(position, store.head().unwrap());
         }
         let paths: Vec<_> = expected.keys().cloned().collect();
-        let found = store.get_many(&paths).unwrap();
+        let found = store.fetch(&paths).unwrap().records;
         for (found, expected) in found.into_iter().zip(expected.values()) {
-            prop_assert_eq!(&found.unwrap().record, expected);
+            prop_assert_eq!(&found.unwrap().unwrap().record, expected);
         }
         let mut walked = Vec::new();
         let report = store.for_each(&mut |found| { walked.push(found.record); Ok(()) }).unwrap();
@@ -59,8 +59,8 @@ fn put_get_remove() {
         .build()
         .unwrap();
     assert_eq!(store.get(&record.path).unwrap(), None);
-    let first = store.put(&record).unwrap();
-    let second = store.put(&record).unwrap();
+    let first = store.put(&record).unwrap().position;
+    let second = store.put(&record).unwrap().position;
     assert!(first < second);
     let found = store.get(&record.path).unwrap().unwrap();
     assert_eq!(

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 
-use cardex::store::{MetadataStore, Removal, RowSink, ScanReport, Versioned, Write};
+use cardex::store::{
+    Fetched, MetadataStore, Removal, RowSink, ScanReport, Stored, Versioned, Write,
+};
 use cardex::{
     FileMetadata, FilePath, FileState, Index, Position, Result, Synchronizer, SystemClock,
 };
@@ -74,15 +76,15 @@ impl MetadataStore for CorpusStore {
         Ok(self.report(0, touched).position)
     }
 
-    fn get(&self, _: &FilePath) -> Result<Option<Versioned>> {
+    fn fetch(&self, _: &[FilePath]) -> Result<Fetched> {
         unimplemented!("benches only scan a corpus")
     }
 
-    fn get_many(&self, _: &[FilePath]) -> Result<Vec<Option<Versioned>>> {
+    fn newest(&self, _: usize) -> Result<Vec<FilePath>> {
         unimplemented!("benches only scan a corpus")
     }
 
-    fn put(&self, _: &FileMetadata) -> Result<Position> {
+    fn put(&self, _: &FileMetadata) -> Result<Stored> {
         unimplemented!("benches only scan a corpus")
     }
 

@@ -97,8 +97,13 @@ impl Pass {
 
 /// Writes files again as they are: the database stays what it was, but for its log.
 fn write_again(store: &SqliteStore, paths: &[FilePath]) {
-    let found = store.get_many(paths).expect("the database can be read");
-    let records = found.into_iter().flatten().map(|found| found.record);
+    let found = store
+        .fetch(paths)
+        .expect("the database can be read")
+        .records;
+    let records = found
+        .into_iter()
+        .filter_map(|found| Some(found.ok()??.record));
     let batch: Vec<Write> = records.map(Write::Put).collect();
     assert_eq!(batch.len(), paths.len());
     store.write(&batch).expect("the database can be written");

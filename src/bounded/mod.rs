@@ -176,6 +176,20 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
         }
     }
 
+    /// Stores the value if nobody has to leave for it and its key has none; whether it did.
+    pub fn offer(&self, key: K, value: V, weight: u64) -> bool {
+        let hash = self.hasher.hash_one(&key);
+        let mut ledger = self.ledger.lock();
+        let mut table = self.shard(hash).0.write();
+        if !ledger.fits(weight, None) || find(&table, hash, &key).is_some() {
+            return false;
+        }
+        let slot = ledger.add(hash, weight);
+        let entry = Entry { key, value, slot };
+        table.insert_unique(hash, entry, |entry| ledger.slots.hash(entry.slot));
+        true
+    }
+
     /// Takes the entry out; `None`, and nothing is counted, if there is none.
     pub fn remove<Q>(&self, key: &Q, cause: RemovalCause) -> Option<V>
     where

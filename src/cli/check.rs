@@ -123,7 +123,7 @@ type Expected = BTreeMap<(&'static str, String), Vec<usize>>;
 fn compare(context: &Context, findings: &mut Vec<Finding>) -> Result<Compared, Failure> {
     let store = Arc::new(context.existing_store()?);
     let (cardex, loaded) = context.load(Arc::clone(&store))?;
-    let snapshot = cardex.snapshot();
+    let snapshot = cardex.snapshot()?;
     let mut tell = |message: String| {
         if findings.len() < MAX_FINDINGS {
             findings.push(Finding {

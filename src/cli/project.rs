@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cardex::store::SqliteStore;
-use cardex::{Cardex, Error, ErrorKind, Result, SyncReport, SystemClock};
+use cardex::{CacheOptions, Cardex, Error, ErrorKind, Result, SyncReport, SystemClock};
 
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
@@ -75,7 +75,7 @@ impl Context {
 
     fn open(&self) -> Result<SqliteStore> {
         assert_no_links(self.config.database(), &self.root)?;
-        let options = self.config.sqlite().clone().root(&self.root);
+        let options = self.config.sqlite().clone();
         SqliteStore::open(self.config.database(), PROJECT, options)
             .map_err(|error| self.suggest_elsewhere(error))
     }
@@ -101,8 +101,10 @@ impl Context {
     /// The index of a store, loaded. Rows that could not be read are told of: no answer can hold
     /// them.
     pub(super) fn load(&self, store: Arc<SqliteStore>) -> Result<(Cardex, SyncReport)> {
-        let cardex = Cardex::over(store, Arc::new(SystemClock))?;
-        let report = cardex.rebuild()?;
+        // A command asks once and ends: it needs the index, and few records.
+        let options = CacheOptions::default().load_bodies(false);
+        let cardex = Cardex::over(store, Arc::new(SystemClock), options)?;
+        let report = cardex.load()?;
         for row in &report.skipped {
             let (path, reason) = (printable(&row.path), printable(&row.reason));
             say(&format!(

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use cardex::store::{MetadataStore, Versioned};
 use cardex::{
     Answer, ErrorKind, FileMetadata, FilePath, Function, Hit, LineRange, Plan, Query, Snapshot,
-    SyncReport,
 };
 use serde::Serialize;
 
@@ -24,14 +23,14 @@ pub(super) fn run(context: &Context, args: QueryArgs) -> Result<Outcome, Failure
     // What is wrong with a query is said before a tree is walked for it.
     let query = compile(&args)?;
     let (store, confirmed) = index::current(context, args.cached)?;
-    let (cardex, loaded) = context.load(Arc::clone(&store))?;
+    let (cardex, _) = context.load(Arc::clone(&store))?;
     let mut out = Out::new();
     if args.explain {
-        explain(context, &cardex.snapshot().explain(&query), &mut out)?;
+        explain(context, &cardex.snapshot()?.explain(&query), &mut out)?;
         out.finish()?;
         return Ok(Outcome::Found);
     }
-    let answer = cardex.query(&query);
+    let answer = cardex.query(&query)?;
     let total = answer.total();
     if args.count {
         count(context, &answer, &mut out)?;
@@ -43,14 +42,13 @@ pub(super) fn run(context: &Context, args: QueryArgs) -> Result<Outcome, Failure
             query: &query,
             args: &args,
             answer: &answer,
-            loaded: &loaded,
             confirmed,
         };
         list(context, format, &shown, &*store, &mut out)?;
     }
     out.finish()?;
     if total == 0 {
-        doubt_language(context, &args, &cardex.snapshot());
+        doubt_language(context, &args, &*cardex.snapshot()?);
     }
     Ok(if total > 0 {
         Outcome::Found
@@ -106,7 +104,6 @@ struct Shown<'a> {
     query: &'a Query,
     args: &'a QueryArgs,
     answer: &'a Answer,
-    loaded: &'a SyncReport,
     /// Whether every file of the tree could be looked at.
     confirmed: bool,
 }
@@ -139,7 +136,7 @@ fn list(
                 as_of: answer.as_of().to_string(),
                 total: answer.total(),
                 truncated: answer.is_truncated(),
-                complete: shown.confirmed && shown.loaded.skipped_total == 0,
+                complete: shown.confirmed && shown.answer.is_complete(),
                 files: answer.hits().map(File::of).collect(),
             },
             true,
@@ -230,11 +227,8 @@ fn records(
     store: &dyn MetadataStore,
     paths: &[FilePath],
 ) -> cardex::Result<Vec<Option<Versioned>>> {
-    match store.get_many(paths) {
-        Err(error) if error.kind() == ErrorKind::DatabaseCorrupt => {}
-        read => return read,
-    }
-    let each = paths.iter().map(|path| match store.get(path) {
+    let fetched = store.fetch(paths)?;
+    let each = fetched.records.into_iter().map(|record| match record {
         Err(error) if error.kind() == ErrorKind::DatabaseCorrupt => {
             say(&format!("warning: {}", printable(&error.to_string())));
             Ok(None)

@@ -51,7 +51,7 @@ fn collect(context: &Context) -> Result<Stats, Failure> {
     let database = context.config.database();
     let store = Arc::new(context.existing_store()?);
     let (cardex, loaded) = context.load(store)?;
-    let snapshot = cardex.snapshot();
+    let snapshot = cardex.snapshot()?;
     let terms = snapshot.term_counts();
     let named = snapshot.languages();
     let without = snapshot.len() as u64 - named.iter().map(|(_, files)| files).sum::<u64>();

@@ -5,7 +5,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::units;
+use crate::eviction::Strategy;
 use crate::extract::Language;
+use crate::machine;
 
 /// A configuration key.
 #[derive(Debug)]
@@ -30,6 +32,12 @@ pub enum Kind {
     Duration(Duration, Duration),
     /// A whole number; both ends are allowed.
     Count(u64, u64),
+    /// A size with a unit, from this to all the memory of the machine.
+    Memory(u64),
+    /// `true` or `false`.
+    Switch,
+    /// The name of an eviction strategy.
+    Strategy,
     /// A list of names of languages.
     Languages,
     /// A list of ignore patterns.
@@ -44,6 +52,8 @@ pub(super) enum Value {
     Size(u64),
     Duration(Duration),
     Count(u64),
+    Switch(bool),
+    Strategy(Strategy),
     List(Vec<String>),
     Text(String),
 }
@@ -95,6 +105,42 @@ pub static KEYS: &[Key] = &[
         doc: "How long to wait for a connection, or for another process's lock.",
         default: || Value::Duration(Duration::from_secs(5)),
     },
+    Key {
+        name: "memory_cache.enabled",
+        kind: Kind::Switch,
+        doc: "Whether a host runs a cache of records.",
+        default: || Value::Switch(true),
+    },
+    Key {
+        name: "memory_cache.max_items",
+        kind: Kind::Count(100, 1_000_000),
+        doc: "How many records are held in memory at most; answers never depend on it.",
+        default: || Value::Count(10_000),
+    },
+    Key {
+        name: "memory_cache.max_bytes",
+        kind: Kind::Memory(1 << 20),
+        doc: "How much memory the records take at most.",
+        default: || Value::Size(64 << 20),
+    },
+    Key {
+        name: "memory_cache.max_record_bytes",
+        kind: Kind::Size(1 << 10, 1 << 30),
+        doc: "Larger records are refused.",
+        default: || Value::Size(16 << 20),
+    },
+    Key {
+        name: "memory_cache.eviction_strategy",
+        kind: Kind::Strategy,
+        doc: "Which records leave first when the cache is full.",
+        default: || Value::Strategy(Strategy::default()),
+    },
+    Key {
+        name: "memory_cache.eviction_batch_size",
+        kind: Kind::Count(1, 1000),
+        doc: "How many records leave at once when there are too many, but no more than a tenth of them.",
+        default: || Value::Count(100),
+    },
 ];
 
 fn processors() -> u64 {
@@ -131,6 +177,11 @@ impl fmt::Display for Kind {
                 write!(f, "a duration from {} to {}", duration(min), duration(max))
             }
             Kind::Count(min, max) => write!(f, "a whole number from {min} to {max}"),
+            Kind::Memory(min) => write!(f, "a size from {} to the machine's memory", size(min)),
+            Kind::Switch => f.write_str("true or false"),
+            Kind::Strategy => {
+                write!(f, "one of {}", Strategy::ALL.map(Strategy::name).join(", "))
+            }
             Kind::Languages => f.write_str("a list of languages"),
             Kind::Patterns => f.write_str("a list of patterns"),
             Kind::Database => f.write_str("a path or sqlite:PATH"),
@@ -146,6 +197,15 @@ impl Kind {
             (Kind::Size(min, max), Value::Size(size)) => within((min..=max).contains(size)),
             (Kind::Duration(min, max), Value::Duration(time)) => within((min..=max).contains(time)),
             (Kind::Count(min, max), Value::Count(count)) => within((min..=max).contains(count)),
+            (Kind::Memory(min), Value::Size(size)) => {
+                let most = machine::total_memory_bytes();
+                within(*size >= min)?;
+                (*size <= most).then_some(()).ok_or_else(|| {
+                    let most = units::format_size(most);
+                    format!("is out of range: this machine has {most}")
+                })
+            }
+            (Kind::Switch, Value::Switch(_)) | (Kind::Strategy, Value::Strategy(_)) => Ok(()),
             (Kind::Languages, Value::List(names)) => names.iter().try_for_each(|n| language(n)),
             (Kind::Patterns, Value::List(patterns)) => patterns.iter().try_for_each(|p| pattern(p)),
             (Kind::Database, Value::Text(_)) => Ok(()),
@@ -165,6 +225,16 @@ fn language(name: &str) -> Result<(), String> {
             None => format!("names the unknown language `{name}`"),
         },
     )
+}
+
+/// The eviction strategy of that name; the error says what is wrong with it.
+pub(super) fn strategy(name: &str) -> Result<Strategy, String> {
+    let known = Strategy::ALL.map(Strategy::name);
+    name.parse()
+        .map_err(|_| match crate::suggest::nearest(name, known) {
+            Some(meant) => format!("is no eviction strategy; did you mean `{meant}`?"),
+            None => "is no eviction strategy".to_owned(),
+        })
 }
 
 fn pattern(text: &str) -> Result<(), String> {
@@ -190,6 +260,8 @@ impl fmt::Display for Value {
             Value::Size(bytes) => write!(f, "\"{}\"", units::format_size(*bytes)),
             Value::Duration(time) => write!(f, "\"{}\"", units::format_duration(*time)),
             Value::Count(count) => write!(f, "{count}"),
+            Value::Switch(on) => write!(f, "{on}"),
+            Value::Strategy(strategy) => f.write_str(&quoted(strategy.name())),
             Value::List(items) => {
                 let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
                 write!(f, "[{}]", items.join(", "))

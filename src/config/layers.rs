@@ -52,6 +52,8 @@ pub(super) enum Raw {
     Text(String),
     /// A number of a file.
     Integer(i64),
+    /// `true` or `false` of a file.
+    Boolean(bool),
     /// A list of strings of a file.
     List(Vec<String>),
     /// Something else in a file, by the name of its type.
@@ -65,6 +67,7 @@ impl fmt::Display for Raw {
         match self {
             Raw::Text(text) | Raw::Word(text) => write!(f, "\"{text}\""),
             Raw::Integer(number) => write!(f, "{number}"),
+            Raw::Boolean(value) => write!(f, "{value}"),
             Raw::List(items) => write!(f, "{items:?}"),
             Raw::Other(kind) => write!(f, "a {kind}"),
         }
@@ -141,6 +144,7 @@ fn raw(value: &Spanned<DeValue<'_>>) -> Raw {
         DeValue::String(text) => Raw::Text(text.clone().into_owned()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
             .map_or(Raw::Other("number that is too large"), Raw::Integer),
+        DeValue::Boolean(value) => Raw::Boolean(*value),
         DeValue::Array(items) => items
             .iter()
             .map(|item| item.get_ref().as_str().map(str::to_owned))

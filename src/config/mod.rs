@@ -23,6 +23,7 @@ pub use self::layers::Origin;
 use self::layers::{Raw, Setting, expand};
 use crate::error::{Error, ErrorKind, Result};
 use crate::extract::{Language, ScanOptions};
+use crate::metadata_cache::CacheOptions;
 use crate::store::SqliteOptions;
 
 /// The name of a project's own configuration file, in its root.
@@ -218,13 +219,13 @@ fn evaluate(setting: &Setting, environment: &[(String, String)]) -> Result<Value
         setting.refuse(&reason, help())
     };
     let value = match (kind, &setting.raw) {
-        (Kind::Size(..), Raw::Text(text) | Raw::Word(text)) => {
+        (Kind::Size(..) | Kind::Memory(_), Raw::Text(text) | Raw::Word(text)) => {
             Value::Size(units::parse_size(&expand(text)?).map_err(wrong)?)
         }
         (Kind::Duration(..), Raw::Text(text) | Raw::Word(text)) => {
             Value::Duration(units::parse_duration(&expand(text)?).map_err(wrong)?)
         }
-        (Kind::Size(..) | Kind::Duration(..), Raw::Integer(_)) => {
+        (Kind::Size(..) | Kind::Memory(_) | Kind::Duration(..), Raw::Integer(_)) => {
             return Err(wrong("has no unit".to_owned()));
         }
         (Kind::Count(..), Raw::Integer(number)) => {
@@ -236,6 +237,16 @@ fn evaluate(setting: &Setting, environment: &[(String, String)]) -> Result<Value
                 .parse()
                 .map_err(|_| wrong(format!("is not {kind}")))?,
         ),
+        (Kind::Switch, Raw::Boolean(on)) => Value::Switch(*on),
+        (Kind::Switch, Raw::Word(text)) => Value::Switch(
+            expand(text)?
+                .trim()
+                .parse()
+                .map_err(|_| wrong(format!("is not {kind}")))?,
+        ),
+        (Kind::Strategy, Raw::Text(text) | Raw::Word(text)) => {
+            Value::Strategy(keys::strategy(&expand(text)?).map_err(wrong)?)
+        }
         (Kind::Languages | Kind::Patterns, Raw::List(items)) => Value::List(
             items
                 .iter()
@@ -263,6 +274,8 @@ pub struct Config {
     scan: ScanOptions,
     sqlite: SqliteOptions,
     database: PathBuf,
+    cache: CacheOptions,
+    cache_enabled: bool,
     entries: Vec<Entry>,
 }
 
@@ -282,8 +295,10 @@ impl Config {
     fn defaults(root: &Path) -> Result<Self> {
         let mut config = Config {
             scan: ScanOptions::default(),
-            sqlite: SqliteOptions::default(),
+            sqlite: SqliteOptions::default().root(root),
             database: PathBuf::new(),
+            cache: CacheOptions::default(),
+            cache_enabled: true,
             entries: Vec::with_capacity(KEYS.len()),
         };
         for key in KEYS {
@@ -321,6 +336,8 @@ impl Config {
     /// Puts a checked value where it is used. Every key of the table has its arm.
     fn apply(&mut self, setting: &Setting, value: Value, root: &Path) -> Result<()> {
         let sqlite = self.sqlite.clone();
+        let cache = self.cache.clone();
+        let whole = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         match (setting.key.name, value) {
             ("index.exclude", Value::List(patterns)) => self.scan.exclude = patterns,
             ("index.languages", Value::List(names)) => {
@@ -347,6 +364,22 @@ impl Config {
             ("database.connection_timeout", Value::Duration(timeout)) => {
                 self.sqlite = sqlite.connection_timeout(timeout)?;
             }
+            ("memory_cache.enabled", Value::Switch(on)) => self.cache_enabled = on,
+            ("memory_cache.max_items", Value::Count(items)) => {
+                self.cache = cache.max_items(whole(items))?;
+            }
+            ("memory_cache.max_bytes", Value::Size(bytes)) => {
+                self.cache = cache.max_bytes(bytes)?;
+            }
+            ("memory_cache.max_record_bytes", Value::Size(bytes)) => {
+                self.cache = cache.max_record_bytes(bytes)?;
+            }
+            ("memory_cache.eviction_strategy", Value::Strategy(strategy)) => {
+                self.cache = cache.eviction_strategy(strategy);
+            }
+            ("memory_cache.eviction_batch_size", Value::Count(records)) => {
+                self.cache = cache.eviction_batch_size(whole(records))?;
+            }
             (name, value) => {
                 let message = format!("`{name}` = {value} has no use");
                 return Err(Error::new(ErrorKind::Internal, message));
@@ -360,7 +393,7 @@ impl Config {
         &self.scan
     }
 
-    /// How the database is opened.
+    /// How the database is opened, and the root that it remembers.
     pub fn sqlite(&self) -> &SqliteOptions {
         &self.sqlite
     }
@@ -368,6 +401,17 @@ impl Config {
     /// The database file.
     pub fn database(&self) -> &Path {
         &self.database
+    }
+
+    /// What the cache of records may hold.
+    pub fn cache(&self) -> &CacheOptions {
+        &self.cache
+    }
+
+    /// Whether a host should run the cache of records: it registers its
+    /// [`MemoryCacheComponent`](crate::component::MemoryCacheComponent) as enabled if so.
+    pub fn cache_enabled(&self) -> bool {
+        self.cache_enabled
     }
 
     /// Every value in force, in the order of the table.

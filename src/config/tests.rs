@@ -30,6 +30,7 @@ fn every_default_is_valid_and_has_its_place() {
     let config = ConfigSources::new("/p").load().unwrap();
     assert_eq!(config.entries().len(), KEYS.len());
     assert_eq!(config.database(), Path::new("/p/.cardex/cardex.db"));
+    assert_eq!(config.sqlite(), &SqliteOptions::default().root("/p"));
     for entry in config.entries() {
         assert_eq!(entry.origin, Origin::Default);
         entry.key.kind.check(&(entry.key.default)()).unwrap();
@@ -105,7 +106,7 @@ fn an_unknown_key_is_refused_with_its_place_and_the_key_meant() {
         ("exclud = []", 0..6)
     );
     assert!(
-        refusal("[memory_cache]\nmax_items = 5\n")
+        refusal("[coordinator]\nmax_entries = 5\n")
             .help()
             .unwrap()
             .contains("index.exclude")
@@ -146,6 +147,35 @@ fn a_bad_value_is_refused_by_key_value_origin_and_range() {
         ("[index]\nexclude = [\"!a\"]", "negated"),
         ("[index]\nexclude = [1]", "is not a list"),
         ("[database]\nurl = \"mysql://h/d\"", "unknown kind"),
+        ("[memory_cache]\nmax_items = 99", "= 99 is out of range"),
+        ("[memory_cache]\nmax_items = 1_000_001", "is out of range"),
+        ("[memory_cache]\nmax_bytes = \"1023KiB\"", "is out of range"),
+        ("[memory_cache]\nmax_bytes = 67108864", "has no unit"),
+        (
+            "[memory_cache]\nmax_bytes = \"9999999GiB\"",
+            "is out of range: this machine has",
+        ),
+        (
+            "[memory_cache]\nmax_record_bytes = \"2GiB\"",
+            "is out of range",
+        ),
+        (
+            "[memory_cache]\neviction_batch_size = 0",
+            "= 0 is out of range",
+        ),
+        (
+            "[memory_cache]\neviction_strategy = \"fifo\"",
+            "= \"fifo\" is no eviction strategy",
+        ),
+        (
+            "[memory_cache]\neviction_strategy = 1",
+            "is not one of lru, lfu, s3fifo",
+        ),
+        (
+            "[memory_cache]\nenabled = \"yes\"",
+            "= \"yes\" is not true or false",
+        ),
+        ("[memory_cache]\nenabled = 1", "= 1 is not true or false"),
         (
             "[database]\nurl = \"/elsewhere/x.db\"",
             "leads out of the project",
@@ -303,6 +333,10 @@ fn errors_do_not_show_what_a_variable_holds() {
             "[database]\nconnection_timeout = \"1${SECRET}\"\n",
             "connection_timeout",
         ),
+        (
+            "[memory_cache]\neviction_strategy = \"${SECRET}\"\n",
+            "eviction_strategy",
+        ),
     ] {
         let root = project(file);
         let error = ConfigSources::new(root.path())
@@ -316,4 +350,57 @@ fn errors_do_not_show_what_a_variable_holds() {
             "{shown}"
         );
     }
+}
+
+#[test]
+fn the_cache_is_set_up_by_its_keys() {
+    let root = project(
+        "[memory_cache]\nenabled = false\nmax_items = 200\nmax_bytes = \"2MiB\"\n\
+         max_record_bytes = \"1MiB\"\neviction_strategy = \"lfu\"\n",
+    );
+    let config = ConfigSources::new(root.path())
+        .variable("CARDEX_MEMORY_CACHE__EVICTION_BATCH_SIZE", "7")
+        .load()
+        .unwrap();
+    let expected = CacheOptions::default()
+        .max_items(200)
+        .and_then(|options| options.max_bytes(2 << 20))
+        .and_then(|options| options.max_record_bytes(1 << 20))
+        .and_then(|options| options.eviction_batch_size(7))
+        .unwrap()
+        .eviction_strategy(crate::eviction::Strategy::Lfu);
+    assert_eq!(config.cache(), &expected);
+    assert!(!config.cache_enabled());
+    let config = ConfigSources::new(root.path())
+        .variable("CARDEX_MEMORY_CACHE__ENABLED", "true")
+        .load()
+        .unwrap();
+    assert!(config.cache_enabled());
+    let default = ConfigSources::new("/p").load().unwrap();
+    assert_eq!(default.cache(), &CacheOptions::default());
+    assert!(default.cache_enabled());
+}
+
+#[test]
+fn an_unknown_strategy_is_refused_by_key_value_origin_and_choices() {
+    let error = refusal("[memory_cache]\neviction_strategy = \"lruu\"\n");
+    let message = error.to_string();
+    assert!(
+        message.starts_with(
+            "`memory_cache.eviction_strategy` = \"lruu\" is no eviction strategy; did you mean \
+             `lru`? ("
+        ),
+        "{message}"
+    );
+    assert!(message.ends_with("cardex.toml:2)"), "{message}");
+    assert_eq!(error.help(), Some("give one of lru, lfu, s3fifo"));
+    let error = ConfigSources::new("/p")
+        .variable("CARDEX_MEMORY_CACHE__EVICTION_STRATEGY", "oldest")
+        .load()
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`memory_cache.eviction_strategy` = \"oldest\" is no eviction strategy (environment \
+         CARDEX_MEMORY_CACHE__EVICTION_STRATEGY)"
+    );
 }

@@ -49,6 +49,11 @@ impl SegmentBuilder {
         self.versions.len()
     }
 
+    /// The paths of the files that have begun, in that order.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        (0..self.versions.len()).map(|file| self.paths.get(file as u32))
+    }
+
     /// Begins a file; what follows is about it.
     pub(crate) fn file(&mut self, path: &str, language: Option<&str>, version: u64) {
         self.full |= !self.paths.has_room_for(path);

@@ -27,9 +27,10 @@ pub(crate) use self::patterns::{PathPattern, Syntax};
 pub(crate) use self::postings::{Postings, gallop};
 pub use self::segment::MemoryUse;
 pub(crate) use self::segment::{Field, Segment};
-pub(crate) use self::snapshot::{FileId, Layer};
+pub(crate) use self::snapshot::{FileId, Layer, Stamp};
 pub use self::snapshot::{Hit, Snapshot, TermCounts};
 pub(crate) use self::terms::{Term, hash};
+use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::Position;
 use crate::primitives::atomic::AtomicBool;
@@ -66,6 +67,7 @@ pub struct Index {
 #[derive(Debug)]
 struct Core {
     hasher: RandomState,
+    clock: Arc<dyn Clock>,
     current: ArcSwap<Snapshot>,
     /// One writer at a time. Held while a tier is built and published, never while a base is.
     writer: Mutex<Writer>,
@@ -95,7 +97,15 @@ impl Index {
     /// # Errors
     /// `Io` if the thread cannot be started.
     pub fn new() -> Result<Self> {
-        let core = Arc::new(Core::new()?);
+        Self::with_clock(Arc::new(SystemClock))
+    }
+
+    /// As [`Index::new`]; ages are told by this clock.
+    ///
+    /// # Errors
+    /// As [`Index::new`].
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Result<Self> {
+        let core = Arc::new(Core::new(clock)?);
         let folder = Worker::spawn("cardex-fold", {
             let core = Arc::clone(&core);
             move |stop| core.tidy(stop)
@@ -108,21 +118,41 @@ impl Index {
         self.core.current.load_full()
     }
 
+    /// The position of the current snapshot.
+    #[inline]
+    pub fn position(&self) -> Position {
+        self.core.current.load().position()
+    }
+
     pub(crate) fn builder(&self) -> SegmentBuilder {
         SegmentBuilder::new(self.core.hasher.clone())
     }
 
-    /// Replaces everything by these files.
-    pub(crate) fn replace(&self, files: SegmentBuilder, position: Position) -> Result<()> {
+    /// Replaces everything by these files. `before` sees them when nothing can fail any more and
+    /// nobody else sees them yet.
+    pub(crate) fn replace(
+        &self,
+        files: SegmentBuilder,
+        stamp: Stamp,
+        before: impl FnOnce(&Segment),
+    ) -> Result<()> {
         let base = Arc::new(files.finish()?);
-        self.core.replace(base, position);
+        before(&base);
+        self.core.replace(base, stamp);
         self.folder.ring();
         Ok(())
     }
 
-    /// Lays the changes over what is there. On an error nothing has changed.
-    pub(crate) fn apply(&self, changes: Changes, position: Position) -> Result<()> {
-        if self.core.apply(changes, position)? {
+    /// Lays the changes over what is there. On an error nothing has changed. `before` sees the
+    /// files and the deleted paths when nothing can fail any more and nobody else sees them yet; it
+    /// runs under the writer's lock.
+    pub(crate) fn apply(
+        &self,
+        changes: Changes,
+        stamp: Stamp,
+        before: impl FnOnce(&Segment, &[String]),
+    ) -> Result<()> {
+        if self.core.apply(changes, stamp, before)? {
             self.folder.ring();
         }
         Ok(())
@@ -159,12 +189,18 @@ impl Index {
 }
 
 impl Core {
-    fn new() -> Result<Self> {
+    fn new(clock: Arc<dyn Clock>) -> Result<Self> {
         let hasher = RandomState::default();
         let base = Arc::new(SegmentBuilder::new(hasher.clone()).finish()?);
-        let snapshot = Snapshot::new(vec![Layer::base(base)], hasher.clone(), Position::default());
+        let snapshot = Snapshot::new(
+            vec![Layer::base(base)],
+            hasher.clone(),
+            Stamp::default(),
+            Arc::clone(&clock),
+        );
         Ok(Core {
             hasher,
+            clock,
             current: ArcSwap::from_pointee(snapshot),
             writer: Mutex::default(),
             retired: Mutex::default(),
@@ -172,8 +208,9 @@ impl Core {
     }
 
     /// Swaps the pointer; whether there are segments to be freed.
-    fn publish(&self, layers: Vec<Layer>, position: Position) -> bool {
-        let next = Arc::new(Snapshot::new(layers, self.hasher.clone(), position));
+    fn publish(&self, layers: Vec<Layer>, stamp: Stamp) -> bool {
+        let clock = Arc::clone(&self.clock);
+        let next = Arc::new(Snapshot::new(layers, self.hasher.clone(), stamp, clock));
         let before = self.current.swap(next);
         let now = self.current.load();
         let gone = before
@@ -192,27 +229,28 @@ impl Core {
         !retired.is_empty()
     }
 
-    fn replace(&self, base: Arc<Segment>, position: Position) {
+    fn replace(&self, base: Arc<Segment>, stamp: Stamp) {
         let mut writer = self.writer.lock();
         writer.generation += 1;
         writer.fold = None;
-        self.publish(vec![Layer::base(base)], position);
+        self.publish(vec![Layer::base(base)], stamp);
     }
 
     /// Publishes the changes; whether there is now work for the folder.
-    fn apply(&self, changes: Changes, position: Position) -> Result<bool> {
+    fn apply(
+        &self,
+        changes: Changes,
+        stamp: Stamp,
+        before: impl FnOnce(&Segment, &[String]),
+    ) -> Result<bool> {
         // Names are sorted and hashed before the lock is taken.
-        let tier = changes.files.finish()?;
+        let tier = Arc::new(changes.files.finish()?);
         let mut writer = self.writer.lock();
         let now = self.current.load();
-        if position < now.position() {
-            return Err(Error::new(
-                ErrorKind::Internal,
-                format!(
-                    "the index is at {} and does not go back to {position}",
-                    now.position()
-                ),
-            ));
+        let (position, then) = (stamp.position, now.position());
+        if position < then {
+            let message = format!("the index is at {then} and does not go back to {position}");
+            return Err(Error::new(ErrorKind::Internal, message));
         }
         let mut layers = now.layers.clone();
         let base_ranks: Arc<[u32]> = (0..tier.len())
@@ -221,25 +259,22 @@ impl Core {
         for path in &changes.deleted {
             mask_path(&mut layers, &self.hasher, path);
         }
-        let mut changed = changes.deleted;
-        if writer.fold.is_some() {
-            changed.extend((0..tier.len()).map(|rank| tier.path(rank).to_owned()));
-        }
         if tier.len() > 0 {
-            let segment = Arc::new(tier);
             layers.push(Layer {
-                segment,
+                segment: Arc::clone(&tier),
                 mask: Default::default(),
                 base_ranks,
             });
         }
         let frozen = writer.fold.as_ref().map_or(1, |fold| fold.layers);
         self.merge_tiers(&mut layers, frozen)?;
+        before(&tier, &changes.deleted);
         if let Some(fold) = &mut writer.fold {
-            fold.touched.extend(changed);
+            let files = (0..tier.len()).map(|rank| tier.path(rank).to_owned());
+            fold.touched.extend(files.chain(changes.deleted));
         }
         let due = fold_is_due(&layers);
-        Ok(self.publish(layers, position) || due)
+        Ok(self.publish(layers, stamp) || due)
     }
 
     /// Merges the last tier with those before it, as long as they are of its size.
@@ -352,7 +387,7 @@ impl FoldStart<'_> {
             });
         }
         writer.generation += 1;
-        self.core.publish(layers, now.position());
+        self.core.publish(layers, now.stamp());
         true
     }
 }

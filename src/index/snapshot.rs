@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
 use super::mask::Mask;
 use super::segment::{Field, MemoryUse, Segment};
 use super::terms::hash;
+use crate::clock::Clock;
 use crate::position::Position;
 
 /// A segment in a snapshot: the base, or a tier over it.
@@ -69,6 +71,17 @@ pub struct TermCounts {
     pub references: usize,
 }
 
+/// What is known of a state of the index as a whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stamp {
+    /// The log position that it reflects.
+    pub(crate) position: Position,
+    /// When the look at the log began that found it, by the clock's elapsed time.
+    pub(crate) looked_at: Duration,
+    /// How many files of the project could not be read, and are not in the index.
+    pub(crate) unreadable: u64,
+}
+
 /// One state of the index, of one position of the log. It does not change, takes no lock to read,
 /// and lives as long as somebody holds it.
 #[derive(Debug)]
@@ -76,24 +89,55 @@ pub struct Snapshot {
     /// The base first, then the tiers from old to new. No path counts in two of them.
     pub(crate) layers: Vec<Layer>,
     pub(crate) hasher: RandomState,
-    position: Position,
+    stamp: Stamp,
+    clock: Arc<dyn Clock>,
     files: u32,
 }
 
 impl Snapshot {
-    pub(crate) fn new(layers: Vec<Layer>, hasher: RandomState, position: Position) -> Self {
+    pub(crate) fn new(
+        layers: Vec<Layer>,
+        hasher: RandomState,
+        stamp: Stamp,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let files = layers.iter().map(Layer::live).sum();
         Snapshot {
             layers,
             hasher,
-            position,
+            stamp,
+            clock,
             files,
         }
     }
 
     /// The log position that it reflects: every commit at or below it, none above.
     pub fn position(&self) -> Position {
-        self.position
+        self.stamp.position
+    }
+
+    /// How long ago the look at the log began that made this snapshot. The project may have been
+    /// looked at since, and found unchanged.
+    pub fn age(&self) -> Duration {
+        self.age_since(self.stamp.looked_at)
+    }
+
+    pub(crate) fn age_since(&self, looked_at: Duration) -> Duration {
+        self.clock.elapsed().saturating_sub(looked_at)
+    }
+
+    /// Whether it holds every file of the project: not if the rows of some could not be read.
+    pub fn is_complete(&self) -> bool {
+        self.stamp.unreadable == 0
+    }
+
+    /// Whether it was ever loaded from a database.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.stamp.position.epoch != 0
+    }
+
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
     /// How many files the project has.

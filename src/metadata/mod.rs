@@ -4,6 +4,7 @@
 mod parts;
 mod path;
 mod state;
+mod weight;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

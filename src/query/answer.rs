@@ -1,6 +1,7 @@
 //! `Answer`: the files that a query found, of one snapshot, with what is exact about them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::plan::Plan;
 use super::{Query, run};
@@ -14,6 +15,7 @@ pub struct Answer {
     snapshot: Arc<Snapshot>,
     query: Query,
     found: Vec<FileId>,
+    looked_at: Duration,
 }
 
 impl Answer {
@@ -40,6 +42,23 @@ impl Answer {
     /// The log position that the answer reflects, exactly.
     pub fn as_of(&self) -> Position {
         self.snapshot.position()
+    }
+
+    /// How long ago the look at the log began that showed the project to be in this state: what was
+    /// committed since then may be missing. Grows from call to call.
+    pub fn age(&self) -> Duration {
+        self.snapshot.age_since(self.looked_at)
+    }
+
+    /// Whether every file of the project was asked: not if the rows of some could not be read.
+    pub fn is_complete(&self) -> bool {
+        self.snapshot.is_complete()
+    }
+
+    /// The same answer, known to have been still true at a later look.
+    pub(crate) fn seen_at(mut self, looked_at: Duration) -> Self {
+        self.looked_at = self.looked_at.max(looked_at);
+        self
     }
 
     /// Whether the limit cut files off. Found out when asked for, by a search for one file more.
@@ -69,6 +88,7 @@ impl Snapshot {
             snapshot: Arc::clone(self),
             query: query.clone(),
             found,
+            looked_at: self.stamp().looked_at,
         }
     }
 

@@ -6,8 +6,15 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::Query;
-use crate::index::{Changes, Index};
+use crate::index::{Changes, Index, Stamp};
 use crate::position::Position;
+
+fn stamp(sequence: u64) -> Stamp {
+    Stamp {
+        position: Position { epoch: 0, sequence },
+        ..Stamp::default()
+    }
+}
 
 #[derive(Clone, Debug, Default)]
 struct File {
@@ -198,11 +205,8 @@ impl Model {
         }
     }
 
-    fn position(&self) -> Position {
-        Position {
-            epoch: 0,
-            sequence: self.sequence,
-        }
+    fn stamp(&self) -> Stamp {
+        stamp(self.sequence)
     }
 
     fn run(&mut self, step: Step) {
@@ -218,7 +222,7 @@ impl Model {
                 for (path, (file, version)) in self.files.iter().rev() {
                     write(&mut files, path, file, *version);
                 }
-                self.index.replace(files, self.position()).unwrap();
+                self.index.replace(files, self.stamp(), |_| {}).unwrap();
             }
             Step::Commit(changes) => {
                 let changes: BTreeMap<_, _> = changes.into_iter().collect();
@@ -238,7 +242,7 @@ impl Model {
                     }
                 }
                 self.index
-                    .apply(Changes { files, deleted }, self.position())
+                    .apply(Changes { files, deleted }, self.stamp(), |_, _| {})
                     .unwrap();
             }
         }
@@ -246,7 +250,7 @@ impl Model {
 
     fn check(&self, asked: &Asked) {
         let snapshot = self.index.snapshot();
-        assert_eq!(snapshot.position(), self.position());
+        assert_eq!(snapshot.position(), self.stamp().position);
         assert_eq!(snapshot.len(), self.files.len());
         let expected: Vec<_> = self
             .files
@@ -462,9 +466,7 @@ fn readers_see_all_of_a_commit_or_none_of_it() {
                 files,
                 deleted: Vec::new(),
             };
-            index
-                .apply(changes, Position { epoch: 0, sequence })
-                .unwrap();
+            index.apply(changes, stamp(sequence), |_, _| {}).unwrap();
             if sequence % 100 == 0 {
                 index.fold().unwrap();
             }

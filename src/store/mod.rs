@@ -24,6 +24,26 @@ pub struct Versioned {
     pub version: u64,
 }
 
+/// The records of many paths, all of one instant.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The instant.
+    pub position: Position,
+    /// In the order of the paths. A record that cannot be read is an error that names it; `None`
+    /// if there is none.
+    pub records: Vec<Result<Option<Versioned>>>,
+}
+
+/// What putting a record did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The position of the commit: its sequence is the record's new version, if it is verbatim.
+    pub position: Position,
+    /// Whether the record is stored exactly as given, under that version. Not known to be when
+    /// triggers of somebody else may have changed it on its way.
+    pub verbatim: bool,
+}
+
 /// One write of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
@@ -97,16 +117,21 @@ pub trait MetadataStore: Send + Sync + Debug {
     /// The position of the last committed change.
     fn head(&self) -> Result<Position>;
 
+    /// The records of many paths, in one batch.
+    fn fetch(&self, paths: &[FilePath]) -> Result<Fetched>;
+
     /// The record of a path; `None` if there is none.
-    fn get(&self, path: &FilePath) -> Result<Option<Versioned>>;
+    fn get(&self, path: &FilePath) -> Result<Option<Versioned>> {
+        let mut fetched = self.fetch(std::slice::from_ref(path))?;
+        fetched.records.pop().unwrap_or(Ok(None))
+    }
 
-    /// The records of many paths, in their order, all of one instant. If one of them cannot be read,
-    /// the error names it.
-    fn get_many(&self, paths: &[FilePath]) -> Result<Vec<Option<Versioned>>>;
+    /// The paths of the files that were modified last, the latest first, at most `limit` of them;
+    /// those whose time is not known come last. Paths that cannot be read are left out.
+    fn newest(&self, limit: usize) -> Result<Vec<FilePath>>;
 
-    /// Adds or replaces a record in one transaction. On success the change is durable, and the
-    /// position returned includes it.
-    fn put(&self, record: &FileMetadata) -> Result<Position>;
+    /// Adds or replaces a record in one transaction. On success the change is durable.
+    fn put(&self, record: &FileMetadata) -> Result<Stored>;
 
     /// Removes a record in one transaction.
     fn remove(&self, path: &FilePath) -> Result<Removal>;

@@ -106,8 +106,10 @@ impl<'r> Columns<'r, '_> {
         let Some(text) = self.text(index)? else {
             return Ok(Vec::new());
         };
-        serde_json::from_str(text)
-            .map_err(|e| self.fault(index, &format!("is no JSON list of strings: {e}")))
+        let mut list: Vec<T> = serde_json::from_str(text)
+            .map_err(|e| self.fault(index, &format!("is no JSON list of strings: {e}")))?;
+        list.shrink_to_fit();
+        Ok(list)
     }
 
     /// An instant: RFC 3339 of any width and offset.

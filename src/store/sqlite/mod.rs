@@ -24,7 +24,7 @@ mod write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
@@ -36,7 +36,7 @@ pub use self::options::SqliteOptions;
 use self::pool::{Pool, Pooled};
 use self::read::RecordReader;
 use self::write::Checked;
-use super::{MetadataStore, Removal, RowSink, ScanReport, Versioned, Write};
+use super::{Fetched, MetadataStore, Removal, RowSink, ScanReport, Stored, Versioned, Write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::{FileMetadata, FilePath, FileState};
 use crate::position::Position;
@@ -53,10 +53,10 @@ use crate::position::Position;
 /// # let file = directory.path().join("project.db");
 /// let store = SqliteStore::open(file, "compiler", SqliteOptions::default())?;
 /// let record = FileMetadata::builder("src/lexer.py").language("python").build()?;
-/// let position = store.put(&record)?;
+/// let stored = store.put(&record)?;
 /// let found = store.get(&record.path)?.expect("it was just put there");
 /// assert_eq!(found.record, record);
-/// assert_eq!(found.version, position.sequence);
+/// assert_eq!(found.version, stored.position.sequence);
 /// # Ok::<(), cardex::Error>(())
 /// ```
 #[derive(Debug)]
@@ -64,9 +64,10 @@ pub struct SqliteStore {
     file: PathBuf,
     project: String,
     options: SqliteOptions,
-    pool: ArcSwap<Pool>,
-    /// Held while the file is opened again, so that one thread does it.
-    reopening: Mutex<()>,
+    /// None until the file was first reached.
+    pool: ArcSwapOption<Pool>,
+    /// Held while the file is opened, so that one thread does it.
+    opening: Mutex<()>,
     /// Held for a write: SQLite would have the writers of this process poll for its lock.
     writer: Mutex<()>,
 }
@@ -80,25 +81,35 @@ impl SqliteStore {
     /// may have gone unlogged; `SchemaTooNew`; `DatabaseBusy`; `InvalidInput` for an empty project
     /// name; `Io`. A file that is refused is left as it was.
     pub fn open(path: impl AsRef<Path>, project: &str, options: SqliteOptions) -> Result<Self> {
+        let store = Self::open_lazily(path, project, options)?;
+        store.head()?;
+        Ok(store)
+    }
+
+    /// A store whose database is opened, or made, by the first verb that needs it: for a program
+    /// that starts whether or not its database can be reached.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an empty project name; `Io` if there is no working directory.
+    pub fn open_lazily(
+        path: impl AsRef<Path>,
+        project: &str,
+        options: SqliteOptions,
+    ) -> Result<Self> {
         if project.is_empty() {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 "a project's name cannot be empty",
             ));
         }
-        let file = file::absolute(path.as_ref())?;
-        let pool = Pool::create(&file, &options)?;
-        let store = SqliteStore {
-            file,
+        Ok(SqliteStore {
+            file: file::absolute(path.as_ref())?,
             project: project.to_owned(),
             options,
-            pool: ArcSwap::from_pointee(pool),
-            reopening: Mutex::new(()),
+            pool: ArcSwapOption::empty(),
+            opening: Mutex::new(()),
             writer: Mutex::new(()),
-        };
-        store.enrol(&store.pool.load())?;
-        store.head()?;
-        Ok(store)
+        })
     }
 
     /// The database file, as an absolute path.
@@ -173,19 +184,38 @@ impl SqliteStore {
 
     /// A connection to the file that the path names now.
     fn connection(&self) -> Result<(Arc<Pool>, Pooled)> {
-        let mut pool = self.pool.load_full();
-        if FileIdentity::of(&self.file)? != pool.identity() {
-            let _one_thread = self.reopening.lock();
-            pool = self.pool.load_full();
-            if FileIdentity::of(&self.file)? != pool.identity() {
-                tracing::warn!(file = %self.file.display(), "the database was replaced: reopening");
-                pool = Arc::new(Pool::open(&self.file, &self.options)?);
-                self.enrol(&pool)?;
-                self.pool.store(pool.clone());
-            }
-        }
+        let pool = match self.current_pool()? {
+            Some(pool) => pool,
+            None => self.open_pool()?,
+        };
         let conn = pool.get(&self.file)?;
         Ok((pool, conn))
+    }
+
+    /// The connections to the file, if it is still the one that they lead to.
+    fn current_pool(&self) -> Result<Option<Arc<Pool>>> {
+        let Some(pool) = self.pool.load_full() else {
+            return Ok(None);
+        };
+        Ok((FileIdentity::of(&self.file)? == pool.identity()).then_some(pool))
+    }
+
+    fn open_pool(&self) -> Result<Arc<Pool>> {
+        let _one_thread = self.opening.lock();
+        if let Some(pool) = self.current_pool()? {
+            return Ok(pool);
+        }
+        // Only a file that was never there is made: one that is lost may hold a project's records.
+        let pool = if self.pool.load().is_some() {
+            tracing::warn!(file = %self.file.display(), "the database was replaced: reopening");
+            Pool::open(&self.file, &self.options)?
+        } else {
+            Pool::create(&self.file, &self.options)?
+        };
+        self.enrol(&pool)?;
+        let pool = Arc::new(pool);
+        self.pool.store(Some(Arc::clone(&pool)));
+        Ok(pool)
     }
 
     /// Runs `work` in a read transaction: all that it reads is of one instant.
@@ -237,21 +267,27 @@ impl SqliteStore {
 
     /// Applies the writes in one transaction; `None` if there was nothing to do.
     fn apply(&self, operation: &str, writes: &[Checked<'_>]) -> Result<Option<Position>> {
-        self.in_write(operation, |tx, frame| {
-            write::set_quiet(tx, frame.may_be_quiet)?;
-            let mut changed = false;
-            for write in writes {
-                changed |= write::apply(tx, frame.project, write)?;
-            }
-            write::set_quiet(tx, false)?;
-            if !changed {
-                return Ok(None);
-            }
-            Ok(Some(Position {
-                sequence: log::head(tx)?,
-                ..frame.position
-            }))
-        })
+        self.in_write(operation, |tx, frame| Self::apply_in(tx, frame, writes))
+    }
+
+    fn apply_in(
+        tx: &Connection,
+        frame: &Frame,
+        writes: &[Checked<'_>],
+    ) -> rusqlite::Result<Option<Position>> {
+        write::set_quiet(tx, frame.may_be_quiet)?;
+        let mut changed = false;
+        for write in writes {
+            changed |= write::apply(tx, frame.project, write)?;
+        }
+        write::set_quiet(tx, false)?;
+        if !changed {
+            return Ok(None);
+        }
+        Ok(Some(Position {
+            sequence: log::head(tx)?,
+            ..frame.position
+        }))
     }
 
     fn failed(&self, operation: &str, cause: rusqlite::Error) -> Error {
@@ -279,28 +315,46 @@ impl MetadataStore for SqliteStore {
         self.in_read(|_, frame| Ok(frame.position))
     }
 
-    fn get(&self, path: &FilePath) -> Result<Option<Versioned>> {
-        let mut found = self.get_many(std::slice::from_ref(path))?;
-        Ok(found.pop().flatten())
-    }
-
-    fn get_many(&self, paths: &[FilePath]) -> Result<Vec<Option<Versioned>>> {
+    fn fetch(&self, paths: &[FilePath]) -> Result<Fetched> {
         self.in_read(|tx, frame| {
             let operation = "read records";
             let mut reader = RecordReader::new(tx).map_err(|e| self.failed(operation, e))?;
-            let read = |path| {
-                reader
-                    .by_path(frame.project, path)
-                    .map_err(|fault| self.faulty(operation, fault))
+            let read = |path| match reader.by_path(frame.project, path) {
+                Err(Fault::Database(cause)) => Err(self.failed(operation, cause)),
+                Err(Fault::Row(row)) => Ok(Err(unreadable(&self.file, &row))),
+                Ok(found) => Ok(Ok(found)),
             };
-            paths.iter().map(read).collect()
+            Ok(Fetched {
+                position: frame.position,
+                records: paths.iter().map(read).collect::<Result<_>>()?,
+            })
         })
     }
 
-    fn put(&self, record: &FileMetadata) -> Result<Position> {
+    fn newest(&self, limit: usize) -> Result<Vec<FilePath>> {
+        self.in_read(|tx, frame| {
+            read::newest(tx, frame.project, limit)
+                .map_err(|cause| self.failed("list the newest files", cause))
+        })
+    }
+
+    fn put(&self, record: &FileMetadata) -> Result<Stored> {
         let operation = format!("write {}", record.path);
-        let position = self.apply(&operation, &[Checked::put(record)?])?;
-        position.map_or_else(|| self.head(), Ok)
+        let checked = Checked::put(record)?;
+        let stored = self.in_write(&operation, |tx, frame| {
+            let position = Self::apply_in(tx, frame, &[checked])?;
+            Ok(position.map(|position| Stored {
+                position,
+                verbatim: frame.may_be_quiet,
+            }))
+        })?;
+        match stored {
+            Some(stored) => Ok(stored),
+            None => Ok(Stored {
+                position: self.head()?,
+                verbatim: false,
+            }),
+        }
     }
 
     fn remove(&self, path: &FilePath) -> Result<Removal> {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// The limits of a [`SqliteStore`](super::SqliteStore), and what it is told about its project.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,11 @@ impl SqliteOptions {
     /// `InvalidConfig` if it is out of range.
     pub fn max_connections(mut self, count: u32) -> Result<Self> {
         if !(1..=16).contains(&count) {
-            return Err(out_of_range("database.max_connections", count, "1 to 16"));
+            return Err(Error::out_of_range(
+                "database.max_connections",
+                count,
+                "1 to 16",
+            ));
         }
         self.max_connections = count;
         Ok(self)
@@ -47,7 +51,7 @@ impl SqliteOptions {
     pub fn connection_timeout(mut self, timeout: Duration) -> Result<Self> {
         if !(Duration::from_secs(1)..=Duration::from_secs(30)).contains(&timeout) {
             let value = format!("{timeout:?}");
-            return Err(out_of_range(
+            return Err(Error::out_of_range(
                 "database.connection_timeout",
                 value,
                 "1s to 30s",
@@ -77,17 +81,10 @@ impl SqliteOptions {
     }
 }
 
-fn out_of_range(key: &str, value: impl std::fmt::Display, range: &str) -> Error {
-    Error::new(
-        ErrorKind::InvalidConfig,
-        format!("`{key}` = {value} is out of range"),
-    )
-    .with_help(format!("give {range}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn what_is_out_of_range_is_refused_by_name() {

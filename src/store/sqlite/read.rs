@@ -148,6 +148,30 @@ pub(super) fn file_states(conn: &Connection, project: i64) -> Result<Vec<FileSta
     Ok(out)
 }
 
+/// The paths of the files that were modified last, the latest first.
+pub(super) fn newest(
+    conn: &Connection,
+    project: i64,
+    limit: usize,
+) -> rusqlite::Result<Vec<FilePath>> {
+    // Instants are stored in one form of fixed width, which sorts as they do.
+    let mut newest = conn.prepare_cached(
+        "SELECT path FROM documents WHERE project_id = ?1
+         ORDER BY last_modified DESC, path LIMIT ?2",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = newest.query(params![project, limit])?;
+    let mut paths = Vec::new();
+    while let Some(row) = rows.next()? {
+        let columns = Columns {
+            row,
+            table: "documents",
+        };
+        paths.extend(columns.path(0).and_then(file_path).ok());
+    }
+    Ok(paths)
+}
+
 fn file_path(text: &str) -> Result<FilePath, Fault> {
     FilePath::new(text).map_err(|e| Fault::row(e.to_string()))
 }
@@ -201,7 +225,7 @@ impl Children<'_, '_> {
                 table: "functions",
             })?);
         }
-        Ok(functions)
+        Ok(exact(functions))
     }
 
     fn classes(&mut self, document: i64) -> Result<Vec<Class>, Fault> {
@@ -236,7 +260,10 @@ impl Children<'_, '_> {
             });
             classes[class].methods.push(function(&columns)?);
         }
-        Ok(classes)
+        for class in &mut classes {
+            class.methods.shrink_to_fit();
+        }
+        Ok(exact(classes))
     }
 
     fn references(&mut self, document: i64) -> Result<Vec<String>, Fault> {
@@ -249,7 +276,7 @@ impl Children<'_, '_> {
             };
             references.push(columns.owned(0)?.unwrap_or_default());
         }
-        Ok(references)
+        Ok(exact(references))
     }
 
     fn changes(&mut self, document: i64) -> Result<Vec<ChangeRecord>, Fault> {
@@ -266,7 +293,7 @@ impl Children<'_, '_> {
                 details: columns.list(2)?,
             });
         }
-        Ok(changes)
+        Ok(exact(changes))
     }
 }
 
@@ -283,6 +310,12 @@ fn function(columns: &Columns<'_, '_>) -> Result<Function, Fault> {
         parameters: columns.list(3)?,
         doc_sections: doc_sections(columns)?,
     })
+}
+
+/// Records are kept in memory for long: their lists hold no spare room.
+fn exact<T>(mut list: Vec<T>) -> Vec<T> {
+    list.shrink_to_fit();
+    list
 }
 
 /// Functions, classes and methods are read with these columns at 4 to 7.
