@@ -377,6 +377,7 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
     ) {
         let overflow = !ledger.has_place(replaced);
         let mut batch = if overflow { ledger.limits().batch() } else { 0 };
+        evicted.reserve(batch);
         // Ends: what is admitted fits into an empty map, and a batch is no larger than a full one.
         while batch > 0 || !ledger.fits(weight, replaced) {
             let most = batch.clamp(1, TOGETHER);
