@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use cardex::{BoundedMap, Strategy};
 
-use crate::{items, small};
+use crate::common::small;
+use crate::items;
 
 /// Reads between two inserts.
 const READS: u32 = 4;

@@ -8,9 +8,10 @@ use std::time::Instant;
 use cardex::{BoundedMap, Strategy};
 use parking_lot::RwLock;
 
-use crate::race::{median, race, report};
+use crate::common::race::{median, race, report};
+use crate::common::small;
 use crate::traces::Zipf;
-use crate::{items, path, small};
+use crate::{items, path};
 
 /// Reads in a turn.
 const TURN: usize = 64 * 1024;

@@ -2,7 +2,7 @@
 
 use std::collections::{BinaryHeap, HashMap};
 
-use crate::small;
+use crate::common::small;
 
 /// The skew of the made traces.
 const SKEW: f64 = 0.9;

@@ -1,7 +1,10 @@
 //! What the benches share: trees of any size made from the corpora of `data/`, a store that holds
-//! such a tree in memory, and the race between cardex and its peers.
+//! such a tree in memory and a database that holds one on disk, what the kernel counts of a process,
+//! and the race between cardex and its peers.
 
 pub(crate) mod corpus;
+pub(crate) mod database;
+pub(crate) mod process;
 pub(crate) mod race;
 pub(crate) mod store;
 

@@ -2,8 +2,8 @@
 
 use cardex::store::{MetadataStore, RowSink};
 
+use crate::common::database::{Database, read_only};
 use crate::common::race::{race, report};
-use crate::database::{Database, read_only};
 use crate::raw;
 
 /// Races the load against the raw scan; and the store's part of it alone.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use cardex::FilePath;
 use cardex::store::{MetadataStore, SqliteStore, Write};
 
+use crate::common::database::{Database, read_only};
 use crate::common::race::{median, processor_time, report};
 use crate::common::{Random, small};
-use crate::database::{Database, read_only};
 use crate::raw;
 
 /// Files that change between two passes.

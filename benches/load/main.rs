@@ -26,15 +26,14 @@
 #[expect(dead_code, reason = "each bench uses another part of it")]
 #[path = "../common/mod.rs"]
 mod common;
-mod database;
 mod full;
 mod incremental;
 mod memory;
 mod publish;
 mod raw;
 
+use self::common::database::Database;
 use self::common::small;
-use self::database::Database;
 
 /// The sizes of the trees, from small to large.
 const SIZES: [(usize, &str); 3] = [(10_000, "10k"), (100_000, "100k"), (1_000_000, "1m")];

@@ -2,9 +2,9 @@
 //! a child of the bench, so that nothing but the load is counted.
 
 use std::path::Path;
-use std::process::Command;
 
-use crate::database::Database;
+use crate::common::database::Database;
+use crate::common::process::{self, status};
 
 /// Names the database that a child process loads.
 const CHILD: &str = "CARDEX_BENCH_LOAD";
@@ -46,14 +46,6 @@ pub(crate) fn child() {
     );
 }
 
-/// What the kernel says of this process, in bytes.
-fn status(key: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("this is Linux");
-    let line = status.lines().find(|line| line.starts_with(key));
-    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-    kilobytes.expect("the kernel counts memory") * 1024
-}
-
 struct Taken {
     index: f64,
     /// What loading added to the process.
@@ -63,18 +55,9 @@ struct Taken {
 }
 
 fn load(database: &Path) -> Taken {
-    let child = Command::new(std::env::current_exe().expect("this program has a file"))
-        .env(CHILD, database)
-        .output()
-        .expect("a child can be started");
-    eprint!("{}", String::from_utf8_lossy(&child.stderr));
-    let output = String::from_utf8_lossy(&child.stdout);
-    let numbers: Vec<f64> = output
-        .split_whitespace()
-        .filter_map(|n| n.parse().ok())
-        .collect();
+    let numbers = process::child(CHILD, database.as_os_str());
     let [index, before, resident, peak] = numbers[..] else {
-        panic!("the child failed: {output}");
+        panic!("the child tells other numbers: {numbers:?}");
     };
     Taken {
         index,

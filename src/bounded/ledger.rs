@@ -21,20 +21,24 @@ impl Ledger {
         }
     }
 
+    #[inline]
     pub(super) fn limits(&self) -> &Limits {
         &self.stats.limits
     }
 
+    #[inline]
     pub(super) fn usage(&self) -> Usage {
         self.stats.usage
     }
 
     /// Whether an entry fits by count, in place of the one it replaces if there is one.
+    #[inline]
     pub(super) fn has_place(&self, replaced: Option<Id>) -> bool {
         replaced.is_some() || self.stats.usage.items < self.stats.limits.max_items
     }
 
     /// Whether an entry of this weight fits, in place of the one it replaces if there is one.
+    #[inline]
     pub(super) fn fits(&self, weight: u64, replaced: Option<Id>) -> bool {
         let returned = replaced.map_or(0, |id| self.slots.slots[id as usize].weight);
         // Cannot wrap: the map is always within its limits.
@@ -43,6 +47,7 @@ impl Ledger {
     }
 
     /// A new entry; returns its slot.
+    #[inline]
     pub(super) fn add(&mut self, hash: u64, weight: u64) -> Id {
         self.stats.stored += 1;
         self.stats.usage.items += 1;
@@ -67,6 +72,7 @@ impl Ledger {
     }
 
     /// The end of an entry that is no longer in the map.
+    #[inline]
     pub(super) fn end(&mut self, id: Id, cause: RemovalCause) {
         let weight = self.slots.slots[id as usize].weight;
         self.order.removed(id);
@@ -101,6 +107,7 @@ struct Slot {
 }
 
 impl Slots {
+    #[inline]
     pub(super) fn hash(&self, id: Id) -> u64 {
         self.slots[id as usize].hash
     }
@@ -114,6 +121,7 @@ impl Slots {
         self.slots[id as usize].stamp
     }
 
+    #[inline]
     fn allocate(&mut self, slot: Slot) -> Id {
         if let Some(id) = self.free.pop() {
             self.slots[id as usize] = slot;

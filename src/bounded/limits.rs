@@ -16,12 +16,14 @@ pub struct Limits {
 }
 
 impl Limits {
+    #[inline]
     pub(super) fn batch(&self) -> usize {
         let share = (self.max_items / BATCH_SHARE).max(1);
         self.eviction_batch.clamp(1, share)
     }
 
     /// Whether an entry of this weight fits at all.
+    #[inline]
     pub(super) fn admit(&self, weight: u64) -> bool {
         self.max_items > 0 && weight <= self.max_bytes
     }
@@ -94,6 +96,7 @@ impl BoundedStats {
         }
     }
 
+    #[inline]
     pub(super) fn count_removed(&mut self, cause: RemovalCause, n: u64) {
         self.removed[cause as usize] += n;
     }

@@ -26,8 +26,8 @@ use crate::primitives::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Shards are for readers beside a writer; writers take turns anyway.
 const SHARDS: usize = 16;
-/// How many victims `evict` takes before it lets a waiting insert in.
-const EVICT_PAUSE: usize = 256;
+/// How many victims are taken out together, before a waiting insert is let in.
+const TOGETHER: usize = 128;
 /// How many look-ups of `get_many` are under way together.
 const GROUP: usize = 64;
 
@@ -240,13 +240,13 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
         let mut evicted = Vec::new();
         while evicted.len() < n {
             let mut ledger = self.ledger.lock();
-            for _ in 0..EVICT_PAUSE.min(n - evicted.len()) {
-                let Some(entry) =
-                    self.take_victim(&mut ledger, &mut None, None, RemovalCause::Pressure)
-                else {
-                    return evicted;
-                };
+            let most = TOGETHER.min(n - evicted.len());
+            let cause = RemovalCause::Pressure;
+            let taken = self.take_victims(&mut ledger, &mut None, most, None, cause, |entry| {
                 evicted.push((entry.key, entry.value));
+            });
+            if taken == 0 {
+                break;
             }
         }
         evicted
@@ -270,11 +270,14 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
     pub fn set_limits(&self, limits: Limits) -> Vec<(K, V)> {
         let mut evicted = Vec::new();
         let mut ledger = self.ledger.lock();
-        while limits.exceeded_by(ledger.usage())
-            && let Some(entry) =
-                self.take_victim(&mut ledger, &mut None, None, RemovalCause::Capacity)
-        {
-            evicted.push((entry.key, entry.value));
+        while limits.exceeded_by(ledger.usage()) {
+            let cause = RemovalCause::Capacity;
+            let taken = self.take_victims(&mut ledger, &mut None, 1, None, cause, |entry| {
+                evicted.push((entry.key, entry.value));
+            });
+            if taken == 0 {
+                break;
+            }
         }
         ledger.stats.limits = limits;
         evicted
@@ -364,54 +367,91 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
     }
 
     /// Evicts until an entry of this weight fits, in place of the one it replaces if there is one.
-    fn make_room(
-        &self,
+    fn make_room<'m>(
+        &'m self,
         ledger: &mut Ledger,
-        open: &mut Open<'_, K, V>,
+        open: &mut Open<'m, K, V>,
         weight: u64,
         replaced: Option<Id>,
         evicted: &mut Evicted<K, V>,
     ) {
         let overflow = !ledger.has_place(replaced);
         let mut batch = if overflow { ledger.limits().batch() } else { 0 };
+        evicted.reserve(batch);
         // Ends: what is admitted fits into an empty map, and a batch is no larger than a full one.
         while batch > 0 || !ledger.fits(weight, replaced) {
-            let Some(entry) = self.take_victim(ledger, open, replaced, RemovalCause::Capacity)
-            else {
-                unreachable!("no victim in a map that is full");
-            };
-            evicted.push((entry.key, entry.value));
-            batch = batch.saturating_sub(1);
+            let most = batch.clamp(1, TOGETHER);
+            let cause = RemovalCause::Capacity;
+            let taken = self.take_victims(ledger, open, most, replaced, cause, |entry| {
+                evicted.push((entry.key, entry.value));
+            });
+            assert!(taken > 0, "no victim in a map that is full");
+            batch = batch.saturating_sub(taken);
         }
     }
 
-    /// Evicts one entry, beside the shard that is open.
-    fn take_victim(
-        &self,
+    /// Evicts up to `most` entries, beside the shard that is open, and hands them over in order; at
+    /// least one unless none is left. Returns how many.
+    fn take_victims<'m>(
+        &'m self,
         ledger: &mut Ledger,
-        open: &mut Open<'_, K, V>,
+        open: &mut Open<'m, K, V>,
+        most: usize,
         spared: Option<Id>,
         cause: RemovalCause,
-    ) -> Option<Entry<K, V>> {
-        let id = ledger.order.victim(spared)?;
-        let hash = ledger.slots.hash(id);
-        let entry = match open {
-            Some((shard, table)) if *shard == shard_of(hash) => unlink_slot(table, hash, id),
-            _ => match self.shard(hash).0.try_write() {
-                Some(mut table) => unlink_slot(&mut table, hash, id),
+        mut gone: impl FnMut(Entry<K, V>),
+    ) -> usize {
+        if most == 1 {
+            let Some(id) = ledger.order.victim(spared) else {
+                return 0;
+            };
+            let hash = ledger.slots.hash(id);
+            gone(self.with_shard(open, shard_of(hash), |table| unlink_slot(table, hash, id)));
+            ledger.end(id, cause);
+            return 1;
+        }
+        let mut named = SmallVec::new();
+        ledger.order.victims(most, spared, &mut named);
+        // Shard by shard: each is locked once, and the waits for the memory of its victims overlap.
+        let hashes: SmallVec<[u64; TOGETHER]> =
+            named.iter().map(|id| ledger.slots.hash(*id)).collect();
+        let places = hashes.iter().map(|hash| shard_of(*hash)).zip(0..);
+        let mut by_shard: SmallVec<[u32; TOGETHER]> = places
+            .map(|(shard, at)| (shard as u32) << 16 | at)
+            .collect();
+        by_shard.sort_unstable();
+        let mut entries: SmallVec<[Option<Entry<K, V>>; 4]> = named.iter().map(|_| None).collect();
+        for group in by_shard.chunk_by(|one, next| one >> 16 == next >> 16) {
+            self.with_shard(open, (group[0] >> 16) as usize, |table| {
+                for place in group {
+                    let at = (place & 0xffff) as usize;
+                    entries[at] = Some(unlink_slot(table, hashes[at], named[at]));
+                }
+            });
+        }
+        named.iter().for_each(|id| ledger.end(*id, cause));
+        entries.into_iter().flatten().for_each(gone);
+        named.len()
+    }
+
+    /// Writes to a shard: the open one, or another beside it.
+    fn with_shard<'m, R>(
+        &'m self,
+        open: &mut Open<'m, K, V>,
+        shard: usize,
+        write: impl FnOnce(&mut Table<K, V>) -> R,
+    ) -> R {
+        match open {
+            Some((at, table)) if *at == shard => write(table),
+            _ => match self.shards[shard].0.try_write() {
+                Some(mut table) => write(&mut table),
                 // Nobody waits for one shard while it holds another.
                 None => {
                     *open = None;
-                    unlink_slot(&mut self.shard(hash).0.write(), hash, id)
+                    write(&mut self.shards[shard].0.write())
                 }
             },
-        };
-        debug_assert!(
-            entry.is_some(),
-            "slot {id} is in the order but not in the map"
-        );
-        ledger.end(id, cause);
-        entry
+        }
     }
 
     fn take<Q>(
@@ -495,8 +535,11 @@ fn unlink<K, V>(
     Some(found.remove().0)
 }
 
-fn unlink_slot<K, V>(table: &mut Table<K, V>, hash: u64, id: Id) -> Option<Entry<K, V>> {
-    unlink(table, hash, |entry| entry.slot == id)
+fn unlink_slot<K, V>(table: &mut Table<K, V>, hash: u64, id: Id) -> Entry<K, V> {
+    match unlink(table, hash, |entry| entry.slot == id) {
+        Some(entry) => entry,
+        None => unreachable!("slot {id} is in the order but not in the map"),
+    }
 }
 
 /// From bits that the table of a shard does not use.

@@ -4,10 +4,11 @@
 //! used, and the age of the cache is the priority of the last victim. What was popular once is
 //! overtaken; what is new starts above the last victim and is not the next one.
 
-use crate::primitives::atomic::{AtomicU64, Ordering::Relaxed};
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
+
+use crate::primitives::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::marks::MarkTable;
 use super::{EvictionPolicy, Id};
@@ -70,14 +71,15 @@ impl Frequency {
     pub(crate) fn accessed(&self, id: Id) {
         if let Some(used) = self.uses.get(id) {
             let count = used.aged_count.load(Relaxed) & COUNT_MASK;
-            self.set(used, (count + 1).min(MAX_COUNT));
+            let _ = self.set(used, (count + 1).min(MAX_COUNT));
         }
     }
 
     #[inline]
-    fn set(&self, used: &Use, count: u64) {
-        let tick = self.clock.fetch_add(1, Relaxed);
-        used.set(self.age.load(Relaxed), count, tick);
+    fn set(&self, used: &Use, count: u64) -> Rank {
+        let (tick, age) = (self.clock.fetch_add(1, Relaxed), self.age.load(Relaxed));
+        used.set(age, count, tick);
+        (age + count, tick)
     }
 
     fn rank(&self, id: Id) -> Option<Rank> {
@@ -85,14 +87,53 @@ impl Frequency {
     }
 }
 
-/// The ordered part: a heap of the entries as they ranked when they were pushed.
+/// An entry as it ranked when it was queued.
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    rank: Rank,
+    id: Id,
+}
+
+impl Item {
+    /// One number compares faster than two.
+    fn key(&self) -> u128 {
+        let (priority, tick) = self.rank;
+        (u128::from(priority) << 64) | u128::from(tick)
+    }
+}
+
+impl Ord for Item {
+    /// The lowest rank is the greatest item: it is on top of a heap.
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.key().cmp(&self.key())
+    }
+}
+
+impl PartialOrd for Item {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Item {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Item {}
+
+/// The ordered part: a queue of the entries as they came and a heap of those that were used since.
 ///
-/// Each living id has one valid item in it, at most as high as the id ranks now. So the lowest item
-/// is the victim if it is up to date, and is pushed again at its present rank if not.
+/// Each living id has one valid item in either, at most as high as the id ranks now. So the lowest
+/// item is the victim if it is up to date, and is queued again at its present rank if not. Neither
+/// the age nor the clock falls: so entries come in the order of their ranks, and those that are
+/// never used, most of them, never see the heap.
 #[derive(Debug, Default)]
 pub(crate) struct Lfu {
     marks: Arc<Frequency>,
-    heap: BinaryHeap<Reverse<(Rank, Id)>>,
+    unused: VecDeque<Item>,
+    used: BinaryHeap<Item>,
     /// The tick of each id's valid item; others of the same id are left over from earlier lives.
     queued: Vec<u64>,
     len: usize,
@@ -103,17 +144,28 @@ impl Lfu {
         Arc::clone(&self.marks)
     }
 
+    /// Takes out the lowest item.
+    fn pop(&mut self) -> Option<Item> {
+        match (self.unused.front(), self.used.peek()) {
+            (Some(unused), Some(used)) if unused < used => self.used.pop(),
+            (Some(_), _) => self.unused.pop_front(),
+            (None, _) => self.used.pop(),
+        }
+    }
+
+    /// Queues a living entry again.
     fn push(&mut self, rank: Rank, id: Id) {
         self.queued[id as usize] = rank.1;
-        self.heap.push(Reverse((rank, id)));
+        self.used.push(Item { rank, id });
     }
 
     /// Drops the items of removed entries once they are the greater part.
     fn tidy(&mut self) {
-        if self.heap.len() > 2 * self.len + 64 {
+        if self.unused.len() + self.used.len() > 2 * self.len + 64 {
             let queued = &self.queued;
-            self.heap
-                .retain(|Reverse((rank, id))| queued[*id as usize] == rank.1);
+            let valid = |item: &Item| queued[item.id as usize] == item.rank.1;
+            self.unused.retain(valid);
+            self.used.retain(valid);
         }
     }
 }
@@ -124,10 +176,9 @@ impl EvictionPolicy for Lfu {
         if index >= self.queued.len() {
             self.queued.resize(index + 1, VACANT);
         }
-        self.marks.set(self.marks.uses.grow(id), 1);
-        if let Some(rank) = self.marks.rank(id) {
-            self.push(rank, id);
-        }
+        let rank = self.marks.set(self.marks.uses.grow(id), 1);
+        self.queued[index] = rank.1;
+        self.unused.push_back(Item { rank, id });
         self.len += 1;
     }
 
@@ -141,22 +192,23 @@ impl EvictionPolicy for Lfu {
     fn victim(&mut self, spared: Option<Id>) -> Option<Id> {
         let mut kept = None;
         let mut found = None;
-        while let Some(Reverse((rank, id))) = self.heap.pop() {
+        while let Some(item) = self.pop() {
+            let Item { rank, id } = item;
             if self.queued[id as usize] != rank.1 {
                 continue;
             }
             match self.marks.rank(id) {
-                Some(now) if now == rank && spared == Some(id) => kept = Some(Reverse((rank, id))),
+                Some(now) if now == rank && spared == Some(id) => kept = Some(item),
                 Some(now) if now == rank => {
-                    found = Some((rank, id));
+                    found = Some(item);
                     break;
                 }
                 Some(now) => self.push(now, id),
                 None => {}
             }
         }
-        self.heap.extend(kept);
-        let (rank, id) = found?;
+        self.used.extend(kept);
+        let Item { rank, id } = found?;
         // The age never falls, not even when an entry that was spared leaves late: or priorities
         // could shrink.
         self.marks.age.fetch_max(rank.0, Relaxed);
@@ -167,7 +219,8 @@ impl EvictionPolicy for Lfu {
         for used in self.marks.uses.iter().take(self.queued.len()) {
             used.set(0, 0, VACANT);
         }
-        self.heap.clear();
+        self.unused.clear();
+        self.used.clear();
         self.queued.clear();
         self.len = 0;
     }

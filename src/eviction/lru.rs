@@ -7,16 +7,20 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::marks::MarkTable;
-use super::{EvictionPolicy, Id};
+use super::{EvictionPolicy, Id, Named};
 
 /// The tick of an id that does not live: later than every other, so it is never selected.
 const VACANT: u64 = u64::MAX;
-/// A selection takes about this share: one entry in so many.
-const SHARE: usize = 8;
+/// A selection takes about this share: one entry in so many. A larger share is scanned for less
+/// often, and more of it is used again before its turn comes.
+const SHARE: usize = 6;
 /// How many ticks are looked at to find out where the oldest share ends.
 const SAMPLE: usize = 512;
 /// More entries than this are not sorted at once: nobody waits for a sort of a large cache.
 const SORTED: usize = 4096;
+
+/// Ticks that are scanned together; chunks of marks are multiples of it.
+const BLOCK: usize = 64;
 
 /// When each entry was last used.
 #[derive(Debug, Default)]
@@ -89,30 +93,48 @@ impl Lru {
         if self.old.is_empty() {
             self.scan();
         }
-        let ticks = self.old.iter().map(|(tick, _)| *tick);
-        let limit = match self.old.len() {
-            ..=SORTED => VACANT,
-            len => oldest_share(ticks.step_by(len / SAMPLE)),
-        };
-        let (marks, oldest) = (&self.marks, &mut self.oldest);
-        self.old.retain(|&(tick, id)| {
-            let next = tick <= limit;
-            if next && marks.tick(id) == tick {
-                oldest.push((tick, id));
-            }
-            !next
-        });
+        if self.old.len() <= SORTED {
+            std::mem::swap(&mut self.old, &mut self.oldest);
+        } else {
+            let ticks = self.old.iter().map(|(tick, _)| *tick);
+            let limit = oldest_share(ticks.step_by(self.old.len() / SAMPLE));
+            let (marks, oldest) = (&self.marks, &mut self.oldest);
+            self.old.retain(|&(tick, id)| {
+                let next = tick <= limit;
+                if next && marks.tick(id) == tick {
+                    oldest.push((tick, id));
+                }
+                !next
+            });
+        }
         // No two ticks are equal.
-        oldest.sort_unstable_by_key(|(tick, _)| Reverse(*tick));
+        self.oldest.sort_unstable_by_key(|(tick, _)| Reverse(*tick));
     }
 
     fn scan(&mut self) {
         let step = (self.ids / SAMPLE).max(1);
         let sample = (0..self.ids).step_by(step);
         let limit = oldest_share(sample.map(|id| self.marks.tick(id as Id)));
-        let ticks = self.marks.ticks.iter().take(self.ids);
-        let found = ticks.zip(0..).map(|(tick, id)| (tick.0.load(Relaxed), id));
-        self.old.extend(found.filter(|(tick, _)| *tick <= limit));
+        let (mut found, mut id) = (0, 0);
+        for block in self.marks.ticks.blocks::<BLOCK>() {
+            if id as usize >= self.ids {
+                break;
+            }
+            self.old.resize(found + BLOCK, (0, 0));
+            // Which entry is old is anybody's guess, the processor's too: so each is written down,
+            // and the next one over it if it was not.
+            if let Some(room) = self.old.last_chunk_mut::<BLOCK>() {
+                let mut n = 0;
+                for tick in block {
+                    let tick = tick.0.load(Relaxed);
+                    room[n % BLOCK] = (tick, id);
+                    n += usize::from(tick <= limit);
+                    id += 1;
+                }
+                found += n;
+            }
+        }
+        self.old.truncate(found);
     }
 }
 
@@ -136,6 +158,22 @@ impl EvictionPolicy for Lru {
     fn removed(&mut self, id: Id) {
         self.marks.ticks.grow(id).0.store(VACANT, Relaxed);
         self.len -= 1;
+    }
+
+    fn victims(&mut self, most: usize, spared: Option<Id>, named: &mut Named) {
+        named.extend(self.victim(spared));
+        // Only those that are sorted already: a selection would find the named ones again.
+        while named.len() < most
+            && let Some((tick, id)) = self.oldest.pop()
+        {
+            if spared == Some(id) {
+                self.oldest.push((tick, id));
+                break;
+            }
+            if self.marks.tick(id) == tick {
+                named.push(id);
+            }
+        }
     }
 
     fn victim(&mut self, spared: Option<Id>) -> Option<Id> {
@@ -217,6 +255,30 @@ mod tests {
             if now > 200_000 {
                 let victim = order.pop_first().map(|(_, id)| id);
                 assert_eq!(evict(&mut lru, None), victim);
+            }
+        }
+    }
+
+    #[test]
+    fn victims_named_together_are_those_named_one_by_one() {
+        let (mut one, mut many) = (Lru::default(), Lru::default());
+        let mut random = fastrand::Rng::with_seed(2);
+        for lru in [&mut one, &mut many] {
+            (0..10_000).for_each(|id| lru.inserted(id, 0));
+        }
+        while many.len() > 1 {
+            let used = random.u32(..10_000);
+            if one.marks.tick(used) != VACANT {
+                one.marks.accessed(used);
+                many.marks.accessed(used);
+            }
+            let (mut named, spared) = (Named::new(), random.u32(..10_000));
+            let spared = (one.marks.tick(spared) != VACANT).then_some(spared);
+            many.victims(100, spared, &mut named);
+            assert!((1..=100).contains(&named.len()));
+            for id in named {
+                many.removed(id);
+                assert_eq!(evict(&mut one, spared), Some(id));
             }
         }
     }

@@ -41,6 +41,12 @@ impl<T: Default> MarkTable<T> {
         let chunks = self.chunks.iter().map_while(OnceLock::get);
         chunks.flat_map(|chunk| chunk.iter())
     }
+
+    /// The same in blocks, by which the size of every chunk can be divided.
+    pub(crate) fn blocks<const N: usize>(&self) -> impl Iterator<Item = &[T; N]> {
+        let chunks = self.chunks.iter().map_while(OnceLock::get);
+        chunks.flat_map(|chunk| chunk.as_chunks::<N>().0)
+    }
 }
 
 #[inline]

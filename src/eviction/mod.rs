@@ -13,11 +13,16 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::suggest;
 
 /// A slot of the map. Small and dense: a freed id is given out again.
 pub(crate) type Id = u32;
+
+/// Victims named together, the first to go first.
+pub(crate) type Named = SmallVec<[Id; 4]>;
 
 /// The ordered part of a policy. It lives inside its map's one mutex.
 ///
@@ -34,6 +39,13 @@ pub(crate) trait EvictionPolicy: fmt::Debug + Send {
     /// Names the next victim, never `spared`; `None` when no other is left. The map then takes it
     /// out and calls `removed`, before it asks for another. Until then a reader may still mark it.
     fn victim(&mut self, spared: Option<Id>) -> Option<Id>;
+
+    /// Names the next victims, one at least and `most` at most, in the order in which `victim` would.
+    /// The map takes all of them out and calls `removed` for each, before it asks again.
+    fn victims(&mut self, most: usize, spared: Option<Id>, named: &mut Named) {
+        debug_assert!(most > 0);
+        named.extend(self.victim(spared));
+    }
 
     /// Forgets every entry.
     fn clear(&mut self);

@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use proptest::prelude::*;
 use proptest::strategy::Strategy as Generate;
 
+use super::s3fifo::most_ghosts;
 use super::{Id, Strategy, evict};
 
 /// The policy said slowly.
@@ -139,7 +140,7 @@ impl Naive for NaiveS3Fifo {
                     continue;
                 }
                 self.ghosts.push_back(Some(entry.1));
-                while self.ghosts.len() > (self.small.len() + self.main.len()) * 2 / 3 {
+                while self.ghosts.len() > most_ghosts(self.small.len() + self.main.len()) {
                     self.ghosts.pop_front();
                 }
                 return Some(entry.0);

@@ -7,11 +7,11 @@ use cardex::store::{MetadataStore, SqliteOptions, SqliteStore, Write};
 use cardex::{Index, Result, Synchronizer, SystemClock};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::common::corpus::{ALL, Corpus};
+use super::corpus::{ALL, Corpus};
 
 /// Files that are written in one transaction.
 const BATCH: usize = 2_000;
-const PROJECT: &str = "bench";
+pub(crate) const PROJECT: &str = "bench";
 
 /// A database file of a known corpus.
 #[derive(Debug)]
