@@ -348,7 +348,7 @@ fn no_acknowledged_write_is_lost_and_none_is_half_done() {
         if life == 0 {
             survivor = Survivor::new(&paths);
         }
-        survivor.survive(&mut random, life % 8 == 0, &mut deaths);
+        survivor.survive(&mut random, life.is_multiple_of(8), &mut deaths);
         // Every other database is also kept open.
         if life == 0 && kill / LIVES % 2 == 1 {
             survivor.beside = Some(open(&survivor.file()));
