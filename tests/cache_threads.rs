@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use cardex::store::{SqliteOptions, SqliteStore, Write};
 use cardex::{
     Answer, CacheOptions, Cardex, ErrorKind, Fetch, FileMetadata, FilePath, Function, Limits,
-    Position, Query, Record, SystemClock,
+    Position, Query, Record, SyncMode, SystemClock,
 };
 use fastrand::Rng;
 use gated_store::{GatedStore, When, wait_until};
@@ -693,20 +693,21 @@ fn a_load_in_flight_never_stores_or_serves_what_has_changed_since() {
     let gated = Gated::of(3);
     let (cardex, other) = (&gated.cardex, gated.sql());
     let mut versions = vec![cardex.get(&path(1)).unwrap().unwrap().version()];
-    // Asked again while the old load is held, or only after it has ended; changed by another
-    // program, or by us.
-    for (asks_meanwhile, is_foreign) in [(true, true), (false, true), (true, false), (false, false)]
-    {
+    // Changed by us, or by another program and then synchronised in either way; asked for again
+    // while the old load is held, or only after it has ended.
+    let ways = [None, Some(SyncMode::Incremental), Some(SyncMode::Full)];
+    let cases = ways.into_iter().flat_map(|way| [(way, true), (way, false)]);
+    for (way, asks_meanwhile) in cases {
         cardex.clear().unwrap();
         let held = gated.store.hold_fetch(&path(1), When::After);
         std::thread::scope(|scope| {
             let slow = scope.spawn(|| cardex.get(&path(1)).unwrap().unwrap());
             held.wait();
-            let position = if is_foreign {
+            let position = if let Some(mode) = way {
                 let sql = "UPDATE documents SET language = 'l' || (SELECT max(seq) FROM changes)
                     WHERE path = ?1";
                 other.execute(sql, [path(1).as_str()]).unwrap();
-                cardex.sync().unwrap().to
+                cardex.synchronize(mode).unwrap().to
             } else {
                 cardex.update(&file(1, "again")).unwrap()
             };
