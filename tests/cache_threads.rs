@@ -484,7 +484,7 @@ fn threads_never_see_time_go_back_and_agree_with_sql_at_rest() {
 #[test]
 fn a_record_is_what_its_file_was_at_exactly_its_position() {
     let _turn = turn();
-    const CHANGES: usize = 4000;
+    const CHANGES: usize = 2500;
     let gated = Gated::of(2);
     let cardex = &gated.cardex;
     let is_done = AtomicBool::new(false);
