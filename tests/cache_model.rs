@@ -79,6 +79,7 @@ enum Step {
         statements: usize,
         path: usize,
         look: bool,
+        full: bool,
     },
     Sync,
     Rebuild,
@@ -130,6 +131,7 @@ impl Step {
                 statements: random.usize(1..4),
                 path,
                 look: random.bool(),
+                full: random.u32(0..4) == 0,
             },
             97 => Step::Sync,
             98 => Step::Rebuild,
@@ -230,8 +232,13 @@ impl Model {
                 statements,
                 path,
                 look,
+                full,
             } => {
-                self.foreign(*seed, *statements, *path, *look);
+                let mode = match full {
+                    true => SyncMode::Full,
+                    false => SyncMode::Incremental,
+                };
+                self.foreign(*seed, *statements, *path, *look, mode);
             }
             Step::Sync => self.synchronize(SyncMode::Incremental),
             Step::Rebuild => self.synchronize(SyncMode::Full),
@@ -363,7 +370,7 @@ impl Model {
 
     /// Somebody else writes, and before we have synchronised nothing is mixed: an answer of before
     /// has its own versions or says that they are gone, a get is of before or of after.
-    fn foreign(&mut self, seed: u64, statements: usize, path: usize, look: bool) {
+    fn foreign(&mut self, seed: u64, statements: usize, path: usize, look: bool, mode: SyncMode) {
         let random = &mut Rng::with_seed(seed);
         let path = self.paths[path].clone();
         let answer = self.query(random.u64(..), Some(10));
@@ -392,7 +399,7 @@ impl Model {
             assert_same(found.as_ref(), expected.as_ref());
         }
         self.assert_superseded(&answer, &was, false);
-        self.synchronize(SyncMode::Incremental);
+        self.synchronize(mode);
         self.assert_superseded(&answer, &was, true);
     }
 

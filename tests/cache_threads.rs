@@ -10,9 +10,9 @@
 mod gated_store;
 mod oracle_support;
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use cardex::store::{SqliteOptions, SqliteStore, Write};
@@ -34,6 +34,13 @@ const CALLERS: usize = 1000;
 
 const fn is_shared_freely<T: Clone + Send + Sync + 'static>() {}
 const _: () = is_shared_freely::<Cardex>();
+
+/// Held by each test: they measure times, and would only slow each other down.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A cache over a store with gates, which nothing has been read from yet but the index.
 struct Gated {
@@ -111,7 +118,43 @@ struct Caller<'t> {
     random: Rng,
     /// What this thread alone has written, and when.
     mine: HashMap<FilePath, Option<(FileMetadata, u64)>>,
+    sight: Sight,
     done: Done,
+}
+
+/// What threads have changed and seen, to be put together when all is done.
+#[derive(Debug, Default)]
+struct Sight {
+    /// Paths and the positions of their changes.
+    changed: Vec<(FilePath, u64)>,
+    /// Paths, versions, and the positions of which they were said to be true.
+    seen: Vec<(FilePath, u64, u64)>,
+}
+
+impl Sight {
+    fn see(&mut self, record: &Record) {
+        let (version, as_of) = (record.version(), record.as_of().sequence);
+        assert!(version <= as_of, "{} {version} {as_of}", record.path);
+        self.seen.push((record.path.clone(), version, as_of));
+    }
+
+    /// Asserts that no file had changed again by the position of which its record was said to be.
+    fn assert_true(sights: &[Sight]) {
+        let mut changes: HashMap<&FilePath, BTreeSet<u64>> = HashMap::new();
+        for (path, position) in sights.iter().flat_map(|sight| &sight.changed) {
+            changes.entry(path).or_default().insert(*position);
+        }
+        for (path, version, as_of) in sights.iter().flat_map(|sight| &sight.seen) {
+            let Some(changes) = changes.get(path) else {
+                continue;
+            };
+            let next = changes.range(version + 1..).next();
+            assert!(
+                next.is_none_or(|next| next > as_of),
+                "{path} of {version} is said to be of {as_of}, and changed at {next:?}"
+            );
+        }
+    }
 }
 
 /// What a thread did.
@@ -133,7 +176,7 @@ impl Caller<'_> {
             9960..9974 => self.update(),
             9974..9978 => self.remove(),
             9978..9982 => self.foreign(),
-            9982..9990 => self.synchronize(),
+            9982..9990 => self.sync(),
             9990..9997 => self.evict(),
             9997..9999 => self.cardex.clear().unwrap(),
             _ => drop(self.cardex.rebuild().unwrap()),
@@ -174,13 +217,14 @@ impl Caller<'_> {
         }
     }
 
-    fn check(&self, path: &FilePath, since: (u64, u64), found: Option<&Record>) {
+    fn check(&mut self, path: &FilePath, since: (u64, u64), found: Option<&Record>) {
         let Some(found) = found else {
             let mine = self.mine.get(path);
             assert!(mine.is_none_or(Option::is_none), "{path} is as I left it");
             return;
         };
         assert_eq!(found.path, *path);
+        self.sight.see(found);
         self.hear(since.0, found.as_of());
         self.see(path, since.1, found.version(), found.as_of());
         if let Some(Some((record, _))) = self.mine.get(path) {
@@ -246,6 +290,7 @@ impl Caller<'_> {
             Ok(page) => {
                 let mut hits = answer.hits();
                 for record in &page.records {
+                    self.sight.see(record);
                     self.hear(known, record.as_of());
                     assert!(record.as_of().covers(answer.as_of()));
                     let hit = hits.find(|hit| hit.path == record.path.as_str()).unwrap();
@@ -265,6 +310,7 @@ impl Caller<'_> {
         let since = self.since(&path);
         let position = self.cardex.update(&record).unwrap();
         self.done.updates += 1;
+        self.sight.changed.push((path.clone(), position.sequence));
         if is_mine {
             let written = Some((record, position.sequence));
             self.mine.insert(path.clone(), written);
@@ -282,6 +328,10 @@ impl Caller<'_> {
         let since = self.since(&path);
         let removal = self.cardex.remove(&path).unwrap();
         self.done.removals += u64::from(removal.existed);
+        if removal.existed {
+            let position = removal.position.sequence;
+            self.sight.changed.push((path.clone(), position));
+        }
         if let Some(mine) = self.mine.get(&path) {
             assert_eq!(removal.existed, mine.is_some(), "{path}");
         }
@@ -309,7 +359,7 @@ impl Caller<'_> {
         database.execute(sql, [path.as_str()]).unwrap();
     }
 
-    fn synchronize(&mut self) {
+    fn sync(&mut self) {
         let known = self.told.sequence.load(Ordering::SeqCst);
         let head = self.cardex.store().head().unwrap();
         let report = self.cardex.sync(SyncMode::Incremental).unwrap();
@@ -333,6 +383,7 @@ impl Caller<'_> {
 
 #[test]
 fn threads_never_see_time_go_back_and_agree_with_sql_at_rest() {
+    let _turn = turn();
     let operations = number("CARDEX_TEST_THREAD_OPERATIONS", 100_000);
     let seed = seed();
     let folder = tempfile::tempdir().unwrap();
@@ -366,7 +417,7 @@ fn threads_never_see_time_go_back_and_agree_with_sql_at_rest() {
             .collect(),
     };
     let database = Mutex::new(open_sql(&file));
-    let done: Vec<Done> = std::thread::scope(|scope| {
+    let (done, sights): (Vec<Done>, Vec<Sight>) = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|number| {
                 let mut caller = Caller {
@@ -377,11 +428,12 @@ fn threads_never_see_time_go_back_and_agree_with_sql_at_rest() {
                     number,
                     random: Rng::with_seed(seed.wrapping_add(1 + number as u64)),
                     mine: HashMap::new(),
+                    sight: Sight::default(),
                     done: Done::default(),
                 };
                 scope.spawn(move || {
                     (0..operations).for_each(|_| caller.operate());
-                    caller.done
+                    (caller.done, caller.sight)
                 })
             })
             .collect();
@@ -391,6 +443,7 @@ fn threads_never_see_time_go_back_and_agree_with_sql_at_rest() {
             .collect()
     });
 
+    Sight::assert_true(&sights);
     let sum = |count: fn(&Done) -> u64| done.iter().map(count).sum::<u64>();
     let stats = cardex.stats().unwrap();
     println!(
@@ -429,7 +482,45 @@ fn threads_never_see_time_go_back_and_agree_with_sql_at_rest() {
 }
 
 #[test]
+fn a_record_is_what_its_file_was_at_exactly_its_position() {
+    let _turn = turn();
+    const CHANGES: usize = 2500;
+    let gated = Gated::of(2);
+    let cardex = &gated.cardex;
+    let is_done = AtomicBool::new(false);
+    let look = |n: usize| {
+        let mut sight = Sight::default();
+        while !is_done.load(Ordering::SeqCst) {
+            if n == 0 {
+                let found = cardex.get_many(&[path(0), path(1)]).unwrap();
+                found.iter().flatten().for_each(|found| sight.see(found));
+            } else {
+                sight.see(&cardex.get(&path(0)).unwrap().unwrap());
+            }
+        }
+        sight
+    };
+    std::thread::scope(|scope| {
+        let readers = [0, 1, 2, 3].map(|n| scope.spawn(move || look(n)));
+        let mut sight = Sight::default();
+        for _ in 0..CHANGES {
+            let position = cardex.update(&file(0, "again")).unwrap();
+            sight.changed.push((path(0), position.sequence));
+        }
+        is_done.store(true, Ordering::SeqCst);
+        let mut sights = Vec::from(readers.map(|reader| reader.join().unwrap()));
+        println!(
+            "{} records were seen",
+            sights.iter().map(|s| s.seen.len()).sum::<usize>()
+        );
+        sights.push(sight);
+        Sight::assert_true(&sights);
+    });
+}
+
+#[test]
 fn a_slow_load_holds_up_nobody_else() {
+    let _turn = turn();
     const SLOW: usize = 0;
     const RESIDENT: usize = 1;
     let gated = Gated::of(100);
@@ -497,6 +588,7 @@ fn a_slow_load_holds_up_nobody_else() {
 
 #[test]
 fn a_thousand_gets_of_one_path_read_it_once() {
+    let _turn = turn();
     let gated = Gated::of(3);
     let held = gated.store.hold_fetch(&path(1), When::Before);
     let found: Vec<Record> = std::thread::scope(|scope| {
@@ -536,6 +628,7 @@ fn is_asleep(thread: &str) -> bool {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_thousand_gets_of_an_unknown_path_share_two_looks() {
+    let _turn = turn();
     let gated = Gated::of(3);
     let held = gated.store.hold_look();
     let (tells, told) = mpsc::channel();
@@ -574,6 +667,7 @@ fn a_thousand_gets_of_an_unknown_path_share_two_looks() {
 
 #[test]
 fn a_load_in_flight_does_not_put_back_what_is_cleared() {
+    let _turn = turn();
     let gated = Gated::of(3);
     let cardex = &gated.cardex;
     cardex.get(&path(2)).unwrap();
@@ -595,23 +689,25 @@ fn a_load_in_flight_does_not_put_back_what_is_cleared() {
 
 #[test]
 fn a_load_in_flight_never_stores_or_serves_what_has_changed_since() {
+    let _turn = turn();
     let gated = Gated::of(3);
     let (cardex, other) = (&gated.cardex, gated.sql());
     let mut versions = vec![cardex.get(&path(1)).unwrap().unwrap().version()];
-    // Asked again while the old load is held, or only after it has ended; changed by another
-    // program, or by us.
-    for (asks_meanwhile, is_foreign) in [(true, true), (false, true), (true, false), (false, false)]
-    {
+    // Changed by us, or by another program and then synchronised in either way; asked for again
+    // while the old load is held, or only after it has ended.
+    let ways = [None, Some(SyncMode::Incremental), Some(SyncMode::Full)];
+    let cases = ways.into_iter().flat_map(|way| [(way, true), (way, false)]);
+    for (way, asks_meanwhile) in cases {
         cardex.clear().unwrap();
         let held = gated.store.hold_fetch(&path(1), When::After);
         std::thread::scope(|scope| {
             let slow = scope.spawn(|| cardex.get(&path(1)).unwrap().unwrap());
             held.wait();
-            let position = if is_foreign {
+            let position = if let Some(mode) = way {
                 let sql = "UPDATE documents SET language = 'l' || (SELECT max(seq) FROM changes)
                     WHERE path = ?1";
                 other.execute(sql, [path(1).as_str()]).unwrap();
-                cardex.sync(SyncMode::Incremental).unwrap().to
+                cardex.sync(mode).unwrap().to
             } else {
                 cardex.update(&file(1, "again")).unwrap()
             };
@@ -638,6 +734,7 @@ fn a_load_in_flight_never_stores_or_serves_what_has_changed_since() {
 
 #[test]
 fn a_load_in_flight_never_brings_back_what_is_removed() {
+    let _turn = turn();
     let gated = Gated::of(3);
     let cardex = &gated.cardex;
     let held = gated.store.hold_fetch(&path(1), When::After);
@@ -655,6 +752,7 @@ fn a_load_in_flight_never_brings_back_what_is_removed() {
 
 #[test]
 fn who_joins_a_load_is_told_no_older_position_than_before() {
+    let _turn = turn();
     let gated = Gated::of(3);
     let cardex = &gated.cardex;
     let held = gated.store.hold_fetch(&path(1), When::After);
@@ -677,6 +775,7 @@ fn who_joins_a_load_is_told_no_older_position_than_before() {
 
 #[test]
 fn it_is_used_and_dropped_inside_an_asynchronous_runtime() {
+    let _turn = turn();
     let (tells, told) = mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -301,8 +301,13 @@ impl MetadataStore for History {
     }
 
     fn put(&self, record: &FileMetadata) -> Result<Stored> {
+        let existed = {
+            let log = self.log.lock();
+            log.state(&record.path, log.head()).1.is_some()
+        };
         Ok(Stored {
             position: self.foreign(record),
+            existed,
             verbatim: true,
         })
     }

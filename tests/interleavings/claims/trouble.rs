@@ -11,6 +11,7 @@ use super::world::World;
 use crate::error::{Error, ErrorKind};
 use crate::explore::{claim, join};
 use crate::query::Query;
+use crate::sync::SyncMode;
 
 pub(crate) fn claims() -> Vec<Trial> {
     vec![
@@ -113,7 +114,7 @@ fn failed_pass() {
         world.spawn(write("b")),
     ]);
     // It may not have been met yet.
-    let _ = world.cache.sync();
+    let _ = world.cache.sync(SyncMode::Incremental);
     world.at_rest(&["a", "b"]);
 }
 

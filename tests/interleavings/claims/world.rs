@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::metadata_cache::{CacheOptions, CacheStats, MetadataCache};
 use crate::query::Query;
 use crate::store::MetadataStore;
+use crate::sync::SyncMode;
 
 /// A loaded cache over a history, for several threads.
 #[derive(Clone)]
@@ -79,7 +80,7 @@ impl World {
 
     pub(super) fn sync(&self, eyes: &mut Eyes) {
         let head = self.history.head().unwrap();
-        let report = self.cache.sync().unwrap();
+        let report = self.cache.sync(SyncMode::Incremental).unwrap();
         assert!(
             includes(report.to, head),
             "a pass that began after the call"
