@@ -12,6 +12,7 @@ use crate::index::Segment;
 use crate::metadata::FilePath;
 use crate::position::Position;
 use crate::primitives::Mutex;
+use crate::primitives::atomic::{AtomicBool, Ordering};
 use crate::single_flight::Flights;
 use crate::sync::Follower;
 
@@ -23,7 +24,7 @@ pub(super) struct Bodies {
     pub(super) loads: Loads,
     /// Records that are ahead of the index, while the pass that brings them in is awaited: written by
     /// this process, or read by a load.
-    ahead: Mutex<HashMap<FilePath, Arc<Body>>>,
+    ahead: Mutex<HashMap<FilePath, Arc<Ahead>>>,
 }
 
 /// Not the records: they may be many, and their contents are nobody's business in a log.
@@ -60,8 +61,13 @@ impl Bodies {
     /// and keeps it instead of dropping the body of its path. Until the guard is dropped.
     pub(super) fn announce(&self, body: Arc<Body>) -> Announced<'_> {
         let path = body.record.path.clone();
-        self.ahead.lock().insert(path, Arc::clone(&body));
-        Announced { bodies: self, body }
+        let is_kept = AtomicBool::new(false);
+        let ahead = Arc::new(Ahead { body, is_kept });
+        self.ahead.lock().insert(path, Arc::clone(&ahead));
+        Announced {
+            bodies: self,
+            ahead,
+        }
     }
 
     /// Drops every body, and sees to it that no load in progress puts one back.
@@ -76,8 +82,11 @@ impl Bodies {
     fn changed(&self, path: &str, version: Position) {
         self.loads.void(path);
         let announced = self.ahead.lock().get(path).cloned();
-        match announced.filter(|body| body.version == version) {
-            Some(body) => drop(self.insert(body)),
+        match announced.filter(|ahead| ahead.body.version == version) {
+            Some(ahead) => {
+                let inserted = self.insert(Arc::clone(&ahead.body));
+                ahead.is_kept.store(inserted.kept, Ordering::Release);
+            }
             None => drop(self.map.remove(path, RemovalCause::Invalidated)),
         }
     }
@@ -114,19 +123,32 @@ impl Follower for Bodies {
 }
 
 /// A record that the index is about to know.
+struct Ahead {
+    body: Arc<Body>,
+    is_kept: AtomicBool,
+}
+
+/// The announcement of such a record, until it is dropped.
 pub(super) struct Announced<'b> {
     bodies: &'b Bodies,
-    body: Arc<Body>,
+    ahead: Arc<Ahead>,
+}
+
+impl Announced<'_> {
+    /// Whether a pass brought it in, and kept it.
+    pub(super) fn is_kept(&self) -> bool {
+        self.ahead.is_kept.load(Ordering::Acquire)
+    }
 }
 
 impl Drop for Announced<'_> {
     fn drop(&mut self) {
         let mut ahead = self.bodies.ahead.lock();
-        let path = &self.body.record.path;
+        let path = &self.ahead.body.record.path;
         // Another write of the path may have come since.
         if ahead
             .get(path)
-            .is_some_and(|body| Arc::ptr_eq(body, &self.body))
+            .is_some_and(|other| Arc::ptr_eq(other, &self.ahead))
         {
             ahead.remove(path);
         }

@@ -224,7 +224,8 @@ impl MetadataCache {
             .filter_map(|(lead, body)| lead.store(|| announce(body)))
             .collect();
         let reached = self.sync.reach(read.position);
-        drop(announced);
+        let kept = announced.iter().filter(|announced| announced.is_kept());
+        self.counters.lock().loads += kept.count() as u64;
         reached
     }
 
@@ -238,11 +239,8 @@ impl MetadataCache {
         let kept = match inserted {
             Some(Kept::Inserted(inserted)) => inserted.kept,
             Some(Kept::Offered(kept)) => kept,
-            // Voided: by a pass that kept it, or by somebody who wants it gone.
-            None => {
-                let resident = self.bodies.map.peek(&record.path);
-                resident.is_some_and(|body| Arc::ptr_eq(&body, &record.body))
-            }
+            // Voided: by a pass, which may have kept it, or by somebody who wants it gone.
+            None => false,
         };
         if kept {
             self.counters.lock().loads += 1;
