@@ -4,17 +4,18 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cache_support;
+mod gated_store;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use cache_support::{TestCache, TestStore, path, record, wait_until};
+use cache_support::{TestCache, path, record};
 use cardex::store::{MetadataStore, SqliteOptions, SqliteStore, Write};
 use cardex::{
     CacheOptions, Cardex, Class, ErrorKind, Fetch, FileMetadata, FilePath, Freshness, Function,
     Limits, ManualClock, Position, Query, RemovalCause, Strategy, SyncMode,
 };
+use gated_store::{GatedStore, When};
 
 fn language(name: &str) -> Query {
     Query::builder().language(name).build().unwrap()
@@ -63,7 +64,7 @@ fn a_get_is_a_hit_or_a_miss_and_a_miss_is_one_read() {
     let first = test.cache.get(&path("f000")).unwrap().unwrap();
     let second = test.cache.get(&path("f000")).unwrap().unwrap();
     assert!(first.is_same(&second), "one record in memory");
-    assert_eq!(test.store.fetches.load(Ordering::SeqCst), 1);
+    assert_eq!(test.store.fetches(), 1);
     let stats = test.cache.stats().unwrap();
     assert_eq!((stats.hits, stats.misses, stats.loads), (1, 1, 1));
     assert_eq!(stats.hit_rate(), 0.5);
@@ -74,8 +75,8 @@ fn a_get_is_a_hit_or_a_miss_and_a_miss_is_one_read() {
 fn an_unknown_path_is_none_after_one_look() {
     let test = TestCache::with(empty_memory(), files(1));
     assert!(test.cache.get(&path("nothing")).unwrap().is_none());
-    assert_eq!(test.store.looks.load(Ordering::SeqCst), 1);
-    assert_eq!(test.store.fetches.load(Ordering::SeqCst), 0);
+    assert_eq!(test.store.looks(), 1);
+    assert_eq!(test.store.fetches(), 0);
     let stats = test.cache.stats().unwrap();
     assert_eq!((stats.db_lookups, stats.db_lookup_hits), (1, 0));
     // The look finds what somebody else has put there since.
@@ -112,16 +113,13 @@ fn many_are_got_as_one_by_one_and_missing_ones_in_one_batch() {
     paths.push(path("f007"));
     let found = test.cache.get_many(&paths).unwrap();
     for (path, found) in paths.iter().zip(&found) {
-        let wanted = test.store.inner.get(path).unwrap();
+        let wanted = test.store.sqlite().get(path).unwrap();
         assert_eq!(
             found.as_ref().map(|r| (**r).clone()),
             wanted.map(|w| w.record)
         );
     }
-    assert!(
-        test.store.fetches.load(Ordering::SeqCst) <= 2,
-        "batches of 256"
-    );
+    assert!(test.store.fetches() <= 2, "batches of 256");
     let stats = test.cache.stats().unwrap();
     assert_eq!((stats.hits, stats.misses, stats.items), (0, 302, 300));
     test.cache.get_many(&paths[..300]).unwrap();
@@ -172,7 +170,7 @@ fn an_update_is_written_through_and_old_terms_vanish() {
     let new = new.build().unwrap();
     let position = test.cache.update(&new).unwrap();
     assert_eq!(
-        test.store.inner.get(&new.path).unwrap().unwrap().record,
+        test.store.sqlite().get(&new.path).unwrap().unwrap().record,
         new
     );
     let function = |name| Query::builder().function(name).build().unwrap();
@@ -182,7 +180,7 @@ fn an_update_is_written_through_and_old_terms_vanish() {
     // The record is in memory already, in this version.
     let found = test.cache.get(&new.path).unwrap().unwrap();
     assert_eq!((&*found, found.version()), (&new, position.sequence));
-    assert_eq!(test.store.fetches.load(Ordering::SeqCst), 0);
+    assert_eq!(test.store.fetches(), 0);
     let stats = test.cache.stats().unwrap();
     assert_eq!((stats.insertions, stats.updates, stats.hits), (1, 1, 1));
 }
@@ -315,7 +313,7 @@ fn a_removal_takes_row_record_and_terms() {
     let test = TestCache::with(empty_memory(), files(2));
     test.cache.get(&path("f000")).unwrap();
     assert!(test.cache.remove(&path("f000")).unwrap().existed);
-    assert!(test.store.inner.get(&path("f000")).unwrap().is_none());
+    assert!(test.store.sqlite().get(&path("f000")).unwrap().is_none());
     assert!(test.cache.get(&path("f000")).unwrap().is_none());
     assert_eq!(test.paths(&language("rust")), ["f001"]);
     let stats = test.cache.stats().unwrap();
@@ -384,14 +382,12 @@ fn clear_drops_every_record_and_changes_no_answer_and_no_count() {
 #[test]
 fn a_load_in_flight_does_not_put_back_what_was_cleared() {
     let test = TestCache::with(empty_memory(), files(1));
-    test.store.hold(&path("f000"));
+    let gate = test.store.hold_fetch(&path("f000"), When::After);
     std::thread::scope(|scope| {
         let load = scope.spawn(|| test.cache.get(&path("f000")).unwrap());
-        wait_until("the load reads", || {
-            test.store.is_held_up.load(Ordering::SeqCst)
-        });
+        gate.wait();
         test.cache.clear().unwrap();
-        test.store.release();
+        gate.release();
         assert!(load.join().unwrap().is_some(), "who waited is served");
     });
     assert_eq!(test.cache.stats().unwrap().items, 0);
@@ -400,16 +396,14 @@ fn a_load_in_flight_does_not_put_back_what_was_cleared() {
 #[test]
 fn an_invalidation_beats_a_load_that_began_before_it() {
     let test = TestCache::with(empty_memory(), files(1));
-    test.store.hold(&path("f000"));
+    let gate = test.store.hold_fetch(&path("f000"), When::After);
     std::thread::scope(|scope| {
         let load = scope.spawn(|| test.cache.get(&path("f000")).unwrap().unwrap());
-        wait_until("the load reads", || {
-            test.store.is_held_up.load(Ordering::SeqCst)
-        });
+        gate.wait();
         // Written and brought in while the old record is on its way.
         test.store.put(&record("f000", "go")).unwrap();
         test.cache.sync(SyncMode::Incremental).unwrap();
-        test.store.release();
+        gate.release();
         let old = load.join().unwrap();
         assert_eq!(
             old.language.as_deref(),
@@ -888,7 +882,7 @@ fn an_answer_is_as_fresh_as_demanded_or_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("a.db");
     let inner = SqliteStore::open(&file, "default", SqliteOptions::default()).unwrap();
-    let store = TestStore::over(inner);
+    let store = Arc::new(GatedStore::new(inner));
     let clock = Arc::new(ManualClock::new());
     let cache = Cardex::over(store.clone(), clock.clone(), empty_memory()).unwrap();
     cache.load().unwrap();
@@ -897,7 +891,7 @@ fn an_answer_is_as_fresh_as_demanded_or_an_error() {
             .query_with(&language("go"), freshness)
             .map(|a| a.len())
     };
-    let looks = || store.looks.load(Ordering::SeqCst);
+    let looks = || store.looks();
 
     store.put(&record("a", "go")).unwrap();
     assert_eq!(found(Freshness::Cached).unwrap(), 0);

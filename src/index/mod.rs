@@ -14,6 +14,7 @@ mod segment;
 mod snapshot;
 mod strings;
 mod terms;
+mod watermark;
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub(crate) use self::segment::{Field, Segment};
 pub(crate) use self::snapshot::{FileId, Layer, Stamp};
 pub use self::snapshot::{Hit, Snapshot, TermCounts};
 pub(crate) use self::terms::{Term, hash};
+pub(crate) use self::watermark::Moment;
+use self::watermark::Watermark;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::Position;
@@ -68,6 +71,8 @@ struct Core {
     hasher: RandomState,
     clock: Arc<dyn Clock>,
     current: ArcSwap<Snapshot>,
+    /// The position of that.
+    watermark: Watermark,
     /// One writer at a time. Held while a tier is built and published, never while a base is.
     writer: Mutex<Writer>,
     /// Large segments that were replaced, kept until no reader holds them. As many as readers hold.
@@ -127,9 +132,22 @@ impl Index {
     }
 
     /// The position of the current snapshot.
-    #[inline]
     pub fn position(&self) -> Position {
         self.core.current.load().position()
+    }
+
+    /// The position of the current snapshot, and a way to know whether what is read next is of the
+    /// same moment.
+    #[inline]
+    pub(crate) fn moment(&self) -> Moment {
+        let moment = self.core.watermark.moment();
+        moment.unwrap_or_else(|| Moment::during_publication(self.position()))
+    }
+
+    /// Whether no publication has begun since.
+    #[inline]
+    pub(crate) fn is_still(&self, moment: Moment) -> bool {
+        self.core.watermark.is_still(moment)
     }
 
     pub(crate) fn builder(&self) -> SegmentBuilder {
@@ -137,7 +155,7 @@ impl Index {
     }
 
     /// Replaces everything by these files. `before` sees them when nothing can fail any more and
-    /// nobody else sees them yet.
+    /// nobody else sees them yet; it runs under the writer's lock.
     pub(crate) fn replace(
         &self,
         files: SegmentBuilder,
@@ -145,8 +163,7 @@ impl Index {
         before: impl FnOnce(&Segment),
     ) -> Result<()> {
         let base = Arc::new(files.finish()?);
-        before(&base);
-        self.core.replace(base, stamp);
+        self.core.replace(base, stamp, before);
         self.folder.ring();
         Ok(())
     }
@@ -210,6 +227,7 @@ impl Core {
             hasher,
             clock,
             current: ArcSwap::from_pointee(snapshot),
+            watermark: Watermark::default(),
             writer: Mutex::default(),
             retired: Mutex::default(),
         })
@@ -237,11 +255,14 @@ impl Core {
         !retired.is_empty()
     }
 
-    fn replace(&self, base: Arc<Segment>, stamp: Stamp) {
+    fn replace(&self, base: Arc<Segment>, stamp: Stamp, before: impl FnOnce(&Segment)) {
         let mut writer = self.writer.lock();
+        let publishing = self.watermark.publishing();
+        before(&base);
         writer.generation += 1;
         writer.fold = None;
         self.publish(vec![Layer::base(base)], stamp);
+        publishing.reached(stamp.position);
     }
 
     /// Publishes the changes; whether there is now work for the folder.
@@ -276,13 +297,16 @@ impl Core {
         }
         let frozen = writer.fold.as_ref().map_or(1, |fold| fold.layers);
         self.merge_tiers(&mut layers, frozen)?;
+        let publishing = self.watermark.publishing();
         before(&tier, &changes.deleted);
         if let Some(fold) = &mut writer.fold {
             let files = (0..tier.len()).map(|rank| tier.path(rank).to_owned());
             fold.touched.extend(files.chain(changes.deleted));
         }
         let due = fold_is_due(&layers);
-        Ok(self.publish(layers, stamp) || due)
+        let retires = self.publish(layers, stamp);
+        publishing.reached(position);
+        Ok(retires || due)
     }
 
     /// Merges the last tier with those before it, as long as they are of its size.

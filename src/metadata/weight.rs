@@ -4,16 +4,24 @@ use smol_str::SmolStr;
 
 use super::{ChangeRecord, Class, DocSections, FileMetadata, Function, HeaderSections};
 
-/// What the allocator adds to each allocation, about: its own words and the rounding up.
-const ALLOCATION: usize = 16;
+/// The two counts of an `Arc`, which come before what it holds.
+const ARC: usize = 16;
+
+/// What an allocation of so many bytes takes: the usual allocators add a word, round up to 16 bytes,
+/// and give none below 32.
+fn allocation(bytes: usize) -> usize {
+    match bytes {
+        0 => 0,
+        bytes => (bytes + 8).next_multiple_of(16).max(32),
+    }
+}
 
 impl FileMetadata {
-    /// The bytes of memory that the record holds, itself included: exact but for what the allocator
-    /// adds, which is estimated.
+    /// The bytes of memory that the record holds, itself included, on a usual allocator.
     pub(crate) fn weight(&self) -> u64 {
         let held = small(self.language.as_ref())
             + small(self.digest.as_ref())
-            + text(self.path.as_str())
+            + allocation(ARC + self.path.as_str().len())
             + header(&self.header_sections)
             + list(&self.functions, function)
             + list(&self.classes, class);
@@ -53,10 +61,7 @@ fn doc(doc: &DocSections) -> usize {
 }
 
 fn list<T>(items: &Vec<T>, each: impl Fn(&T) -> usize) -> usize {
-    if items.capacity() == 0 {
-        return 0;
-    }
-    ALLOCATION + items.capacity() * size_of::<T>() + items.iter().map(each).sum::<usize>()
+    allocation(items.capacity() * size_of::<T>()) + items.iter().map(each).sum::<usize>()
 }
 
 fn optional(value: Option<&String>) -> usize {
@@ -64,17 +69,14 @@ fn optional(value: Option<&String>) -> usize {
 }
 
 fn text(value: &str) -> usize {
-    if value.is_empty() {
-        return 0;
-    }
-    ALLOCATION + value.len()
+    allocation(value.len())
 }
 
 /// Short texts stand in the record itself.
 fn small(value: Option<&SmolStr>) -> usize {
     value
         .filter(|value| value.is_heap_allocated())
-        .map_or(0, |value| text(value))
+        .map_or(0, |value| allocation(ARC + value.len()))
 }
 
 #[cfg(test)]

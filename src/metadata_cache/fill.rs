@@ -10,6 +10,7 @@ use super::MetadataCache;
 use super::record::{Body, Record};
 use crate::bounded::Inserted;
 use crate::error::{Error, ErrorKind, Result};
+use crate::index::Moment;
 use crate::metadata::FilePath;
 use crate::position::Position;
 use crate::single_flight::{Boarding, Joined, Lead};
@@ -61,12 +62,20 @@ type Joins = SmallVec<[(usize, Joined<Option<Record>>); 1]>;
 
 impl MetadataCache {
     /// The body of a path, if it is in memory and not ahead of the index. Not an access.
-    pub(super) fn resident(&self, path: &FilePath) -> Option<Record> {
-        let as_of = self.index.position();
-        let body = self.bodies.map.peek(path)?;
-        as_of.covers(body.version).then_some(Record { body, as_of })
+    fn resident(&self, path: &FilePath) -> Option<Record> {
+        let moment = self.index.moment();
+        self.known(self.bodies.map.peek(path)?, moment)
     }
 
+    /// A body that was found in memory after `moment` was taken, unless it is ahead of the index: as
+    /// it may be while the snapshot is published that knows it. As long as nothing is published, all
+    /// bodies in memory are true of the index's position.
+    #[inline]
+    pub(super) fn known(&self, body: Arc<Body>, moment: Moment) -> Option<Record> {
+        let as_of = moment.position;
+        let is_known = self.index.is_still(moment) || as_of.covers(body.version);
+        is_known.then_some(Record { body, as_of })
+    }
     /// The records of paths that were not found in memory, in their order.
     pub(super) fn resolve(&self, paths: &[&FilePath], purpose: Purpose) -> Vec<Loaded> {
         paths

@@ -118,12 +118,12 @@ impl MetadataCache {
     pub fn get(&self, path: &FilePath) -> Result<Option<Record>> {
         self.assert_running()?;
         // The position comes before the body: what is found cannot be older than it.
-        let as_of = self.index.position();
+        let moment = self.index.moment();
         if let Some(body) = self.bodies.map.get(path)
-            && as_of.covers(body.version)
+            && let Some(record) = self.known(body, moment)
         {
             self.hits.bump();
-            return Ok(Some(Record { body, as_of }));
+            return Ok(Some(record));
         }
         self.counters.lock().misses += 1;
         let mut loaded = self.resolve(&[path], Purpose::Get);
@@ -487,7 +487,7 @@ impl MetadataCache {
         paths: &[&FilePath],
         is_access: bool,
     ) -> (Vec<Option<Record>>, SmallVec<[usize; 64]>) {
-        let as_of = self.index.position();
+        let moment = self.index.moment();
         let bodies = match is_access {
             true => self.bodies.map.get_many(paths),
             false => paths
@@ -497,11 +497,11 @@ impl MetadataCache {
         };
         let mut missing = SmallVec::new();
         let records = bodies.into_iter().enumerate().map(|(at, body)| {
-            let body = body.filter(|body| as_of.covers(body.version));
-            if body.is_none() {
+            let record = body.and_then(|body| self.known(body, moment));
+            if record.is_none() {
                 missing.push(at);
             }
-            Some(Record { body: body?, as_of })
+            record
         });
         (records.collect(), missing)
     }

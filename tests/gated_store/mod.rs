@@ -1,16 +1,20 @@
-//! A store that stops at a gate when it is told to, until it is let through, and counts what it is
-//! asked. Behind the gate is a real database.
+//! A store that stops at a gate when it is told to, until it is let through, that can be down, and
+//! that counts what it is asked. Behind it is a real database.
 
-#![allow(unreachable_pub, reason = "a module of test programs")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test program uses a part of it"
+)]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cardex::store::{
     Fetched, MetadataStore, Removal, RowSink, ScanReport, SqliteStore, Stored, Versioned, Write,
 };
-use cardex::{FileMetadata, FilePath, FileState, Position, Result};
+use cardex::{Error, ErrorKind, FileMetadata, FilePath, FileState, Position, Result};
 use parking_lot::{Condvar, Mutex};
 
 /// How long anything may take before a test has failed.
@@ -91,6 +95,8 @@ pub struct GatedStore {
     look: Mutex<Option<Arc<Gate>>>,
     fetches: AtomicUsize,
     looks: AtomicUsize,
+    is_down: AtomicBool,
+    is_deaf: AtomicBool,
 }
 
 impl GatedStore {
@@ -101,7 +107,38 @@ impl GatedStore {
             look: Mutex::default(),
             fetches: AtomicUsize::new(0),
             looks: AtomicUsize::new(0),
+            is_down: AtomicBool::new(false),
+            is_deaf: AtomicBool::new(false),
         }
+    }
+
+    /// The database itself.
+    pub fn sqlite(&self) -> &SqliteStore {
+        &self.inner
+    }
+
+    /// While it is down, every verb fails.
+    pub fn set_down(&self, down: bool) {
+        self.is_down.store(down, Ordering::SeqCst);
+    }
+
+    /// While it is deaf, neither the log nor everything can be read.
+    pub fn set_deaf(&self, deaf: bool) {
+        self.is_deaf.store(deaf, Ordering::SeqCst);
+    }
+
+    fn up(&self) -> Result<&SqliteStore> {
+        if self.is_down.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Database, "the database is down"));
+        }
+        Ok(&self.inner)
+    }
+
+    fn heard(&self) -> Result<&SqliteStore> {
+        if self.is_deaf.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Database, "the log cannot be read"));
+        }
+        self.up()
     }
 
     /// A gate for the next read of this path.
@@ -137,7 +174,7 @@ impl MetadataStore for GatedStore {
         drop(held);
         let at = |side| gate.iter().filter(move |(_, when, _)| *when == side);
         at(When::Before).for_each(|(.., gate)| gate.pass());
-        let fetched = self.inner.fetch(paths);
+        let fetched = self.up().and_then(|store| store.fetch(paths));
         at(When::After).for_each(|(.., gate)| gate.pass());
         fetched
     }
@@ -148,38 +185,38 @@ impl MetadataStore for GatedStore {
         if let Some(gate) = gate {
             gate.pass();
         }
-        self.inner.scan_changes(since, sink)
+        self.heard()?.scan_changes(since, sink)
     }
 
     fn head(&self) -> Result<Position> {
-        self.inner.head()
+        self.up()?.head()
     }
 
     fn newest(&self, limit: usize) -> Result<Vec<FilePath>> {
-        self.inner.newest(limit)
+        self.up()?.newest(limit)
     }
 
     fn put(&self, record: &FileMetadata) -> Result<Stored> {
-        self.inner.put(record)
+        self.up()?.put(record)
     }
 
     fn remove(&self, path: &FilePath) -> Result<Removal> {
-        self.inner.remove(path)
+        self.up()?.remove(path)
     }
 
     fn write(&self, batch: &[Write]) -> Result<Position> {
-        self.inner.write(batch)
+        self.up()?.write(batch)
     }
 
     fn for_each(&self, visit: &mut dyn FnMut(Versioned) -> Result<()>) -> Result<ScanReport> {
-        self.inner.for_each(visit)
+        self.up()?.for_each(visit)
     }
 
     fn file_states(&self) -> Result<Vec<FileState>> {
-        self.inner.file_states()
+        self.up()?.file_states()
     }
 
     fn scan(&self, sink: &mut dyn RowSink) -> Result<ScanReport> {
-        self.inner.scan(sink)
+        self.heard()?.scan(sink)
     }
 }
