@@ -81,6 +81,12 @@ impl CardexBuilder {
         self
     }
 
+    /// Whether a thread follows the database, whoever writes to it. Default: yes.
+    pub fn follow(mut self, follow: bool) -> Self {
+        self.cache = self.cache.map(|options| options.follow(follow));
+        self
+    }
+
     /// Opens also while the database cannot be reached (it is locked, say, or its disk is not
     /// there): gets and queries are errors then, and
     /// [`MetadataCache::stats`] says so, until a synchronisation succeeds. Default: no.

@@ -7,4 +7,6 @@ pub(crate) use std::thread;
 pub(crate) use arc_swap::ArcSwap;
 #[cfg(feature = "sqlite")]
 pub(crate) use arc_swap::ArcSwapOption;
-pub(crate) use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub(crate) use parking_lot::{
+    Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};

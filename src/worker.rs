@@ -10,8 +10,12 @@ use crate::primitives::atomic::{AtomicBool, Ordering};
 use crate::primitives::thread::{self, JoinHandle};
 use crate::primitives::{Condvar, Mutex};
 
+/// How long the end of a thread is waited for. A round that is held up by a database for longer ends
+/// by itself afterwards, and is the last one.
+const STOP_WAIT: Duration = Duration::from_millis(1500);
+
 /// A thread with a doorbell. Dropping it sets the stop flag, rings, and waits for the round in
-/// progress, which looks at the flag as often as it can.
+/// progress, which looks at the flag as often as it can; at most for a second and a half.
 #[derive(Debug)]
 pub(crate) struct Worker {
     bell: Arc<Bell>,
@@ -23,6 +27,8 @@ struct Bell {
     rung: Mutex<bool>,
     ringing: Condvar,
     stop: AtomicBool,
+    ended: Mutex<bool>,
+    ending: Condvar,
 }
 
 impl Worker {
@@ -39,6 +45,7 @@ impl Worker {
                 let bell = Arc::clone(&bell);
                 move || {
                     let mut again = None;
+                    let _ended = Ended(&bell);
                     while bell.wait(again) {
                         again = catch_unwind(AssertUnwindSafe(|| round(&bell.stop)))
                             .inspect_err(|_| tracing::error!("a background round panicked"))
@@ -78,6 +85,16 @@ impl Bell {
     }
 }
 
+/// Tells that the thread has ended, also by a panic.
+struct Ended<'b>(&'b Bell);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        *self.0.ended.lock() = true;
+        self.0.ending.notify_all();
+    }
+}
+
 impl Drop for Worker {
     fn drop(&mut self) {
         self.bell.stop.store(true, Ordering::Relaxed);
@@ -85,8 +102,17 @@ impl Drop for Worker {
         if let Some(handle) = self.thread.take()
             && handle.thread().id() != thread::current().id()
         {
-            // A panic was logged where it happened.
-            let _ = handle.join();
+            let mut ended = self.bell.ended.lock();
+            self.bell
+                .ending
+                .wait_while_for(&mut ended, |ended| !*ended, STOP_WAIT);
+            if *ended {
+                drop(ended);
+                // A panic was logged where it happened.
+                let _ = handle.join();
+            } else {
+                tracing::warn!("a background thread is held up; it ends when it is let go");
+            }
         }
     }
 }

@@ -102,7 +102,7 @@ impl Context {
     /// them.
     pub(super) fn load(&self, store: Arc<SqliteStore>) -> Result<(Cardex, SyncReport)> {
         // A command asks once and ends: it needs the index, and few records.
-        let options = CacheOptions::default().load_bodies(false);
+        let options = CacheOptions::default().load_bodies(false).follow(false);
         let cardex = Cardex::over(store, Arc::new(SystemClock), options)?;
         let report = cardex.load()?;
         for row in &report.skipped {

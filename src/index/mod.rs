@@ -154,16 +154,17 @@ impl Index {
         SegmentBuilder::new(self.core.hasher.clone())
     }
 
-    /// Replaces everything by these files. `before` sees them when nothing can fail any more and
-    /// nobody else sees them yet; it runs under the writer's lock.
+    /// Replaces everything by the files of a base and what has changed since that was read. `before`
+    /// sees the result when nothing can fail any more and nobody else sees it yet; it runs under the
+    /// writer's lock.
     pub(crate) fn replace(
         &self,
-        files: SegmentBuilder,
+        base: Arc<Segment>,
+        since: Changes,
         stamp: Stamp,
-        before: impl FnOnce(&Segment),
+        before: impl FnOnce(&Snapshot),
     ) -> Result<()> {
-        let base = Arc::new(files.finish()?);
-        self.core.replace(base, stamp, before);
+        self.core.replace(base, since, stamp, before)?;
         self.folder.ring();
         Ok(())
     }
@@ -233,10 +234,13 @@ impl Core {
         })
     }
 
-    /// Swaps the pointer; whether there are segments to be freed.
-    fn publish(&self, layers: Vec<Layer>, stamp: Stamp) -> bool {
+    fn snapshot_of(&self, layers: Vec<Layer>, stamp: Stamp) -> Arc<Snapshot> {
         let clock = Arc::clone(&self.clock);
-        let next = Arc::new(Snapshot::new(layers, self.hasher.clone(), stamp, clock));
+        Arc::new(Snapshot::new(layers, self.hasher.clone(), stamp, clock))
+    }
+
+    /// Swaps the pointer; whether there are segments to be freed.
+    fn publish(&self, next: Arc<Snapshot>) -> bool {
         let before = self.current.swap(next);
         let now = self.current.load();
         let gone = before
@@ -255,14 +259,25 @@ impl Core {
         !retired.is_empty()
     }
 
-    fn replace(&self, base: Arc<Segment>, stamp: Stamp, before: impl FnOnce(&Segment)) {
+    fn replace(
+        &self,
+        base: Arc<Segment>,
+        since: Changes,
+        stamp: Stamp,
+        before: impl FnOnce(&Snapshot),
+    ) -> Result<()> {
+        let tier = Arc::new(since.files.finish()?);
+        let mut layers = vec![Layer::base(base)];
+        lay_over(&mut layers, &self.hasher, &tier, &since.deleted);
+        let next = self.snapshot_of(layers, stamp);
         let mut writer = self.writer.lock();
         let publishing = self.watermark.publishing();
-        before(&base);
+        before(&next);
         writer.generation += 1;
         writer.fold = None;
-        self.publish(vec![Layer::base(base)], stamp);
+        self.publish(next);
         publishing.reached(stamp.position);
+        Ok(())
     }
 
     /// Publishes the changes; whether there is now work for the folder.
@@ -282,19 +297,7 @@ impl Core {
             return Err(Error::new(ErrorKind::Internal, message));
         }
         let mut layers = now.layers.clone();
-        let base_ranks: Arc<[u32]> = (0..tier.len())
-            .map(|rank| mask_path(&mut layers, &self.hasher, tier.path(rank)))
-            .collect();
-        for path in &changes.deleted {
-            mask_path(&mut layers, &self.hasher, path);
-        }
-        if tier.len() > 0 {
-            layers.push(Layer {
-                segment: Arc::clone(&tier),
-                mask: Default::default(),
-                base_ranks,
-            });
-        }
+        lay_over(&mut layers, &self.hasher, &tier, &changes.deleted);
         let frozen = writer.fold.as_ref().map_or(1, |fold| fold.layers);
         self.merge_tiers(&mut layers, frozen)?;
         let publishing = self.watermark.publishing();
@@ -304,7 +307,7 @@ impl Core {
             fold.touched.extend(files.chain(changes.deleted));
         }
         let due = fold_is_due(&layers);
-        let retires = self.publish(layers, stamp);
+        let retires = self.publish(self.snapshot_of(layers, stamp));
         publishing.reached(position);
         Ok(retires || due)
     }
@@ -419,7 +422,8 @@ impl FoldStart<'_> {
             });
         }
         writer.generation += 1;
-        self.core.publish(layers, now.stamp());
+        self.core
+            .publish(self.core.snapshot_of(layers, now.stamp()));
         true
     }
 }
@@ -430,6 +434,28 @@ impl Drop for FoldStart<'_> {
         if writer.generation == self.generation {
             writer.fold = None;
         }
+    }
+}
+
+/// Lays a tier over the layers, and takes the deleted files out of them.
+fn lay_over(
+    layers: &mut Vec<Layer>,
+    hasher: &RandomState,
+    tier: &Arc<Segment>,
+    deleted: &[String],
+) {
+    let base_ranks: Arc<[u32]> = (0..tier.len())
+        .map(|rank| mask_path(layers, hasher, tier.path(rank)))
+        .collect();
+    for path in deleted {
+        mask_path(layers, hasher, path);
+    }
+    if tier.len() > 0 {
+        layers.push(Layer {
+            segment: Arc::clone(tier),
+            mask: Default::default(),
+            base_ranks,
+        });
     }
 }
 

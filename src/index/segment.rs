@@ -7,7 +7,7 @@ use super::column::Column;
 use super::finder::Finder;
 use super::postings::Postings;
 use super::strings::Strings;
-use super::terms::{Dictionary, Term, hash};
+use super::terms::{Dictionary, Term};
 
 /// The fields that have posting lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,11 +74,6 @@ impl Segment {
     pub(crate) fn find(&self, hash: u64, path: &str) -> Option<u32> {
         self.by_path
             .find(hash, |rank| self.paths.bytes(rank) == path.as_bytes())
-    }
-
-    /// The rank of the file of this path.
-    pub(crate) fn find_path(&self, path: &str) -> Option<u32> {
-        self.find(hash(&self.hasher, path), path)
     }
 
     pub(crate) fn dictionary(&self, field: Field) -> &Dictionary {

@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 
 use super::record::{Body, Record};
 use crate::bounded::{BoundedMap, Inserted, RemovalCause};
-use crate::index::Segment;
+use crate::index::{Segment, Snapshot};
 use crate::metadata::FilePath;
 use crate::position::Position;
 use crate::primitives::Mutex;
@@ -105,14 +105,14 @@ impl Follower for Bodies {
         }
     }
 
-    fn replaces(&self, files: &Segment, position: Position, is_continued: bool) {
+    fn replaces(&self, files: &Snapshot, is_continued: bool) {
         if !is_continued {
             return self.clear();
         }
         self.loads.void_all();
         for path in self.map.keys() {
-            let rank = files.find_path(path.as_str());
-            let version = rank.map(|rank| position.at(files.version(rank)));
+            let hit = files.file(path.as_str());
+            let version = hit.map(|hit| files.position().at(hit.version));
             let is_outdated = |body: &Arc<Body>| Some(body.version) != version;
             drop(
                 self.map

@@ -34,6 +34,7 @@ use crate::query::{Answer, Query};
 use crate::stats::Counter;
 use crate::store::{MetadataStore, Removal};
 use crate::sync::{Seen, SyncMode, SyncReport, Synchronizer};
+use crate::worker::Worker;
 
 /// The name of the cache in errors and in a host's registry.
 pub(crate) const NAME: &str = "memory_cache";
@@ -51,7 +52,9 @@ pub struct MetadataCache {
     store: Arc<dyn MetadataStore>,
     index: Arc<Index>,
     bodies: Arc<Bodies>,
-    sync: Synchronizer,
+    sync: Arc<Synchronizer>,
+    /// The thread that follows the database, from the first load to the shutdown.
+    follower: Mutex<Option<Worker>>,
     clock: Arc<dyn Clock>,
     options: CacheOptions,
     hits: Counter,
@@ -72,17 +75,18 @@ impl MetadataCache {
         let index = Arc::new(Index::with_clock(Arc::clone(&clock))?);
         let map = BoundedMap::new(options.limits(), options.strategy());
         let bodies = Arc::new(Bodies::new(map));
-        let sync = Synchronizer::followed_by(
+        let sync = Arc::new(Synchronizer::followed_by(
             Arc::clone(&store),
             Arc::clone(&index),
             Arc::clone(&clock),
             Arc::clone(&bodies) as _,
-        );
+        ));
         Ok(MetadataCache {
             store,
             index,
             bodies,
             sync,
+            follower: Mutex::default(),
             clock,
             options,
             hits: Counter::default(),
@@ -91,16 +95,21 @@ impl MetadataCache {
         })
     }
 
-    /// Loads the whole index, and records up to the capacity, most recently modified first, unless
-    /// the options say otherwise. Reads the database.
+    /// Loads the whole index, and records up to the capacity, most recently modified first; from then
+    /// on a thread follows the database. The options may say otherwise. Reads the database.
     ///
     /// # Errors
     /// Those of the database, if the index cannot be loaded. The cache stays as it is, degraded:
-    /// whatever needs the index is a `NotLoaded` error, until a later synchronisation succeeds.
+    /// whatever needs the index is a `NotLoaded` error, until a later synchronisation succeeds; where
+    /// the database is followed, that comes by itself.
     /// Records that cannot be read are left out, and told to the log.
     pub fn load(&self) -> Result<SyncReport> {
         self.assert_running()?;
-        let report = self.sync.full()?;
+        let loaded = self.sync.full();
+        if self.options.follows() {
+            self.follow_database()?;
+        }
+        let report = loaded?;
         if self.options.loads_bodies()
             && let Err(error) = self.load_bodies()
         {
@@ -457,6 +466,8 @@ impl MetadataCache {
     /// of a handle. The records are dropped from memory. Again: nothing happens.
     pub fn shutdown(&self) {
         self.is_shut_down.store(true, Ordering::Release);
+        let follower = self.follower.lock().take();
+        drop(follower);
         // Verbs that are on their way find no room.
         let nothing = Limits {
             max_items: 0,
@@ -504,6 +515,16 @@ impl MetadataCache {
             record
         });
         (records.collect(), missing)
+    }
+
+    /// Starts the thread that follows the database, unless it runs already.
+    fn follow_database(&self) -> Result<()> {
+        let mut follower = self.follower.lock();
+        if follower.is_none() && self.is_running() {
+            let schedule = self.options.schedule();
+            *follower = Some(schedule.follow(Arc::clone(&self.sync))?);
+        }
+        Ok(())
     }
 
     /// Fills memory with the records that were modified last, as far as there is room.

@@ -3,11 +3,13 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use crate::bounded::Limits;
 use crate::error::{Error, Result};
 use crate::eviction::Strategy;
 use crate::machine;
+use crate::sync::Schedule;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -22,11 +24,14 @@ pub struct CacheOptions {
     eviction_strategy: Strategy,
     eviction_batch_size: usize,
     load_bodies: bool,
+    follow: bool,
+    change_poll: Duration,
+    sync_interval: Duration,
 }
 
 impl Default for CacheOptions {
     /// 10,000 records, 64 MiB, records of at most 16 MiB; LRU in batches of 100; records are loaded
-    /// at start.
+    /// at start; the database is followed by a look every 10 ms, and a thorough one every 300 s.
     fn default() -> Self {
         CacheOptions {
             max_items: 10_000,
@@ -35,6 +40,9 @@ impl Default for CacheOptions {
             eviction_strategy: Strategy::Lru,
             eviction_batch_size: 100,
             load_bodies: true,
+            follow: true,
+            change_poll: Duration::from_millis(10),
+            sync_interval: Duration::from_secs(300),
         }
     }
 }
@@ -101,6 +109,55 @@ impl CacheOptions {
     pub fn load_bodies(mut self, load: bool) -> Self {
         self.load_bodies = load;
         self
+    }
+
+    /// Whether a thread follows the database, whoever writes to it; otherwise what others wrote comes
+    /// in when somebody looks.
+    #[must_use]
+    pub fn follow(mut self, follow: bool) -> Self {
+        self.follow = follow;
+        self
+    }
+
+    /// How long the thread rests between two looks at the log, 1 ms to 10 s. A look at an unchanged
+    /// log takes microseconds.
+    ///
+    /// # Errors
+    /// `InvalidConfig` if it is out of range.
+    pub fn change_poll(mut self, rest: Duration) -> Result<Self> {
+        let allowed = Duration::from_millis(1)..=Duration::from_secs(10);
+        if !allowed.contains(&rest) {
+            let (key, value) = ("memory_cache.change_poll", format!("{rest:?}"));
+            return Err(Error::out_of_range(key, value, "1ms to 10s"));
+        }
+        self.change_poll = rest;
+        Ok(self)
+    }
+
+    /// How long until the thread looks so that nothing is taken for granted, 10 s to an hour: at the
+    /// log and the schema, with a connection of its own.
+    ///
+    /// # Errors
+    /// `InvalidConfig` if it is out of range.
+    pub fn sync_interval(mut self, interval: Duration) -> Result<Self> {
+        let allowed = Duration::from_secs(10)..=Duration::from_secs(3600);
+        if !allowed.contains(&interval) {
+            let (key, value) = ("memory_cache.sync_interval", format!("{interval:?}"));
+            return Err(Error::out_of_range(key, value, "10s to 3600s"));
+        }
+        self.sync_interval = interval;
+        Ok(self)
+    }
+
+    pub(crate) fn follows(&self) -> bool {
+        self.follow
+    }
+
+    pub(crate) fn schedule(&self) -> Schedule {
+        Schedule {
+            change_poll: self.change_poll,
+            sync_interval: self.sync_interval,
+        }
     }
 
     pub(crate) fn limits(&self) -> Limits {

@@ -222,7 +222,14 @@ impl Model {
                 for (path, (file, version)) in self.files.iter().rev() {
                     write(&mut files, path, file, *version);
                 }
-                self.index.replace(files, self.stamp(), |_| {}).unwrap();
+                let base = Arc::new(files.finish().unwrap());
+                let none = Changes {
+                    files: self.index.builder(),
+                    deleted: Vec::new(),
+                };
+                self.index
+                    .replace(base, none, self.stamp(), |_| {})
+                    .unwrap();
             }
             Step::Commit(changes) => {
                 let changes: BTreeMap<_, _> = changes.into_iter().collect();

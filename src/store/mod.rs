@@ -110,6 +110,19 @@ pub struct ScanReport {
     pub skipped_total: u64,
 }
 
+impl ScanReport {
+    /// The report of this pass and of one over what changed since, as one.
+    pub(crate) fn followed_by(mut self, since: ScanReport) -> ScanReport {
+        self.position = since.position;
+        self.files += since.files;
+        self.deleted += since.deleted;
+        self.skipped_total += since.skipped_total;
+        self.skipped.extend(since.skipped);
+        self.skipped.truncate(MAX_SKIPPED_SHOWN);
+        self
+    }
+}
+
 /// How many unreadable rows a report names; the rest are only counted.
 pub const MAX_SKIPPED_SHOWN: usize = 100;
 
@@ -150,6 +163,9 @@ pub trait MetadataStore: Send + Sync + Debug {
 
     /// What is known of every file's content, in path order.
     fn file_states(&self) -> Result<Vec<FileState>>;
+
+    /// Has the next look at the log take nothing for granted that was found by an earlier one.
+    fn forget(&self) {}
 
     /// Hands the index's part of every file to `sink`, all of one instant.
     fn scan(&self, sink: &mut dyn RowSink) -> Result<ScanReport>;

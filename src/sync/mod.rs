@@ -2,6 +2,7 @@
 //! position of the current snapshot. The position moves last: a pass that fails changes nothing.
 
 mod passes;
+mod schedule;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use self::passes::Passes;
+pub(crate) use self::schedule::Schedule;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Changes, Index, Segment, SegmentBuilder, Snapshot, Stamp};
@@ -20,6 +22,9 @@ use crate::store::{MetadataStore, RowSink, ScanReport, SkippedRow};
 
 /// How often the state of a snapshot and its pass is read until both agree.
 const SEEN_TRIES: usize = 64;
+
+/// How often everything is read again because the log could not be followed from there.
+const MAX_BASES: usize = 3;
 
 /// How a pass brought the index up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +63,10 @@ pub(crate) trait Follower: Send + Sync + std::fmt::Debug {
     /// These files are new or different at this position, those paths are gone.
     fn changes(&self, files: &Segment, deleted: &[String], position: Position);
 
-    /// These files are all that there is at this position, which is of the same log as the one before
-    /// and not before it, if it is `continued`: only then is a version that did not change a record
-    /// that did not.
-    fn replaces(&self, files: &Segment, position: Position, is_continued: bool);
+    /// This is all that there is. It `continues` what was published before if it is of the same log
+    /// and not of an earlier position: only then is a version that did not change a record that did
+    /// not.
+    fn replaces(&self, next: &Snapshot, continues: bool);
 }
 
 /// Follows nothing.
@@ -70,7 +75,7 @@ struct Nobody;
 
 impl Follower for Nobody {
     fn changes(&self, _: &Segment, _: &[String], _: Position) {}
-    fn replaces(&self, _: &Segment, _: Position, _: bool) {}
+    fn replaces(&self, _: &Snapshot, _: bool) {}
 }
 
 /// Keeps an index equal to a store. It is the only writer of that index.
@@ -80,7 +85,10 @@ pub struct Synchronizer {
     index: Arc<Index>,
     clock: Arc<dyn Clock>,
     follower: Arc<dyn Follower>,
-    passes: Passes,
+    /// Who looks at the log and publishes: one at a time.
+    looks: Passes,
+    /// Who reads everything: one at a time, while others go on looking at the log.
+    fulls: Passes,
     /// When the last look at the log began that succeeded, in nanoseconds of the clock's elapsed
     /// time. Set after what it found was published.
     looked_at: AtomicU64,
@@ -139,19 +147,31 @@ impl Synchronizer {
             index,
             clock,
             follower,
-            passes: Passes::default(),
+            looks: Passes::default(),
+            fulls: Passes::default(),
             looked_at: AtomicU64::new(0),
             seen: Mutex::default(),
         }
     }
 
-    /// Reads every row aside and switches at once: readers never see an emptied or half index.
-    /// Those who ask while a pass is running share the next one, here and below.
+    /// Reads every row aside, then what has changed since, and switches at once: readers never see an
+    /// emptied or half index, and incremental passes go on meanwhile. Those who ask while a pass is
+    /// running share the next one, here and below.
     ///
     /// # Errors
     /// Those of the store. The index stays as it was.
     pub fn full(&self) -> Result<SyncReport> {
-        self.request(SyncMode::Full, || ())
+        self.fulls.share(|| {
+            let start = self.clock.elapsed();
+            let base = match self.read_base() {
+                Ok(base) => base,
+                Err(error) => return self.noted(start, Err(error)),
+            };
+            self.looks.own(|| {
+                let from = self.index.position();
+                self.noted(start, self.switch(base, from))
+            })
+        })
     }
 
     /// Reads what changed since the index's position; everything, if the log cannot tell.
@@ -159,7 +179,7 @@ impl Synchronizer {
     /// # Errors
     /// Those of the store. The index and its position stay as they were.
     pub fn incremental(&self) -> Result<SyncReport> {
-        self.request(SyncMode::Incremental, || ())
+        self.look().0
     }
 
     /// Returns when the index is at this position of a commit, or after it.
@@ -182,8 +202,18 @@ impl Synchronizer {
     /// A look at the log that begins now or later, and whether it is the caller's own or shared.
     pub(crate) fn look(&self) -> (Result<SyncReport>, bool) {
         let mut is_ours = false;
-        let outcome = self.request(SyncMode::Incremental, || is_ours = true);
+        let outcome = self.looks.share(|| {
+            is_ours = true;
+            let start = self.clock.elapsed();
+            let from = self.index.position();
+            self.noted(start, self.incremental_pass(from, start))
+        });
         (outcome, is_ours)
+    }
+
+    /// Whether the last pass failed.
+    fn is_failing(&self) -> bool {
+        self.seen.lock().failure.is_some()
     }
 
     /// The index's snapshot, and what was seen by the passes up to it, of one instant. While passes
@@ -204,25 +234,12 @@ impl Synchronizer {
         }
     }
 
-    /// `begins` is called if the pass is made by the caller.
-    fn request(&self, mode: SyncMode, begins: impl FnOnce()) -> Result<SyncReport> {
-        self.passes.request(mode, |mode| {
-            begins();
-            let start = self.clock.elapsed();
-            let from = self.index.position();
-            let done = match mode {
-                SyncMode::Full => self.full_pass(from, start),
-                SyncMode::Incremental => self.incremental_pass(from, start),
-            };
-            self.note(from, start, done)
-        })
-    }
-
-    fn incremental_pass(&self, from: Position, start: Duration) -> Result<(SyncMode, ScanReport)> {
+    fn incremental_pass(&self, from: Position, start: Duration) -> Result<Done> {
         let mut sink = Sink::new(&self.index);
         let scan = match self.store.scan_changes(from, &mut sink) {
+            // Nothing can be published before everything is read anew.
             Err(error) if error.kind() == ErrorKind::LogPruned => {
-                return self.full_pass(from, start);
+                return self.switch(self.read_base()?, from);
             }
             scan => scan?,
         };
@@ -230,42 +247,58 @@ impl Synchronizer {
             let mut unreadable = self.seen.lock().unreadable.clone();
             unreadable.revise(&sink, &scan);
             let stamp = stamp(&scan, start, &unreadable);
-            let changes = Changes {
-                files: sink.files,
-                deleted: sink.deleted,
-            };
-            self.index.apply(changes, stamp, |files, deleted| {
+            self.index.apply(sink.changes(), stamp, |files, deleted| {
                 self.follower.changes(files, deleted, scan.position);
             })?;
             self.seen.lock().unreadable = unreadable;
         }
-        Ok((SyncMode::Incremental, scan))
+        let mode = SyncMode::Incremental;
+        Ok(Done { mode, from, scan })
     }
 
-    fn full_pass(&self, from: Position, start: Duration) -> Result<(SyncMode, ScanReport)> {
+    /// Reads every row aside.
+    fn read_base(&self) -> Result<Base> {
         let mut sink = Sink::new(&self.index);
         let scan = self.store.scan(&mut sink)?;
-        let unreadable = Unreadable::of(&scan);
-        let stamp = stamp(&scan, start, &unreadable);
-        self.index.replace(sink.files, stamp, |files| {
-            let is_continued = scan.position.covers(from);
-            self.follower.replaces(files, scan.position, is_continued);
-        })?;
+        let files = Arc::new(sink.files.finish()?);
+        Ok(Base { files, scan })
+    }
+
+    /// Brings a base up to date with what has changed since it was read, and publishes it. Its caller
+    /// has the turn to look.
+    fn switch(&self, mut base: Base, from: Position) -> Result<Done> {
+        let mut tries = 0;
+        let (start, sink, since) = loop {
+            let start = self.clock.elapsed();
+            let mut sink = Sink::new(&self.index);
+            match self.store.scan_changes(base.scan.position, &mut sink) {
+                // The log was pruned, or is another one, since.
+                Err(error) if error.kind() == ErrorKind::LogPruned && tries < MAX_BASES => {
+                    tries += 1;
+                    base = self.read_base()?;
+                }
+                since => break (start, sink, since?),
+            }
+        };
+        let mut unreadable = Unreadable::of(&base.scan);
+        unreadable.revise(&sink, &since);
+        let stamp = stamp(&since, start, &unreadable);
+        self.index
+            .replace(base.files, sink.changes(), stamp, |next| {
+                self.follower.replaces(next, since.position.covers(from));
+            })?;
         self.seen.lock().unreadable = unreadable;
-        Ok((SyncMode::Full, scan))
+        let scan = base.scan.followed_by(since);
+        let mode = SyncMode::Full;
+        Ok(Done { mode, from, scan })
     }
 
     /// Keeps what is known of a pass, and tells it.
-    fn note(
-        &self,
-        from: Position,
-        start: Duration,
-        done: Result<(SyncMode, ScanReport)>,
-    ) -> Result<SyncReport> {
+    fn noted(&self, start: Duration, done: Result<Done>) -> Result<SyncReport> {
         let at = self.clock.now();
         let duration = self.clock.elapsed().saturating_sub(start);
         let mut seen = self.seen.lock();
-        let (mode, scan) = match done {
+        let Done { mode, from, scan } = match done {
             Ok(done) => done,
             Err(error) => {
                 seen.failure = Some(SyncFailure {
@@ -275,9 +308,10 @@ impl Synchronizer {
                 return Err(error);
             }
         };
-        let nanos = u64::try_from(start.as_nanos()).unwrap_or(u64::MAX);
+        let looked_at = self.index.snapshot().stamp().looked_at.max(start);
+        let nanos = u64::try_from(looked_at.as_nanos()).unwrap_or(u64::MAX);
         self.looked_at.store(nanos, Ordering::Release);
-        seen.looked_at = Some(start);
+        seen.looked_at = Some(looked_at);
         seen.failure = None;
         seen.last = Some(LastSync { at, mode, duration });
         Ok(SyncReport {
@@ -291,6 +325,19 @@ impl Synchronizer {
             duration,
         })
     }
+}
+
+/// A pass that has published what it read.
+struct Done {
+    mode: SyncMode,
+    from: Position,
+    scan: ScanReport,
+}
+
+/// Everything, as it was when it was read.
+struct Base {
+    files: Arc<Segment>,
+    scan: ScanReport,
 }
 
 fn stamp(scan: &ScanReport, looked_at: Duration, unreadable: &Unreadable) -> Stamp {
@@ -350,6 +397,13 @@ impl Sink {
         Sink {
             files: index.builder(),
             deleted: Vec::new(),
+        }
+    }
+
+    fn changes(self) -> Changes {
+        Changes {
+            files: self.files,
+            deleted: self.deleted,
         }
     }
 }

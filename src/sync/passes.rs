@@ -1,12 +1,12 @@
 //! Who makes the next pass. There is one pass at a time; a request joins only a pass that starts
 //! after it was made, and all who wait for the same pass share its outcome.
 
-use super::{SyncMode, SyncReport};
+use super::SyncReport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::primitives::thread::{self, ThreadId};
-use crate::primitives::{Condvar, Mutex};
+use crate::primitives::{Condvar, Mutex, MutexGuard};
 
-/// The passes of one synchronizer, by number.
+/// The passes of one kind, by number.
 #[derive(Debug, Default)]
 pub(super) struct Passes {
     state: Mutex<State>,
@@ -19,67 +19,72 @@ struct State {
     started: u64,
     /// Who makes a pass now.
     runner: Option<ThreadId>,
-    /// Somebody waits for the next pass to be a full one.
-    full_wanted: bool,
     last: Option<Ended>,
-    last_full: Option<Ended>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Ended {
     number: u64,
     outcome: Result<SyncReport>,
 }
 
 impl Passes {
-    /// The outcome of a pass of this mode that started after the call. The caller makes it with
-    /// `run`, which is told the mode, unless somebody else does. A full pass serves everybody.
-    ///
-    /// The wait is bounded by two passes: the one that is running, and the next.
+    /// The outcome of a pass that started after the call. The caller makes it with `run`, unless
+    /// somebody else does. The wait is bounded by two passes: the one that is running, and the next.
     ///
     /// # Errors
     /// That of the pass; `Internal` if whoever made it panicked, or if the caller is making one.
-    pub(super) fn request(
-        &self,
-        mode: SyncMode,
-        run: impl FnOnce(SyncMode) -> Result<SyncReport>,
-    ) -> Result<SyncReport> {
+    pub(super) fn share(&self, run: impl FnOnce() -> Result<SyncReport>) -> Result<SyncReport> {
         let mut state = self.state.lock();
         let ticket = state.started + 1;
-        state.full_wanted |= mode == SyncMode::Full;
         loop {
-            let ended = match mode {
-                SyncMode::Full => &state.last_full,
-                SyncMode::Incremental => &state.last,
-            };
-            if let Some(ended) = ended.as_ref().filter(|ended| ended.number >= ticket) {
+            if let Some(ended) = state.last.as_ref().filter(|ended| ended.number >= ticket) {
                 return ended.outcome.clone();
             }
             match state.runner {
                 None => break,
-                Some(runner) if runner == thread::current().id() => {
-                    let message = "a synchronisation pass asks for another one";
-                    return Err(Error::new(ErrorKind::Internal, message));
-                }
-                Some(_) => self.ended.wait(&mut state),
+                Some(runner) => self.wait_for(runner, &mut state)?,
             }
         }
+        self.start(state, run)
+    }
+
+    /// The outcome of `run`, made as a pass when it is the caller's turn. Who asked before it began
+    /// may share it.
+    ///
+    /// # Errors
+    /// That of the pass; `Internal` if the caller is making one.
+    pub(super) fn own(&self, run: impl FnOnce() -> Result<SyncReport>) -> Result<SyncReport> {
+        let mut state = self.state.lock();
+        while let Some(runner) = state.runner {
+            self.wait_for(runner, &mut state)?;
+        }
+        self.start(state, run)
+    }
+
+    fn wait_for(&self, runner: ThreadId, state: &mut MutexGuard<'_, State>) -> Result<()> {
+        if runner == thread::current().id() {
+            let message = "a synchronisation pass asks for another one";
+            return Err(Error::new(ErrorKind::Internal, message));
+        }
+        self.ended.wait(state);
+        Ok(())
+    }
+
+    fn start(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        run: impl FnOnce() -> Result<SyncReport>,
+    ) -> Result<SyncReport> {
         state.runner = Some(thread::current().id());
         state.started += 1;
-        let mode = match std::mem::take(&mut state.full_wanted) {
-            true => SyncMode::Full,
-            false => SyncMode::Incremental,
-        };
+        drop(state);
+        let panicked = "a synchronisation pass panicked";
         let mut pass = Pass {
             passes: self,
-            mode,
-            outcome: Err(Error::new(
-                ErrorKind::Internal,
-                "a synchronisation pass panicked",
-            )),
+            outcome: Err(Error::new(ErrorKind::Internal, panicked)),
         };
-        drop(state);
-        pass.outcome = run(mode);
+        pass.outcome = run();
         pass.outcome.clone()
     }
 }
@@ -87,21 +92,16 @@ impl Passes {
 /// A running pass; its end is told when it goes out of scope, also by a panic.
 struct Pass<'p> {
     passes: &'p Passes,
-    mode: SyncMode,
     outcome: Result<SyncReport>,
 }
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
         let mut state = self.passes.state.lock();
-        let ended = Ended {
+        state.last = Some(Ended {
             number: state.started,
             outcome: self.outcome.clone(),
-        };
-        if self.mode == SyncMode::Full {
-            state.last_full = Some(ended.clone());
-        }
-        state.last = Some(ended);
+        });
         state.runner = None;
         drop(state);
         self.passes.ended.notify_all();
@@ -116,10 +116,11 @@ mod tests {
 
     use super::*;
     use crate::position::Position;
+    use crate::sync::SyncMode;
 
-    fn report(mode: SyncMode) -> SyncReport {
+    fn report() -> SyncReport {
         SyncReport {
-            mode,
+            mode: SyncMode::Incremental,
             from: Position::default(),
             to: Position::default(),
             files: 0,
@@ -134,25 +135,24 @@ mod tests {
     fn those_who_ask_during_a_pass_share_the_next_one() {
         let passes = Passes::default();
         let (runs, asked) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let count = |mode| {
+        let count = || {
             runs.fetch_add(1, Ordering::SeqCst);
-            Ok(report(mode))
+            Ok(report())
         };
         std::thread::scope(|scope| {
-            let first = passes.request(SyncMode::Incremental, |mode| {
+            let first = passes.share(|| {
                 for _ in 0..20 {
                     scope.spawn(|| {
-                        // Under the lock of the passes, so that all ask during this pass.
                         asked.fetch_add(1, Ordering::SeqCst);
-                        passes.request(SyncMode::Incremental, count).unwrap();
+                        passes.share(count).unwrap();
                     });
                 }
                 while asked.load(Ordering::SeqCst) < 20 {
                     std::thread::yield_now();
                 }
-                count(mode)
+                count()
             });
-            assert_eq!(first.unwrap().mode, SyncMode::Incremental);
+            first.unwrap();
         });
         // The first, the one shared, and one more for whoever was late at the lock.
         let runs = runs.load(Ordering::SeqCst);
@@ -160,33 +160,21 @@ mod tests {
     }
 
     #[test]
-    fn a_full_pass_serves_everybody_and_nothing_less_serves_who_wants_it() {
-        let passes = Passes::default();
-        let run = |mode| passes.request(mode, |mode| Ok(report(mode))).unwrap().mode;
-        assert_eq!(run(SyncMode::Incremental), SyncMode::Incremental);
-        assert_eq!(run(SyncMode::Full), SyncMode::Full);
-        assert_eq!(run(SyncMode::Incremental), SyncMode::Incremental);
-    }
-
-    #[test]
     fn a_failure_and_a_panic_end_their_pass_only() {
         let passes = Passes::default();
-        let failed = passes.request(SyncMode::Full, |_| {
-            Err(Error::new(ErrorKind::Database, "x"))
-        });
+        let failed = passes.share(|| Err(Error::new(ErrorKind::Database, "x")));
         assert_eq!(failed.unwrap_err().kind(), ErrorKind::Database);
-        let broken = || passes.request(SyncMode::Full, |_| panic!("a pass breaks"));
+        let broken = || passes.own(|| panic!("a pass breaks"));
         assert!(catch_unwind(AssertUnwindSafe(broken)).is_err());
-        let next = passes.request(SyncMode::Incremental, |mode| Ok(report(mode)));
-        assert_eq!(next.unwrap().mode, SyncMode::Incremental);
+        assert!(passes.share(|| Ok(report())).is_ok());
     }
 
     #[test]
     fn a_pass_that_asks_for_another_is_an_error_and_no_deadlock() {
         let passes = Passes::default();
-        let outcome = passes.request(SyncMode::Incremental, |_| {
-            passes.request(SyncMode::Incremental, |mode| Ok(report(mode)))
-        });
+        let outcome = passes.share(|| passes.share(|| Ok(report())));
+        assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Internal);
+        let outcome = passes.own(|| passes.own(|| Ok(report())));
         assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Internal);
     }
 }

@@ -428,6 +428,13 @@ impl MetadataStore for SqliteStore {
         })
     }
 
+    fn forget(&self) {
+        // Whoever looks now has taken it out already, and puts back what is new.
+        if let Some(mut follower) = self.follower.try_lock() {
+            *follower = None;
+        }
+    }
+
     fn scan(&self, sink: &mut dyn RowSink) -> Result<ScanReport> {
         let pool = self.pool()?;
         self.in_read(|tx, frame| {

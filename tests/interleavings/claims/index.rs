@@ -87,7 +87,16 @@ fn replace(index: &Index, position: u64) {
     for (path, version) in history(position) {
         add(&mut files, path, version);
     }
-    index.replace(files, stamp(position), |_| {}).unwrap();
+    publish(index, files, position);
+}
+
+fn publish(index: &Index, files: SegmentBuilder, position: u64) {
+    let base = Arc::new(files.finish().unwrap());
+    let none = Changes {
+        files: index.builder(),
+        deleted: Vec::new(),
+    };
+    index.replace(base, none, stamp(position), |_| {}).unwrap();
 }
 
 /// The changes of one commit.
@@ -281,7 +290,7 @@ fn freed() {
     for number in 0..FILES {
         files.file(&format!("{number:05}"), None, 1);
     }
-    index.replace(files, stamp(1), |_| {}).unwrap();
+    publish(&index, files, 1);
     let segment = Arc::downgrade(&index.snapshot().layers[0].segment);
     let reader = spawn(&index, |index| {
         let snapshot = index.snapshot();
@@ -293,7 +302,7 @@ fn freed() {
         };
         assert_eq!(snapshot.len() as u64, expected);
     });
-    index.replace(index.builder(), stamp(2), |_| {}).unwrap();
+    publish(&index, index.builder(), 2);
     reader.join().unwrap();
     while segment.strong_count() > 0 {
         thread::yield_now();
