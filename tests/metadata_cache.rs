@@ -1057,3 +1057,16 @@ fn what_is_printed_for_a_log_holds_no_names_of_the_project() {
         );
     }
 }
+
+#[test]
+fn a_file_with_a_path_that_nobody_can_read_is_told_of_until_it_is_gone() {
+    let test = TestCache::with(empty_memory(), files(2));
+    test.sql("UPDATE documents SET path = CAST(x'ff' AS TEXT) WHERE path = 'f000'");
+    test.cache.sync(SyncMode::Incremental).unwrap();
+    let answer = test.cache.query(&language("rust")).unwrap();
+    assert_eq!((answer.len(), answer.is_complete()), (1, false));
+    test.sql("DELETE FROM documents WHERE path <> 'f001'");
+    test.cache.sync(SyncMode::Incremental).unwrap();
+    let answer = test.cache.query(&language("rust")).unwrap();
+    assert_eq!((answer.len(), answer.is_complete()), (1, true));
+}

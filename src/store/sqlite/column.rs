@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 use rusqlite::Row;
-use rusqlite::types::ValueRef;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -41,6 +41,25 @@ pub(super) fn size(bytes: u64) -> Result<i64> {
         let message = format!("`sizeBytes` = {bytes} is more than a file can have");
         Error::new(ErrorKind::InvalidRecord, message)
     })
+}
+
+/// Text as it is in a row, whether or not it is UTF-8.
+#[derive(Debug)]
+pub(super) struct RawText(Vec<u8>);
+
+impl FromSql for RawText {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value {
+            ValueRef::Text(bytes) => Ok(RawText(bytes.to_vec())),
+            _ => Err(FromSqlError::InvalidType),
+        }
+    }
+}
+
+impl ToSql for RawText {
+    fn to_sql(&self) -> Result<ToSqlOutput<'_>, rusqlite::Error> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Text(&self.0)))
+    }
 }
 
 /// Reads the columns of one row; `table` is for the fault's sentence.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Result, params};
 
-use super::column::Columns;
+use super::column::{Columns, RawText};
 use super::failure::failed;
 use super::frame::Frame;
 use super::lookup::{Found, Lookup};
@@ -66,9 +66,7 @@ fn scan_changes(
             table: "changes",
         };
         // No sink ever heard of a file whose path cannot be read: it is only told that it is gone.
-        if named.path(0).is_err()
-            && !write::exists(conn, project, row.get::<_, rusqlite::types::Value>(0)?)?
-        {
+        if named.path(0).is_err() && !write::exists(conn, project, row.get::<_, RawText>(0)?)? {
             report.deleted += 1;
             sink.deleted(&named.shown(0));
             continue;

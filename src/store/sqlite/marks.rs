@@ -2,8 +2,9 @@
 //! put back in place may have been written to since, until its log is past where the pass stands: by
 //! these it is told from the history that the pass knows.
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Result, params};
+
+use super::column::RawText;
 
 /// How many entries are remembered. Files that change again leave their place in the log, so the last
 /// one alone would often tell nothing.
@@ -16,8 +17,7 @@ pub(super) struct Marks(Vec<Mark>);
 #[derive(Debug)]
 struct Mark {
     project: i64,
-    /// As it is in the row, whatever that is.
-    path: Value,
+    path: RawText,
     seq: i64,
     nonce: i64,
 }
