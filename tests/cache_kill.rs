@@ -104,7 +104,7 @@ fn child() {
 
 fn open(file: &Path) -> Cardex {
     let builder = Cardex::builder().database(file).project("main");
-    builder.load_bodies(true).open().unwrap()
+    builder.load_bodies(true).follow(false).open().unwrap()
 }
 
 /// A child and what it says.

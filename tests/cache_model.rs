@@ -168,6 +168,7 @@ impl Model {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("model.db");
         let cardex = Cardex::builder()
+            .follow(false)
             .database(&file)
             .project("main")
             .eviction_strategy(strategy)
@@ -482,6 +483,7 @@ impl Model {
         self.counted.gets += found.len() as u64;
         self.assert_all_same(&self.paths, &found);
         let fresh = Cardex::builder()
+            .follow(false)
             .database(self.folder.path().join("model.db"))
             .project("main")
             .open()

@@ -55,7 +55,7 @@ impl Gated {
         let file = folder.path().join("gated.db");
         let sqlite = SqliteStore::open(file, "main", SqliteOptions::default()).unwrap();
         let store = Arc::new(GatedStore::new(sqlite));
-        let options = CacheOptions::default().load_bodies(false);
+        let options = CacheOptions::default().load_bodies(false).follow(false);
         let clock = Arc::new(SystemClock);
         let cardex = Cardex::over(Arc::clone(&store) as _, clock, options).unwrap();
         let records: Vec<Write> = records.map(Write::Put).collect();

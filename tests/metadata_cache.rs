@@ -13,9 +13,9 @@ use cache_support::{TestCache, path, record};
 use cardex::store::{MetadataStore, SqliteOptions, SqliteStore, Write};
 use cardex::{
     CacheOptions, Cardex, Class, ErrorKind, Fetch, FileMetadata, FilePath, Freshness, Function,
-    Limits, ManualClock, Position, Query, RemovalCause, Strategy, SyncMode,
+    Limits, ManualClock, Position, Query, RemovalCause, Strategy, SyncMode, SystemClock,
 };
-use gated_store::{GatedStore, When};
+use gated_store::{GatedStore, When, wait_until};
 
 fn language(name: &str) -> Query {
     Query::builder().language(name).build().unwrap()
@@ -34,7 +34,7 @@ fn files(count: usize) -> impl FnOnce(&SqliteStore) {
 }
 
 fn empty_memory() -> CacheOptions {
-    CacheOptions::default().load_bodies(false)
+    CacheOptions::default().load_bodies(false).follow(false)
 }
 
 fn capacity(items: usize) -> Limits {
@@ -824,6 +824,7 @@ fn answers_tell_how_old_they_are() {
     let cache = Cardex::builder()
         .database(directory.path().join("a.db"))
         .clock(clock.clone())
+        .follow(false)
         .open()
         .unwrap();
     clock.advance(Duration::from_secs(7));
@@ -1069,4 +1070,88 @@ fn a_file_with_a_path_that_nobody_can_read_is_told_of_until_it_is_gone() {
     test.cache.sync(SyncMode::Incremental).unwrap();
     let answer = test.cache.query(&language("rust")).unwrap();
     assert_eq!((answer.len(), answer.is_complete()), (1, true));
+}
+
+// ---- following
+
+#[test]
+fn the_database_is_followed_by_itself_whoever_writes_to_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("a.db");
+    let cache = Cardex::builder().database(&file).open().unwrap();
+    let other = SqliteStore::open(&file, "default", SqliteOptions::default()).unwrap();
+    let knows = |name: &'static str| {
+        let cache = cache.clone();
+        move || cache.query(&language(name)).unwrap().len() == 1
+    };
+    other.put(&record("a", "go")).unwrap();
+    wait_until("a commit of another connection is seen", knows("go"));
+    cache.get(&path("a")).unwrap().unwrap();
+    other.put(&record("a", "rust")).unwrap();
+    wait_until("and the next one", knows("rust"));
+    let found = cache.get(&path("a")).unwrap().unwrap();
+    assert_eq!(found.language.as_deref(), Some("rust"));
+    // The age of answers stays small while nothing happens.
+    wait_until("the age stays small", || {
+        cache.query(&language("rust")).unwrap().age() < Duration::from_millis(200)
+    });
+    cache.shutdown();
+    assert!(cache.query(&language("go")).is_err());
+}
+
+#[test]
+fn a_start_without_the_database_ends_by_itself_when_that_comes() {
+    let directory = tempfile::tempdir().unwrap();
+    let blocked = directory.path().join("not");
+    std::fs::write(&blocked, "in the way").unwrap();
+    let builder = Cardex::builder().database(blocked.join("yet/there.db"));
+    let cache = builder.start_degraded(true).open().unwrap();
+    assert_eq!(
+        cache.query(&language("go")).unwrap_err().kind(),
+        ErrorKind::NotLoaded
+    );
+    std::fs::remove_file(&blocked).unwrap();
+    wait_until("the first synchronisation succeeds", || {
+        cache.query(&language("go")).is_ok()
+    });
+    assert!(!cache.stats().unwrap().is_degraded());
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_a_database_that_holds_a_look_up() {
+    let test = TestCache::with(CacheOptions::default(), files(1));
+    let options = empty_memory().follow(true);
+    let cache = Cardex::over(test.store.clone(), Arc::new(SystemClock), options).unwrap();
+    cache.load().unwrap();
+    let gate = test.store.hold_look();
+    gate.wait();
+    let begin = std::time::Instant::now();
+    cache.shutdown();
+    assert!(begin.elapsed() < Duration::from_secs(2));
+    gate.release();
+}
+
+#[test]
+fn incremental_passes_go_on_while_everything_is_read_anew() {
+    let test = TestCache::with(CacheOptions::default(), files(3));
+    let gate = test.store.hold_scan();
+    std::thread::scope(|scope| {
+        let rebuild = scope.spawn(|| test.cache.rebuild().unwrap());
+        gate.wait();
+        // Everything is read, and nothing of it published; our own writes do not wait.
+        test.cache.update(&record("new", "go")).unwrap();
+        test.store.put(&record("f000", "go")).unwrap();
+        test.cache.remove(&path("f001")).unwrap();
+        assert_eq!(test.paths(&language("go")), ["f000", "new"]);
+        let before = test.cache.stats().unwrap().watermark;
+        gate.release();
+        let report = rebuild.join().unwrap();
+        assert_eq!(
+            (report.mode, report.to),
+            (SyncMode::Full, before),
+            "and does not go back"
+        );
+    });
+    assert_eq!(test.paths(&language("go")), ["f000", "new"]);
+    assert_eq!(test.paths(&language("rust")), ["f002"]);
 }

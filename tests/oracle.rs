@@ -53,6 +53,7 @@ fn every_answer_equals_sql_on_the_same_database() {
     let file = folder.path().join("oracle.db");
     let open = |project: &str| {
         Cardex::builder()
+            .follow(false)
             .database(&file)
             .project(project)
             .open()

@@ -1,8 +1,8 @@
 //! When the database is looked at by itself: often, at the cost of two small reads, and from time to
 //! time so that nothing is taken for granted.
 
+use crate::primitives::atomic::AtomicBool;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::Synchronizer;

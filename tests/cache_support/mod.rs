@@ -29,7 +29,9 @@ impl TestCache {
     }
 
     /// Loaded over what `prepare` put into the store.
+    /// Nothing follows the database but what the test asks for.
     pub fn with(options: CacheOptions, prepare: impl FnOnce(&SqliteStore)) -> Self {
+        let options = options.follow(false);
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("test.db");
         let inner = SqliteStore::open(file, "default", SqliteOptions::default()).unwrap();

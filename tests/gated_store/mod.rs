@@ -93,6 +93,7 @@ pub struct GatedStore {
     inner: SqliteStore,
     fetch: Mutex<Option<(FilePath, When, Arc<Gate>)>>,
     look: Mutex<Option<Arc<Gate>>>,
+    scan: Mutex<Option<Arc<Gate>>>,
     fetches: AtomicUsize,
     looks: AtomicUsize,
     is_down: AtomicBool,
@@ -105,6 +106,7 @@ impl GatedStore {
             inner,
             fetch: Mutex::default(),
             look: Mutex::default(),
+            scan: Mutex::default(),
             fetches: AtomicUsize::new(0),
             looks: AtomicUsize::new(0),
             is_down: AtomicBool::new(false),
@@ -152,6 +154,13 @@ impl GatedStore {
     pub fn hold_look(&self) -> Arc<Gate> {
         let gate = Arc::new(Gate::default());
         *self.look.lock() = Some(Arc::clone(&gate));
+        gate
+    }
+
+    /// A gate for the next time that everything is read, after that.
+    pub fn hold_scan(&self) -> Arc<Gate> {
+        let gate = Arc::new(Gate::default());
+        *self.scan.lock() = Some(Arc::clone(&gate));
         gate
     }
 
@@ -217,6 +226,11 @@ impl MetadataStore for GatedStore {
     }
 
     fn scan(&self, sink: &mut dyn RowSink) -> Result<ScanReport> {
-        self.heard()?.scan(sink)
+        let scanned = self.heard()?.scan(sink);
+        let gate = self.scan.lock().take();
+        if let Some(gate) = gate {
+            gate.pass();
+        }
+        scanned
     }
 }
