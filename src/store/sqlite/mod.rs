@@ -23,6 +23,7 @@ mod schema;
 mod versions;
 mod write;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -62,7 +63,6 @@ use crate::position::Position;
 /// assert_eq!(found.version, stored.position.sequence);
 /// # Ok::<(), cardex::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct SqliteStore {
     file: PathBuf,
     project: String,
@@ -75,6 +75,16 @@ pub struct SqliteStore {
     follower: Mutex<Option<Follower>>,
     /// Held for a write: SQLite would have the writers of this process poll for its lock.
     writer: Mutex<()>,
+}
+
+/// Not what it has seen of the log: that names files.
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("file", &self.file)
+            .field("project", &self.project)
+            .finish_non_exhaustive()
+    }
 }
 
 impl SqliteStore {
