@@ -74,8 +74,9 @@ fn a_get_is_a_hit_or_a_miss_and_a_miss_is_one_read() {
 #[test]
 fn an_unknown_path_is_none_after_one_look() {
     let test = TestCache::with(empty_memory(), files(1));
+    let before = test.store.looks();
     assert!(test.cache.get(&path("nothing")).unwrap().is_none());
-    assert_eq!(test.store.looks(), 1);
+    assert_eq!(test.store.looks() - before, 1);
     assert_eq!(test.store.fetches(), 0);
     let stats = test.cache.stats().unwrap();
     assert_eq!((stats.db_lookups, stats.db_lookup_hits), (1, 0));
@@ -892,7 +893,8 @@ fn an_answer_is_as_fresh_as_demanded_or_an_error() {
             .query_with(&language("go"), freshness)
             .map(|a| a.len())
     };
-    let looks = || store.looks();
+    let before = store.looks();
+    let looks = || store.looks() - before;
 
     store.put(&record("a", "go")).unwrap();
     assert_eq!(found(Freshness::Cached).unwrap(), 0);
