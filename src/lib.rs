@@ -106,7 +106,9 @@ pub use metadata::{
     ChangeRecord, Class, DocSections, DocumentType, FileMetadata, FileMetadataBuilder, FilePath,
     FileState, Function, HeaderSections, LineRange, MAX_PATH_BYTES,
 };
-pub use metadata_cache::{CacheOptions, CacheStats, Fetch, MetadataCache, Missing, Page, Record};
+pub use metadata_cache::{
+    CacheOptions, CacheStats, ChangeFeed, Fetch, MetadataCache, Missing, Page, Record,
+};
 pub use position::Position;
 pub use query::{Answer, LayerPlan, Plan, PlanStep, QUERY_FIELDS, Query, QueryBuilder};
 pub use stats::Counter;

@@ -1157,3 +1157,77 @@ fn incremental_passes_go_on_while_everything_is_read_anew() {
     assert_eq!(test.paths(&language("go")), ["f000", "new"]);
     assert_eq!(test.paths(&language("rust")), ["f002"]);
 }
+
+// ---- changes
+
+#[test]
+fn what_changed_since_a_position_is_told_deletions_included() {
+    let test = TestCache::with(CacheOptions::default(), files(2));
+    let start = test.cache.stats().unwrap().watermark;
+    assert!(test.cache.changes(start, 10).unwrap().changes.is_empty());
+    test.cache.update(&record("new", "go")).unwrap();
+    test.sql("DELETE FROM documents WHERE path = 'f000'");
+    test.cache.update(&record("new", "c")).unwrap();
+    let told = |since, limit| {
+        let set = test.cache.changes(since, limit).unwrap();
+        let changes = set.changes.iter();
+        let changes: Vec<_> = changes.map(|c| (c.path.clone(), c.is_deleted)).collect();
+        (changes, set)
+    };
+    let (changes, set) = told(start, 10);
+    assert_eq!(
+        changes,
+        [("f000".to_owned(), true), ("new".to_owned(), false)]
+    );
+    assert!(!set.is_fresh_instance && !set.is_truncated);
+    assert_eq!(set.position, test.store.head().unwrap());
+    // Page by page.
+    let (changes, set) = told(start, 1);
+    assert_eq!(changes, [("f000".to_owned(), true)]);
+    assert!(set.is_truncated);
+    let (changes, set) = told(set.position, 1);
+    assert_eq!(changes, [("new".to_owned(), false)]);
+    assert!(!set.is_truncated);
+    // A position that the log does not know: every file that there is.
+    for unknown in [
+        Position::default(),
+        Position {
+            epoch: start.epoch ^ 1,
+            ..start
+        },
+    ] {
+        let (changes, set) = told(unknown, 10);
+        assert!(set.is_fresh_instance);
+        assert_eq!(
+            changes,
+            [("f001".to_owned(), false), ("new".to_owned(), false)]
+        );
+    }
+}
+
+#[test]
+fn a_subscriber_is_told_of_each_change_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("a.db");
+    let cache = Cardex::builder().database(&file).open().unwrap();
+    let other = SqliteStore::open(&file, "default", SqliteOptions::default()).unwrap();
+    let mut feed = cache.subscribe(cache.stats().unwrap().watermark).unwrap();
+    assert!(feed.next(Duration::ZERO).unwrap().is_none());
+    for at in 0..20 {
+        other.put(&record(&format!("f{at}"), "go")).unwrap();
+    }
+    let mut told = Vec::new();
+    while told.len() < 20 {
+        let set = feed
+            .next(Duration::from_secs(30))
+            .unwrap()
+            .expect("there are changes");
+        // What is told is known to queries too.
+        let known = cache.query(&language("go")).unwrap();
+        assert!(known.as_of().covers(set.position) || set.position.covers(known.as_of()));
+        told.extend(set.changes.into_iter().map(|change| change.path));
+    }
+    let expected: Vec<String> = (0..20).map(|at| format!("f{at}")).collect();
+    assert_eq!(told, expected);
+    assert!(feed.next(Duration::ZERO).unwrap().is_none());
+}

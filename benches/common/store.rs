@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use cardex::store::{
-    Fetched, MetadataStore, Removal, RowSink, ScanReport, Stored, Versioned, Write,
+    ChangeSet, Fetched, MetadataStore, Removal, RowSink, ScanReport, Stored, Versioned, Write,
 };
 use cardex::{
     FileMetadata, FilePath, FileState, Index, Position, Result, Synchronizer, SystemClock,
@@ -77,6 +77,10 @@ impl MetadataStore for CorpusStore {
     }
 
     fn fetch(&self, _: &[FilePath]) -> Result<Fetched> {
+        unimplemented!("benches only scan a corpus")
+    }
+
+    fn changes(&self, _: Position, _: usize) -> Result<ChangeSet> {
         unimplemented!("benches only scan a corpus")
     }
 

@@ -3,6 +3,7 @@
 //! and a record that is not in memory is read, by one caller, in the version that the index knows.
 
 mod bodies;
+mod feed;
 mod fill;
 mod options;
 mod page;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use self::bodies::Bodies;
+pub use self::feed::ChangeFeed;
 use self::fill::{BATCH, Loaded, Purpose};
 pub use self::options::CacheOptions;
 pub use self::page::{Fetch, Missing, Page};
@@ -32,7 +34,7 @@ use crate::primitives::Mutex;
 use crate::primitives::atomic::{AtomicBool, Ordering};
 use crate::query::{Answer, Query};
 use crate::stats::Counter;
-use crate::store::{MetadataStore, Removal};
+use crate::store::{ChangeSet, MetadataStore, Removal};
 use crate::sync::{Seen, SyncMode, SyncReport, Synchronizer};
 use crate::worker::Worker;
 
@@ -407,6 +409,27 @@ impl MetadataCache {
             SyncMode::Full => self.sync.full(),
             SyncMode::Incremental => self.sync.incremental(),
         }
+    }
+
+    /// What changed since a position, deletions included: at most `limit` files, in the order of their
+    /// last changes. Reads the database.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn changes(&self, since: Position, limit: usize) -> Result<ChangeSet> {
+        self.assert_running()?;
+        self.store.changes(since, limit)
+    }
+
+    /// The changes since a position, one set after the other, for a caller that waits for them. From
+    /// [`Position::default`] on, the first set is every file.
+    ///
+    /// # Errors
+    /// `NotInitialized` after the shutdown.
+    pub fn subscribe(&self, since: Position) -> Result<ChangeFeed> {
+        self.assert_running()?;
+        let (store, sync) = (Arc::clone(&self.store), Arc::clone(&self.sync));
+        Ok(ChangeFeed::new(store, sync, since))
     }
 
     /// Counts, limits and state, of one instant.

@@ -46,6 +46,32 @@ pub struct Stored {
     pub verbatim: bool,
 }
 
+/// A file that changed, or went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its path, as far as it can be shown.
+    pub path: String,
+    /// The sequence of its last change.
+    pub version: u64,
+    /// Whether it does not exist any more.
+    pub is_deleted: bool,
+}
+
+/// What changed since a position, each file once, in the order of their last changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChangeSet {
+    /// The position up to which this is everything: where to go on from.
+    pub position: Position,
+    /// The files.
+    pub changes: Vec<Change>,
+    /// The log could not tell what changed since the position that was asked for (it is of another
+    /// database, or too old): these are the project's files, and others may have gone.
+    pub is_fresh_instance: bool,
+    /// The limit cut some off; the next call finds them.
+    pub is_truncated: bool,
+}
+
 /// One write of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
@@ -163,6 +189,10 @@ pub trait MetadataStore: Send + Sync + Debug {
 
     /// What is known of every file's content, in path order.
     fn file_states(&self) -> Result<Vec<FileState>>;
+
+    /// What changed since a position, at most `limit` files of it. From [`Position::default`] on, it is
+    /// a fresh instance.
+    fn changes(&self, since: Position, limit: usize) -> Result<ChangeSet>;
 
     /// Has the next look at the log take nothing for granted that was found by an earlier one.
     fn forget(&self) {}

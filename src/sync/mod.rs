@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Changes, Index, Segment, SegmentBuilder, Snapshot, Stamp};
 use crate::position::Position;
 use crate::primitives::atomic::{AtomicU64, Ordering};
-use crate::primitives::{Mutex, thread};
+use crate::primitives::{Condvar, Mutex, thread};
 use crate::store::{MetadataStore, RowSink, ScanReport, SkippedRow};
 
 /// How often the state of a snapshot and its pass is read until both agree.
@@ -93,6 +93,8 @@ pub struct Synchronizer {
     /// time. Set after what it found was published.
     looked_at: AtomicU64,
     seen: Mutex<Seen>,
+    /// Rung after each pass that succeeded.
+    passed: Condvar,
 }
 
 /// What the passes so far have seen.
@@ -151,6 +153,7 @@ impl Synchronizer {
             fulls: Passes::default(),
             looked_at: AtomicU64::new(0),
             seen: Mutex::default(),
+            passed: Condvar::new(),
         }
     }
 
@@ -209,6 +212,16 @@ impl Synchronizer {
             self.noted(start, self.incremental_pass(from, start))
         });
         (outcome, is_ours)
+    }
+
+    /// Waits until the index is at another position than this one, and whether it came to that in
+    /// time.
+    pub(crate) fn wait_past(&self, position: Position, within: Duration) -> bool {
+        let is_there = || self.index.snapshot().is_loaded() && self.index.position() != position;
+        let mut seen = self.seen.lock();
+        let wait = |_: &mut Seen| !is_there();
+        self.passed.wait_while_for(&mut seen, wait, within);
+        is_there()
     }
 
     /// Whether the last pass failed.
@@ -314,6 +327,7 @@ impl Synchronizer {
         seen.looked_at = Some(looked_at);
         seen.failure = None;
         seen.last = Some(LastSync { at, mode, duration });
+        self.passed.notify_all();
         Ok(SyncReport {
             mode,
             from,

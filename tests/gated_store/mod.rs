@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cardex::store::{
-    Fetched, MetadataStore, Removal, RowSink, ScanReport, SqliteStore, Stored, Versioned, Write,
+    ChangeSet, Fetched, MetadataStore, Removal, RowSink, ScanReport, SqliteStore, Stored,
+    Versioned, Write,
 };
 use cardex::{Error, ErrorKind, FileMetadata, FilePath, FileState, Position, Result};
 use parking_lot::{Condvar, Mutex};
@@ -203,6 +204,10 @@ impl MetadataStore for GatedStore {
 
     fn newest(&self, limit: usize) -> Result<Vec<FilePath>> {
         self.up()?.newest(limit)
+    }
+
+    fn changes(&self, since: Position, limit: usize) -> Result<ChangeSet> {
+        self.up()?.changes(since, limit)
     }
 
     fn put(&self, record: &FileMetadata) -> Result<Stored> {

@@ -11,7 +11,7 @@ use super::frame::Frame;
 use super::lookup::{Found, Lookup};
 use super::write;
 use crate::position::Position;
-use crate::store::{RowSink, ScanReport};
+use crate::store::{Change, ChangeSet, RowSink, ScanReport};
 
 /// The highest sequence in use, inside a transaction that has logged something.
 pub(super) fn head(conn: &Connection) -> Result<u64> {
@@ -85,6 +85,56 @@ fn scan_changes(
         }
     }
     Ok(())
+}
+
+/// What changed since a position; every file, if the log cannot tell.
+pub(super) fn changes(
+    conn: &Connection,
+    frame: &Frame,
+    file: &Path,
+    since: Position,
+    limit: usize,
+) -> Result<ChangeSet> {
+    let is_fresh_instance = frame.assert_reaches(since, file).is_err();
+    let mut named = conn.prepare_cached(
+        "SELECT c.path, c.seq, NOT EXISTS (
+            SELECT 1 FROM documents d WHERE d.project_id = c.project_id AND d.path = c.path)
+         FROM changes c INDEXED BY changes_by_seq
+         WHERE c.seq > ?2 AND c.project_id = ?1 ORDER BY c.seq",
+    )?;
+    let from = if is_fresh_instance { 0 } else { since.sequence };
+    let mut rows = named.query(params![
+        frame.project,
+        i64::try_from(from).unwrap_or(i64::MAX)
+    ])?;
+    let mut set = ChangeSet {
+        position: frame.position,
+        changes: Vec::new(),
+        is_fresh_instance,
+        is_truncated: false,
+    };
+    while let Some(row) = rows.next()? {
+        let is_deleted = row.get(2)?;
+        if is_fresh_instance && is_deleted {
+            continue;
+        }
+        if set.changes.len() == limit {
+            let last = set.changes.last().map_or(from, |change| change.version);
+            set.position = frame.position.at(last);
+            set.is_truncated = true;
+            break;
+        }
+        let columns = Columns {
+            row,
+            table: "changes",
+        };
+        set.changes.push(Change {
+            path: columns.shown(0),
+            version: row.get::<_, i64>(1)?.cast_unsigned(),
+            is_deleted,
+        });
+    }
+    Ok(set)
 }
 
 /// Deletes every tombstone but the newest `keep`, of all projects, and records how far the log is

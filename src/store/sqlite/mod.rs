@@ -40,7 +40,9 @@ pub use self::options::SqliteOptions;
 use self::pool::{Pool, Pooled};
 use self::read::RecordReader;
 use self::write::Checked;
-use super::{Fetched, MetadataStore, Removal, RowSink, ScanReport, Stored, Versioned, Write};
+use super::{
+    ChangeSet, Fetched, MetadataStore, Removal, RowSink, ScanReport, Stored, Versioned, Write,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::{FileMetadata, FilePath, FileState};
 use crate::position::Position;
@@ -435,6 +437,13 @@ impl MetadataStore for SqliteStore {
         self.in_read(|tx, frame| {
             read::file_states(tx, frame.project)
                 .map_err(|fault| self.faulty("read the states of files", fault))
+        })
+    }
+
+    fn changes(&self, since: Position, limit: usize) -> Result<ChangeSet> {
+        self.in_read(|tx, frame| {
+            log::changes(tx, frame, &self.file, since, limit)
+                .map_err(|e| self.failed("read the change log", e))
         })
     }
 

@@ -14,7 +14,7 @@ use crate::position::Position;
 use crate::primitives::Mutex;
 use crate::query::Answer;
 use crate::store::{
-    Fetched, MetadataStore, Removal, RowSink, ScanReport, Stored, Versioned, Write,
+    ChangeSet, Fetched, MetadataStore, Removal, RowSink, ScanReport, Stored, Versioned, Write,
 };
 
 pub(super) fn path(text: &str) -> FilePath {
@@ -292,6 +292,10 @@ impl MetadataStore for History {
         }
         let position = log.head();
         Ok(Fetched { position, records })
+    }
+
+    fn changes(&self, _: Position, _: usize) -> Result<ChangeSet> {
+        unimplemented!("nobody asks for it here")
     }
 
     fn newest(&self, limit: usize) -> Result<Vec<FilePath>> {
