@@ -9,7 +9,9 @@ use crate::error::{Error, ErrorKind};
 /// restarts. Positions of different epochs (of different databases) do not compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Position {
-    /// Names the database: another file, or the same one restored, has another epoch.
+    /// Names the database and its history: another file, the same one put back from a copy, and one
+    /// whose schema was changed (also by `VACUUM`) have another epoch. A process that saw the log go
+    /// back tells another one than those that did not, until it is started again.
     pub epoch: u64,
     /// The highest log sequence at or below this point; 0 is before the first change.
     pub sequence: u64,

@@ -674,7 +674,7 @@ fn a_start_without_the_database_is_degraded_and_the_first_good_sync_ends_it() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("not/yet/there.db");
     std::fs::write(directory.path().join("not"), "in the way").unwrap();
-    let builder = || Cardex::builder().database(&file);
+    let builder = || Cardex::builder().database(&file).follow(false);
     assert!(builder().open().is_err(), "unless it is allowed");
     let cache = builder().start_degraded(true).open().unwrap();
     let error = cache.query(&language("rust")).unwrap_err();
@@ -1230,4 +1230,77 @@ fn a_subscriber_is_told_of_each_change_once() {
     let expected: Vec<String> = (0..20).map(|at| format!("f{at}")).collect();
     assert_eq!(told, expected);
     assert!(feed.next(Duration::ZERO).unwrap().is_none());
+}
+
+/// Another history in the place of ours, as when an older copy is put back and written to: these
+/// languages, and this log.
+fn put_in_place(test: &TestCache, files: &[(&str, &str, u64)]) {
+    let mut sql = "BEGIN; UPDATE log_state SET quiet = 1; DELETE FROM changes;".to_owned();
+    for (path, language, seq) in files {
+        sql += &format!(
+            "UPDATE documents SET language = '{language}' WHERE path = '{path}';
+             INSERT INTO changes VALUES (1, '{path}', {seq}, random());"
+        );
+    }
+    test.sql(&(sql + "UPDATE log_state SET quiet = 0; COMMIT;"));
+}
+
+#[test]
+fn another_history_in_the_place_of_ours_is_noticed_whatever_reads_it_first() {
+    let rebuild = |test: &TestCache| drop(test.cache.rebuild().unwrap());
+    let look = |test: &TestCache| drop(test.cache.sync(SyncMode::Incremental).unwrap());
+    let load = |test: &TestCache| {
+        test.cache.clear().unwrap();
+        test.cache.get(&path("f002")).unwrap().unwrap();
+    };
+    let read_first: [&dyn Fn(&TestCache); 3] = [&rebuild, &look, &load];
+    // The versions recur, and the log is past where ours stood. Then: every file that was among the
+    // last ones of ours has been written to again, and another one stands in between.
+    let histories: [&[(&str, &str, u64)]; 2] = [
+        &[("f000", "c", 3), ("f001", "go", 2), ("f002", "go", 5)],
+        &[("f000", "c", 7), ("f001", "go", 3), ("f002", "go", 8)],
+    ];
+    for read in read_first {
+        for history in histories {
+            let test = TestCache::with(CacheOptions::default(), files(3));
+            // f001 is at 2, f002 at 3 and f000 at 4 then.
+            test.cache.update(&record("f000", "rust")).unwrap();
+            let before = test.cache.stats().unwrap().watermark;
+            put_in_place(&test, history);
+            read(&test);
+            look(&test);
+            assert_ne!(test.cache.stats().unwrap().watermark.epoch, before.epoch);
+            for (name, language, _) in history {
+                let found = test.cache.get(&path(name)).unwrap().unwrap();
+                assert_eq!(found.language.as_deref(), Some(*language), "{name}");
+            }
+            let (_, page) = test
+                .cache
+                .query_records(&language("go"), &Fetch::all())
+                .unwrap();
+            assert_eq!(page.records.len(), 2);
+        }
+    }
+}
+
+#[test]
+fn commits_of_others_and_pruning_are_no_other_history() {
+    let test = TestCache::with(CacheOptions::default(), files(40));
+    let epoch = test.cache.stats().unwrap().watermark.epoch;
+    for round in 0..30 {
+        let name = format!("f{:03}", round * 7 % 40);
+        test.sql(&format!(
+            "UPDATE documents SET language = 'go' WHERE path = '{name}'"
+        ));
+        test.cache.remove(&path(&format!("f{:03}", round))).unwrap();
+        if round % 5 == 0 {
+            test.store.sqlite().prune_log(round).unwrap();
+        }
+        if round % 3 == 0 {
+            test.cache.rebuild().unwrap();
+        }
+        test.cache.get(&path("f039")).unwrap().unwrap();
+        let stats = test.cache.stats().unwrap();
+        assert_eq!(stats.watermark.epoch, epoch, "round {round}");
+    }
 }

@@ -57,29 +57,37 @@ impl Watermark {
             && self.generation.load(Ordering::Relaxed) == moment.generation
     }
 
-    /// Begins a publication, which ends when what is returned is dropped. The caller is the only
-    /// writer.
+    /// Begins a publication. The caller is the only writer.
     pub(super) fn publishing(&self) -> Publishing<'_> {
-        self.generation.fetch_add(1, Ordering::AcqRel);
-        Publishing(self)
+        // One that broke off has left it odd.
+        let generation = (self.generation.load(Ordering::Relaxed) + 1) | 1;
+        self.generation.swap(generation, Ordering::AcqRel);
+        Publishing {
+            watermark: self,
+            generation,
+        }
     }
 }
 
-/// A publication in progress.
+/// A publication in progress. One that is dropped without having reached a position broke off: until
+/// the next one ends there are no moments, and positions are told by the snapshot alone.
 #[derive(Debug)]
-pub(super) struct Publishing<'w>(&'w Watermark);
+pub(super) struct Publishing<'w> {
+    watermark: &'w Watermark,
+    generation: u64,
+}
 
 impl Publishing<'_> {
-    /// The position of what has been published.
-    pub(super) fn reached(&self, position: Position) {
-        self.0.epoch.store(position.epoch, Ordering::Release);
-        self.0.sequence.store(position.sequence, Ordering::Release);
-    }
-}
-
-impl Drop for Publishing<'_> {
-    fn drop(&mut self) {
-        self.0.generation.fetch_add(1, Ordering::AcqRel);
+    /// Ends it: the snapshot of this position is published.
+    pub(super) fn reached(self, position: Position) {
+        let watermark = self.watermark;
+        watermark.epoch.store(position.epoch, Ordering::Release);
+        watermark
+            .sequence
+            .store(position.sequence, Ordering::Release);
+        watermark
+            .generation
+            .store(self.generation + 1, Ordering::Release);
     }
 }
 
@@ -100,9 +108,13 @@ mod tests {
         let publishing = watermark.publishing();
         assert!(watermark.moment().is_none() && !watermark.is_still(before));
         publishing.reached(position);
-        assert!(watermark.moment().is_none());
-        drop(publishing);
         assert!(!watermark.is_still(before));
-        assert_eq!(watermark.moment().unwrap().position, position);
+        let after = watermark.moment().unwrap();
+        assert_eq!(after.position, position);
+        // One that breaks off ends no moment wrongly, and the next one mends it.
+        let _ = watermark.publishing();
+        assert!(watermark.moment().is_none() && !watermark.is_still(after));
+        watermark.publishing().reached(position);
+        assert!(watermark.moment().is_some() && !watermark.is_still(after));
     }
 }

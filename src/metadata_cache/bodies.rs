@@ -81,13 +81,19 @@ impl Bodies {
     /// A file is new or different at this version.
     fn changed(&self, path: &str, version: Position) {
         self.loads.void(path);
-        let announced = self.ahead.lock().get(path).cloned();
+        // Held until the body is kept: a clear comes before or after it.
+        let announcements = self.ahead.lock();
+        let announced = announcements.get(path).cloned();
         match announced.filter(|ahead| ahead.body.version == version) {
             Some(ahead) => {
                 let inserted = self.insert(Arc::clone(&ahead.body));
+                drop(announcements);
                 ahead.is_kept.store(inserted.kept, Ordering::Release);
             }
-            None => drop(self.map.remove(path, RemovalCause::Invalidated)),
+            None => {
+                drop(announcements);
+                drop(self.map.remove(path, RemovalCause::Invalidated));
+            }
         }
     }
 }

@@ -134,7 +134,7 @@ impl MetadataCache {
                 Ok(_) => {}
             }
         }
-        if is_ours && purpose == Purpose::Get {
+        if is_ours && look.is_ok() && purpose == Purpose::Get {
             let mut counts = self.counters.lock();
             counts.db_lookups += 1;
             counts.db_lookup_hits += u64::from(found);
@@ -240,10 +240,13 @@ impl MetadataCache {
 
     fn keep(&self, lead: &Lead<'_, FilePath, Option<Record>>, record: &Record, purpose: Purpose) {
         let body = Arc::clone(&record.body);
+        // Whatever a store says of its positions, nothing ahead of the index is kept.
+        let is_known = || self.index.position().covers(body.version);
         // What was evicted is dropped after the lease is released.
         let inserted = lead.store(|| match purpose.keep() {
-            Keep::Always => Kept::Inserted(self.bodies.insert(body)),
-            Keep::IfRoom => Kept::Offered(self.bodies.offer(body)),
+            _ if !is_known() => Kept::Offered(false),
+            Keep::Always => Kept::Inserted(self.bodies.insert(Arc::clone(&body))),
+            Keep::IfRoom => Kept::Offered(self.bodies.offer(Arc::clone(&body))),
         });
         let kept = match inserted {
             Some(Kept::Inserted(inserted)) => inserted.kept,

@@ -387,7 +387,11 @@ impl MetadataCache {
     pub fn set_limits(&self, limits: Limits) -> Result<()> {
         self.assert_running()?;
         drop(self.bodies.map.set_limits(limits));
-        Ok(())
+        // A shutdown may have come between.
+        if !self.is_running() {
+            self.close_memory();
+        }
+        self.assert_running()
     }
 
     /// Reads the whole index anew and switches at once: a full synchronisation.
@@ -491,7 +495,11 @@ impl MetadataCache {
         self.is_shut_down.store(true, Ordering::Release);
         let follower = self.follower.lock().take();
         drop(follower);
-        // Verbs that are on their way find no room.
+        self.close_memory();
+    }
+
+    /// Drops every record, and leaves no room for what verbs on their way may bring.
+    fn close_memory(&self) {
         let nothing = Limits {
             max_items: 0,
             ..self.options.limits()

@@ -65,15 +65,16 @@ pub struct CacheStats {
     pub loads: u64,
     /// Records that could not be read.
     pub load_errors: u64,
-    /// Looks at the database for paths that the index did not know, counted by path.
+    /// Looks at the log that gets made because the index did not know their paths. Gets that shared one
+    /// count it once.
     pub db_lookups: u64,
-    /// Those of them that found one.
+    /// Those of them after which the index knew a path that was asked for.
     pub db_lookup_hits: u64,
     /// Files in the index.
     pub files: usize,
     /// Files that are not in the index because their rows cannot be read.
     pub unreadable: u64,
-    /// Distinct names in the index.
+    /// Distinct names in the index: at most so many; exactly, once recent changes are folded in.
     pub terms: TermCounts,
     /// The position that the index reflects: every commit at or below it.
     pub watermark: Position,

@@ -193,8 +193,15 @@ impl Synchronizer {
         if self.index.position().covers(position) {
             return Ok(());
         }
+        self.incremental()?;
         // A pass that starts after a commit includes it, whatever became of the epoch meanwhile.
-        self.incremental().map(drop)
+        let now = self.index.position();
+        if now < position {
+            let message = format!("the commit at {position} is lost: the log ends at {now}");
+            return Err(Error::new(ErrorKind::Database, message)
+                .with_help("an older copy of the database was put in its place"));
+        }
+        Ok(())
     }
 
     /// When the last look at the log began that succeeded, by the clock's elapsed time.

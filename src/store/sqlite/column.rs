@@ -44,7 +44,7 @@ pub(super) fn size(bytes: u64) -> Result<i64> {
 }
 
 /// Text as it is in a row, whether or not it is UTF-8.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct RawText(Vec<u8>);
 
 impl FromSql for RawText {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::failure::failed;
-use super::frame::{Frame, another_history};
+use super::frame::Frame;
 use super::log;
 use super::options::SqliteOptions;
 use super::pool::{Pool, connect};
@@ -29,6 +29,8 @@ struct Seen {
     /// SQLite's count of the commits of others, as it was before the look's own transaction: it is
     /// blind to what is committed while that is open.
     data_version: i64,
+    /// How often the log had been found to be another one.
+    others: u64,
     position: Position,
 }
 
@@ -68,8 +70,10 @@ impl Follower {
             .prepare_cached("PRAGMA data_version")
             .and_then(|mut pragma| pragma.query_row([], |row| row.get(0)))
             .map_err(fail)?;
+        let before = self.pool.history();
         if let Some(seen) = self.seen
             && seen.data_version == data_version
+            && seen.others == before.others()
             && seen.position == since
         {
             return Ok(ScanReport {
@@ -78,20 +82,12 @@ impl Follower {
             });
         }
         self.seen = None;
-        let before = self.pool.newest();
         let tx = self.conn.unchecked_transaction().map_err(fail)?;
-        let frame = Frame::read(&tx, &self.pool, before, file, project)?;
-        if !self
-            .pool
-            .check_marks(&tx, frame.head, frame.pruned_to)
-            .map_err(fail)?
-        {
-            return Err(another_history(file, since));
-        }
+        let frame = Frame::read(&tx, &self.pool, &before, file, project)?;
         let report = log::read_changes(&tx, &frame, file, since, sink)?;
-        self.pool.mark(&tx).map_err(fail)?;
         self.seen = Some(Seen {
             data_version,
+            others: before.others(),
             position: report.position,
         });
         Ok(report)

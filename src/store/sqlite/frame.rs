@@ -6,7 +6,8 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::failure::failed;
-use super::pool::{LogHead, Pool, not_captured};
+use super::marks::LogHead;
+use super::pool::{History, Pool, not_captured};
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::Position;
 
@@ -17,8 +18,6 @@ pub(super) struct Frame {
     pub(super) project: i64,
     /// The position of the last change that the transaction sees.
     pub(super) position: Position,
-    /// The end of the log that it sees.
-    pub(super) head: LogHead,
     /// Tombstones up to this sequence are gone.
     pub(super) pruned_to: u64,
     /// A writer that logs its files itself may switch the triggers off.
@@ -34,15 +33,14 @@ const FRAME: &str = "SELECT
     (SELECT nonce FROM changes ORDER BY seq DESC LIMIT 1)";
 
 impl Frame {
-    /// Reads the frame; `conn` is in a transaction, which began after the newest entry of the log that
-    /// the pool had seen was `before`.
+    /// Reads the frame; `conn` is in a transaction, which began after `before` was taken of the pool.
     ///
     /// # Errors
     /// `DatabaseCorrupt` if changes may have gone unlogged; `NotFound` if the project is gone.
     pub(super) fn read(
         conn: &Connection,
         pool: &Pool,
-        before: LogHead,
+        before: &History,
         file: &Path,
         project: &str,
     ) -> Result<Self> {
@@ -77,7 +75,8 @@ impl Frame {
             seq: pruned_to.max(last),
             nonce: nonce.filter(|_| last >= pruned_to),
         };
-        let others = match pool.saw(head, before) {
+        let others = pool.compare(conn, head, pruned_to, before);
+        let others = match others.map_err(|e| failed(file, "read the change log", e))? {
             0 => Vec::new(),
             some => some.to_le_bytes().to_vec(),
         };
@@ -93,7 +92,6 @@ impl Frame {
                 ]),
                 sequence: head.seq,
             },
-            head,
             pruned_to,
             may_be_quiet: !pool.has_foreign_triggers(),
         })
@@ -124,12 +122,6 @@ fn unfollowable(file: &Path, reason: &str) -> Error {
     Error::new(ErrorKind::LogPruned, message).with_help("scan the whole database")
 }
 
-/// The log was put back, and has overtaken the position that is asked for.
-pub(super) fn another_history(file: &Path, since: Position) -> Error {
-    let reason = format!("an older copy was restored in place, and has passed {since} since");
-    unfollowable(file, &reason)
-}
-
 fn no_project(file: &Path, project: &str) -> Error {
     let message = format!(
         "the database {} has no project `{project}` any more",
@@ -139,7 +131,8 @@ fn no_project(file: &Path, project: &str) -> Error {
 }
 
 /// FNV-1a over the parts, mixed: the same in every process and every build, and another number for
-/// another database, file, schema or project.
+/// another database, file, schema or project. Only where this process saw the log go back it differs
+/// from what others say, until it is started again.
 fn epoch(parts: &[&[u8]]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in parts.iter().copied().flatten() {

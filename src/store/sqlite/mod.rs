@@ -36,6 +36,7 @@ use self::failure::{Fault, failed, unreadable};
 use self::file::FileIdentity;
 use self::follower::Follower;
 use self::frame::Frame;
+use self::marks::Marks;
 pub use self::options::SqliteOptions;
 use self::pool::{Pool, Pooled};
 use self::read::RecordReader;
@@ -252,11 +253,11 @@ impl SqliteStore {
     /// Runs `work` in a read transaction: all that it reads is of one instant.
     fn in_read<T>(&self, work: impl FnOnce(&Connection, &Frame) -> Result<T>) -> Result<T> {
         let (pool, conn) = self.connection()?;
-        let before = pool.newest();
+        let before = pool.history();
         let tx = conn
             .unchecked_transaction()
             .map_err(|e| self.failed("begin a read", e))?;
-        let frame = Frame::read(&tx, &pool, before, &self.file, &self.project)?;
+        let frame = Frame::read(&tx, &pool, &before, &self.file, &self.project)?;
         work(&tx, &frame)
     }
 
@@ -277,13 +278,15 @@ impl SqliteStore {
         };
         let (pool, conn) = self.connection()?;
         let fail = |e| self.failed(operation, e);
-        let before = pool.newest();
+        let before = pool.history();
         let tx = Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).map_err(fail)?;
-        let frame = Frame::read(&tx, &pool, before, &self.file, &self.project)?;
+        let frame = Frame::read(&tx, &pool, &before, &self.file, &self.project)?;
         let Some(done) = work(&tx, &frame).map_err(fail)? else {
             return Ok(None);
         };
+        let marks = Marks::read(&tx).map_err(fail)?;
         tx.commit().map_err(fail)?;
+        pool.committed(marks, &before);
         self.assert_not_replaced(&pool, operation)?;
         Ok(Some(done))
     }
@@ -455,14 +458,12 @@ impl MetadataStore for SqliteStore {
     }
 
     fn scan(&self, sink: &mut dyn RowSink) -> Result<ScanReport> {
-        let pool = self.pool()?;
         self.in_read(|tx, frame| {
             let mut report = ScanReport {
                 position: frame.position,
                 ..ScanReport::default()
             };
             scan::scan(tx, frame.project, sink, &mut report)
-                .and_then(|()| pool.mark(tx))
                 .map_err(|e| self.failed("scan the files", e))?;
             Ok(report)
         })

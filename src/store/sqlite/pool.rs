@@ -15,7 +15,7 @@ use scheduled_thread_pool::ScheduledThreadPool;
 
 use super::failure::failed;
 use super::file::{FileIdentity, create_if_missing};
-use super::marks::Marks;
+use super::marks::{LogHead, Marks};
 use super::options::SqliteOptions;
 use super::schema;
 use crate::error::{Error, ErrorKind, Result};
@@ -46,43 +46,19 @@ pub(super) struct Pool {
     history: Mutex<History>,
 }
 
-/// The end of a log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct LogHead {
-    pub(super) seq: u64,
-    /// That of the entry with this sequence, unless it was pruned.
-    pub(super) nonce: Option<i64>,
-}
-
-impl LogHead {
-    /// Whether it may be the head of the same log, later.
-    fn follows(self, before: LogHead) -> bool {
-        let is_known = self.nonce.is_some() && before.nonce.is_some();
-        match self.seq.cmp(&before.seq) {
-            std::cmp::Ordering::Less => false,
-            std::cmp::Ordering::Equal => !is_known || self.nonce == before.nonce,
-            std::cmp::Ordering::Greater => true,
-        }
-    }
-}
-
-/// What was seen of the log so far.
-#[derive(Debug, Default)]
-struct History {
-    newest: LogHead,
+/// What transactions have seen of the log.
+#[derive(Clone, Debug, Default)]
+pub(super) struct History {
+    head: LogHead,
     marks: Arc<Marks>,
     /// How often the log was found to be another one than before.
     others: u64,
 }
 
 impl History {
-    fn is_another(&mut self, head: LogHead) {
-        tracing::warn!(
-            "the change log is another one than before: an older copy, or an emptied log"
-        );
-        self.newest = head;
-        self.marks = Arc::default();
-        self.others += 1;
+    /// How often the log was found to be another one than before.
+    pub(super) fn others(&self) -> u64 {
+        self.others
     }
 }
 
@@ -149,47 +125,50 @@ impl Pool {
         })
     }
 
-    /// The newest entry of the log that was seen so far: whatever begins now sees it too.
-    pub(super) fn newest(&self) -> LogHead {
-        self.history.lock().newest
+    /// What was seen of the log so far: whatever begins now sees it too.
+    pub(super) fn history(&self) -> History {
+        self.history.lock().clone()
     }
 
-    /// Takes in the head that a transaction sees, which began after the newest one was `before`.
-    /// Returns how often the log was found to be another one, this time included: somebody who can
-    /// write to the file may have put an older copy back in place, or emptied the log.
-    pub(super) fn saw(&self, head: LogHead, before: LogHead) -> u64 {
-        let mut history = self.history.lock();
-        if head.follows(before) {
-            if head.seq > history.newest.seq {
-                history.newest = head;
-            }
-        } else if history.newest == before {
-            history.is_another(head);
-        }
-        history.others
-    }
-
-    /// Whether the log that a transaction sees may have come out of the one that was seen before.
-    /// If not, every position is of another epoch from now on.
-    pub(super) fn check_marks(
+    /// Compares what a transaction sees of the log with what was seen before it began. Returns how
+    /// often the log was found to be another one, this time included: somebody who can write to the
+    /// file may have put an older copy back in place, or emptied the log.
+    pub(super) fn compare(
         &self,
         conn: &Connection,
         head: LogHead,
         pruned_to: u64,
-    ) -> rusqlite::Result<bool> {
-        let marks = Arc::clone(&self.history.lock().marks);
-        let fit = marks.fit(conn, pruned_to)?;
-        if !fit {
-            self.history.lock().is_another(head);
+        before: &History,
+    ) -> rusqlite::Result<u64> {
+        if head == before.head {
+            return Ok(before.others);
         }
-        Ok(fit)
+        let is_same = head.follows(before.head) && before.marks.fit(conn, pruned_to)?;
+        let marks = Arc::new(Marks::read(conn)?);
+        let mut now = self.history.lock();
+        // Somebody else may have found out first, and this transaction see either history.
+        let is_first = now.others == before.others;
+        if is_same {
+            if is_first && head.seq >= now.head.seq {
+                (now.head, now.marks) = (head, marks);
+            }
+            return Ok(before.others);
+        }
+        if is_first {
+            tracing::warn!("the change log is another one: an older copy, or an emptied log");
+            now.others += 1;
+            (now.head, now.marks) = (head, marks);
+        }
+        Ok(now.others)
     }
 
-    /// Remembers the last entries of the log that a pass sees.
-    pub(super) fn mark(&self, conn: &Connection) -> rusqlite::Result<()> {
-        let marks = Arc::new(Marks::read(conn)?);
-        self.history.lock().marks = marks;
-        Ok(())
+    /// Takes in the last entries of the log after a commit of our own.
+    pub(super) fn committed(&self, marks: Marks, before: &History) {
+        let (head, marks) = (marks.head(), Arc::new(marks));
+        let mut now = self.history.lock();
+        if now.others == before.others && head.seq > now.head.seq {
+            (now.head, now.marks) = (head, marks);
+        }
     }
 
     /// Whether somebody's own triggers may write while ours are switched off; known once

@@ -73,5 +73,8 @@ fn dropped() {
     worker.ring();
     thread::yield_now();
     drop(worker);
-    assert_eq!(Arc::strong_count(&ended), 1, "its thread has ended");
+    // Here the time-out of the wait for it may come at once: then it ends a little later.
+    while Arc::strong_count(&ended) > 1 {
+        thread::yield_now();
+    }
 }
