@@ -2,9 +2,9 @@
 //! documents they cite) in a database, and answers questions about them from an index that is
 //! complete, fast, and never silently wrong.
 //!
-//! Dear user: you need one type, [`Cardex`]. It opens the database, loads the index, and brings the
-//! two together again whenever it writes or is asked to. Ask it with a [`Query`]; each [`Answer`] is
-//! in path order and tells which [`Position`] of the database's change log it reflects.
+//! Dear user: you need one type, [`Cardex`]. It opens the database, loads the index, and follows
+//! the one with the other, whoever writes to it. Ask it with a [`Query`]; each [`Answer`] is in path
+//! order and tells which [`Position`] of the database's change log it reflects.
 //!
 //! ```
 //! use cardex::{Cardex, Class, FileMetadata, Function, Query};

@@ -141,6 +141,18 @@ pub static KEYS: &[Key] = &[
         doc: "How many records leave at once when there are too many, but no more than a tenth of them.",
         default: || Value::Count(100),
     },
+    Key {
+        name: "memory_cache.change_poll",
+        kind: Kind::Duration(Duration::from_millis(1), Duration::from_secs(10)),
+        doc: "How long a host's cache rests between two looks at the change log.",
+        default: || Value::Duration(Duration::from_millis(10)),
+    },
+    Key {
+        name: "memory_cache.sync_interval",
+        kind: Kind::Duration(Duration::from_secs(10), Duration::from_secs(3600)),
+        doc: "How long until it looks so that nothing is taken for granted.",
+        default: || Value::Duration(Duration::from_secs(300)),
+    },
 ];
 
 fn processors() -> u64 {

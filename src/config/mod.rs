@@ -377,6 +377,12 @@ impl Config {
             ("memory_cache.eviction_strategy", Value::Strategy(strategy)) => {
                 self.cache = cache.eviction_strategy(strategy);
             }
+            ("memory_cache.change_poll", Value::Duration(rest)) => {
+                self.cache = cache.change_poll(rest)?;
+            }
+            ("memory_cache.sync_interval", Value::Duration(interval)) => {
+                self.cache = cache.sync_interval(interval)?;
+            }
             ("memory_cache.eviction_batch_size", Value::Count(records)) => {
                 self.cache = cache.eviction_batch_size(whole(records))?;
             }
