@@ -49,6 +49,8 @@ impl ChangeFeed {
             return Ok(None);
         }
         let set = self.store.changes(self.position, LIMIT)?;
+        // The log may be ahead of the index by now.
+        self.sync.reach(set.position)?;
         self.position = set.position;
         let is_news = set.is_fresh_instance || !set.changes.is_empty();
         // Commits to other projects of the database move the position too.

@@ -1,12 +1,12 @@
 //! When the database is looked at by itself: often, at the cost of two small reads, and from time to
 //! time so that nothing is taken for granted.
 
-use crate::primitives::atomic::AtomicBool;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Synchronizer;
 use crate::error::Result;
+use crate::primitives::atomic::AtomicBool;
 use crate::worker::Worker;
 
 /// The longest rest between two looks while they fail: so soon is the cure of a fault noticed.
