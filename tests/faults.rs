@@ -1,0 +1,518 @@
+//! What befalls a database from outside, a fault a test, under one rule: while it lasts, what is
+//! answered stays exact for its position and grows old, whatever asks for more is an error that names
+//! the cause, and nothing that was accepted is lost; after the cure the cache is exact again by itself.
+
+#![cfg(all(unix, feature = "sqlite"))]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use cardex::store::{MetadataStore, SqliteOptions, SqliteStore, Write};
+use cardex::{
+    CacheStats, Cardex, Error, ErrorKind, FileMetadata, FilePath, Freshness, Function, Position,
+    Query,
+};
+use rusqlite::Connection;
+
+/// So soon is everything exact again where the log can be followed, or the project is small.
+const SOON: Duration = Duration::from_secs(2);
+
+/// So soon is a fault noticed, or everything exact again where everything is read anew.
+const LATER: Duration = Duration::from_secs(5);
+
+/// The shortest time that a lock is waited for.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
+const FILES: usize = 60;
+
+/// These records are in memory, the others are not.
+const RESIDENT: [&str; 3] = ["f000", "f007", "f059"];
+
+fn path(text: &str) -> FilePath {
+    FilePath::new(text).unwrap()
+}
+
+fn record(path: &str, language: &str, function: &str) -> FileMetadata {
+    let builder = FileMetadata::builder(path).language(language);
+    builder.function(Function::named(function)).build().unwrap()
+}
+
+/// The files f000, f001, …, with a function of each and one of all.
+fn records() -> impl Iterator<Item = FileMetadata> {
+    (0..FILES).map(|at| {
+        let language = ["rust", "go", "c"][at % 3];
+        let builder = FileMetadata::builder(&format!("f{at:03}")).language(language);
+        let builder = builder.function(Function::named(format!("only_{at:03}")));
+        builder.function(Function::named("each")).build().unwrap()
+    })
+}
+
+fn write_all(file: &Path, records: impl Iterator<Item = FileMetadata>) {
+    let store = SqliteStore::open(file, "default", SqliteOptions::default()).unwrap();
+    store
+        .write(&records.map(Write::Put).collect::<Vec<_>>())
+        .unwrap();
+}
+
+/// Waits for a condition.
+#[track_caller]
+fn within(limit: Duration, what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < limit, "not in time: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Runs another program, which must succeed.
+#[track_caller]
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.unwrap_or_else(|e| panic!("the `{program}` command is missing: {e}"));
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {message}"
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The `sqlite3` command, which knows nothing of us, with its defaults.
+#[track_caller]
+fn sqlite3(file: &Path, statement: &str) -> String {
+    let command = std::env::var("CARDEX_SQLITE3").unwrap_or_else(|_| "sqlite3".to_owned());
+    run(&command, &["-batch", file.to_str().unwrap(), statement])
+}
+
+fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
+    PathBuf::from(format!("{}{suffix}", file.display()))
+}
+
+/// A consistent copy, made by another program's connection.
+fn copy(from: &Path, to: &Path) {
+    let conn = Connection::open(from).unwrap();
+    conn.execute("VACUUM INTO ?1", [to.to_str().unwrap()])
+        .unwrap();
+}
+
+/// Puts a database in the place of another one, as `mv` does.
+fn put_in_place(new: &Path, file: &Path) {
+    for suffix in ["-wal", "-shm"] {
+        drop(std::fs::remove_file(with_suffix(file, suffix)));
+    }
+    std::fs::rename(new, file).unwrap();
+}
+
+/// What an index says, or ought to: which path has which language, and which function.
+type Facts = BTreeSet<(&'static str, String, String)>;
+
+/// What the database holds, read with SQL alone.
+fn facts_of(conn: &Connection) -> Facts {
+    let mut facts = Facts::new();
+    let statements = [
+        ("path", "SELECT path, path FROM documents"),
+        (
+            "language",
+            "SELECT lower(language), path FROM documents WHERE language IS NOT NULL",
+        ),
+        (
+            "function",
+            "SELECT name, path FROM functions JOIN documents ON id = document_id",
+        ),
+    ];
+    for (field, sql) in statements {
+        let mut statement = conn.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| Ok((field, row.get(0)?, row.get(1)?)));
+        facts.extend(rows.unwrap().map(Result::unwrap));
+    }
+    facts
+}
+
+/// A cache of a project that another program can do anything to, opened as any caller would.
+struct Victim {
+    _directory: tempfile::TempDir,
+    file: PathBuf,
+    cache: Cardex,
+    /// What the cache was last known to hold.
+    held: Facts,
+    /// Every record then.
+    records: BTreeMap<String, FileMetadata>,
+    /// Where it stood then.
+    position: Position,
+}
+
+impl Victim {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().to_owned();
+        Self::at(directory, &place)
+    }
+
+    fn at(directory: tempfile::TempDir, place: &Path) -> Self {
+        let file = place.join("project.db");
+        write_all(&file, records());
+        let options = SqliteOptions::default();
+        let cache = Cardex::builder()
+            .database(&file)
+            .sqlite(options.connection_timeout(LOCK_TIMEOUT).unwrap())
+            .load_bodies(false)
+            .open()
+            .unwrap();
+        let mut victim = Victim {
+            _directory: directory,
+            file,
+            cache,
+            held: Facts::new(),
+            records: BTreeMap::new(),
+            position: Position::default(),
+        };
+        victim.note();
+        victim
+    }
+
+    /// A file beside the database.
+    fn beside(&self, name: &str) -> PathBuf {
+        self.file.with_file_name(name)
+    }
+
+    /// Another program's connection.
+    fn connect(&self) -> Connection {
+        let conn = Connection::open(&self.file).unwrap();
+        conn.busy_timeout(LATER).unwrap();
+        conn
+    }
+
+    #[track_caller]
+    fn sql(&self, sql: &str) {
+        self.connect().execute_batch(sql).unwrap();
+    }
+
+    fn stats(&self) -> CacheStats {
+        self.cache.stats().unwrap()
+    }
+
+    /// What the index says, as far as somebody asks for what is in `values` or was held before.
+    fn answers(&self, values: &Facts) -> Facts {
+        let all = Query::builder().path_glob("**").build().unwrap();
+        let answer = self.cache.query(&all).unwrap();
+        let hits = answer.paths().map(str::to_owned);
+        let mut facts: Facts = hits.map(|path| ("path", path.clone(), path)).collect();
+        let known = values.iter().chain(&self.held);
+        let known: BTreeSet<_> = known.map(|(field, value, _)| (*field, value)).collect();
+        for (field, value) in known {
+            let builder = Query::builder();
+            let query = match field {
+                "language" => builder.language(value),
+                "function" => builder.function(value),
+                _ => continue,
+            };
+            let answer = self.cache.query(&query.build().unwrap()).unwrap();
+            facts.extend(
+                answer
+                    .paths()
+                    .map(|path| (field, value.clone(), path.into())),
+            );
+        }
+        facts
+    }
+
+    /// Takes what the database holds now for what the cache knows, and few records into memory.
+    fn note(&mut self) {
+        self.held = facts_of(&self.connect());
+        let store = SqliteStore::open(&self.file, "default", SqliteOptions::default()).unwrap();
+        self.records.clear();
+        let mut take = |found: cardex::store::Versioned| {
+            let record = found.record;
+            self.records.insert(record.path.to_string(), record);
+            Ok(())
+        };
+        store.for_each(&mut take).unwrap();
+        self.cache.clear().unwrap();
+        for name in RESIDENT {
+            drop(self.cache.get(&path(name)).unwrap());
+        }
+        self.position = self.stats().watermark;
+    }
+
+    /// The rule while a fault lasts that keeps the database from being read, with errors of these
+    /// kinds.
+    #[track_caller]
+    fn during(&self, kinds: &[ErrorKind]) {
+        within(LATER, "the fault is noticed", || self.stats().is_degraded());
+        let all = Query::builder().path_glob("**").build().unwrap();
+        let first = self.cache.query(&all).unwrap();
+        let age = first.age();
+
+        // What is known stays exact, for where it stood.
+        assert_eq!(self.answers(&self.held), self.held);
+        assert_eq!(first.as_of(), self.position);
+        for name in RESIDENT {
+            let found = self.cache.get(&path(name)).unwrap().unwrap();
+            assert_eq!(*found, self.records[name]);
+            assert_eq!(found.as_of(), self.position);
+        }
+
+        // More than that is an error, and never a list or nothing.
+        let is_named = |error: &Error| {
+            let told = format!("{error:#}");
+            assert!(kinds.contains(&error.kind()), "{error:?}");
+            assert!(told.contains("project.db"), "{told}");
+        };
+        let latest = self.cache.query_with(&all, Freshness::Latest);
+        let error = latest.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFresh);
+        let cause = std::error::Error::source(&error).unwrap();
+        is_named(cause.downcast_ref::<Error>().unwrap());
+        for name in ["f001", "nothing"] {
+            is_named(&self.cache.get(&path(name)).unwrap_err());
+        }
+        let error = self.cache.get_with(&path("f000"), Freshness::Latest);
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::NotFresh);
+
+        // Writes are refused.
+        is_named(&self.cache.update(&record("refused", "x", "x")).unwrap_err());
+        is_named(&self.cache.remove(&path("f000")).unwrap_err());
+
+        // And all that can be seen.
+        let stats = self.stats();
+        assert!(stats.is_degraded());
+        is_named(&stats.last_failure.unwrap().error);
+        within(LATER, "answers grow old", || {
+            self.cache.query(&all).unwrap().age() > age
+        });
+        assert_eq!(self.answers(&self.held), self.held);
+    }
+
+    /// The rule after the cure: everything is as in the database, whoever looks, and nobody did
+    /// anything to that end.
+    #[track_caller]
+    fn after(&mut self, limit: Duration) {
+        let conn = self.connect();
+        let wanted = facts_of(&conn);
+        within(limit, "everything is exact again", || {
+            !self.stats().is_degraded() && self.answers(&wanted) == wanted
+        });
+        drop(conn);
+        let before = self.records.keys().cloned().collect::<BTreeSet<_>>();
+        self.assert_exact(&wanted);
+        self.note();
+        for name in before.iter().chain(self.records.keys()) {
+            let found = self.cache.get(&path(name)).unwrap();
+            assert_eq!(found.as_deref(), self.records.get(name), "{name}");
+        }
+        // Writes are taken again.
+        self.cache.update(&record("again", "x", "x")).unwrap();
+        assert_eq!(self.held_now(), facts_of(&self.connect()));
+        self.cache.remove(&path("again")).unwrap();
+        assert_eq!(self.held_now(), facts_of(&self.connect()));
+        self.note();
+    }
+
+    fn held_now(&self) -> Facts {
+        self.answers(&facts_of(&self.connect()))
+    }
+
+    #[track_caller]
+    fn assert_exact(&self, wanted: &Facts) {
+        let all = Query::builder().path_glob("**").build().unwrap();
+        let answer = self.cache.query_with(&all, Freshness::Latest).unwrap();
+        assert!(answer.is_complete());
+        assert_eq!(&self.answers(wanted), wanted);
+        let paths = wanted.iter().map(|(_, _, path)| path.as_str());
+        assert!(!paths.clone().any(|path| path == "refused"));
+    }
+}
+
+// ---- the file
+
+#[test]
+fn a_database_that_is_moved_away_is_missed_until_it_is_moved_back() {
+    let mut victim = Victim::new();
+    let away = |from: &Path, to: &Path| {
+        for suffix in ["", "-wal", "-shm"] {
+            drop(std::fs::rename(
+                with_suffix(from, suffix),
+                with_suffix(to, suffix),
+            ));
+        }
+    };
+    away(&victim.file, &victim.beside("away"));
+    victim.during(&[ErrorKind::Io]);
+    away(&victim.beside("away"), &victim.file);
+    victim.after(SOON);
+}
+
+#[test]
+fn a_deleted_database_is_missed_until_a_copy_of_it_is_put_there() {
+    let mut victim = Victim::new();
+    copy(&victim.file, &victim.beside("copy"));
+    for suffix in ["", "-wal", "-shm"] {
+        std::fs::remove_file(with_suffix(&victim.file, suffix)).unwrap();
+    }
+    victim.during(&[ErrorKind::Io]);
+    assert!(!victim.file.exists(), "a lost database is not made anew");
+    std::fs::rename(victim.beside("copy"), &victim.file).unwrap();
+    victim.after(LATER);
+}
+
+#[test]
+fn a_database_renamed_over_ours_takes_its_place() {
+    let mut victim = Victim::new();
+    let other = victim.beside("other");
+    let files = ["f000", "f001", "new"].map(|path| record(path, "perl", "other"));
+    write_all(&other, files.into_iter());
+    copy(&other, &victim.beside("copy"));
+    let before = victim.position;
+    put_in_place(&victim.beside("copy"), &victim.file);
+    victim.after(LATER);
+    assert_ne!(victim.position.epoch, before.epoch);
+    assert_eq!(victim.records.len(), 3);
+}
+
+#[test]
+fn an_older_copy_renamed_over_the_database_takes_its_place() {
+    let mut victim = Victim::new();
+    copy(&victim.file, &victim.beside("copy"));
+    victim.cache.update(&record("f000", "perl", "new")).unwrap();
+    victim.cache.remove(&path("f001")).unwrap();
+    let before = victim.stats().watermark;
+    put_in_place(&victim.beside("copy"), &victim.file);
+    victim.after(LATER);
+    assert_ne!(victim.position.epoch, before.epoch);
+    assert_eq!(victim.records["f000"].language.as_deref(), Some("rust"));
+}
+
+#[test]
+fn an_older_copy_restored_in_place_is_another_history() {
+    let mut victim = Victim::new();
+    let older = victim.beside("older");
+    copy(&victim.file, &older);
+    victim.cache.update(&record("f000", "perl", "new")).unwrap();
+    victim.cache.remove(&path("f001")).unwrap();
+    let before = victim.stats().watermark;
+    sqlite3(&victim.file, &format!(".restore {}", older.display()));
+    victim.after(LATER);
+    assert_ne!(victim.position.epoch, before.epoch);
+    assert_eq!(victim.records["f000"].language.as_deref(), Some("rust"));
+}
+
+/// The copy's log is past ours when it is first seen, with other files at our sequences.
+#[test]
+fn an_older_copy_that_has_overtaken_ours_is_another_history() {
+    let mut victim = Victim::new();
+    let older = victim.beside("older");
+    copy(&victim.file, &older);
+    for language in ["perl", "ada", "lisp"] {
+        victim
+            .cache
+            .update(&record("f000", language, "new"))
+            .unwrap();
+    }
+    let before = victim.stats().watermark;
+    let files = (0..30).map(|at| record(&format!("f{:03}", at + 1), "ada", "overtaken"));
+    write_all(&older, files);
+    let head = sqlite3(&older, "SELECT max(seq) FROM changes");
+    assert!(head.trim().parse::<u64>().unwrap() > before.sequence);
+    sqlite3(&victim.file, &format!(".restore {}", older.display()));
+    victim.after(LATER);
+    assert_ne!(victim.position.epoch, before.epoch);
+    assert_eq!(victim.records["f000"].language.as_deref(), Some("rust"));
+    assert_eq!(victim.records["f030"].language.as_deref(), Some("ada"));
+}
+
+// ---- locks
+
+#[test]
+fn a_lock_of_another_program_refuses_writes_and_holds_up_no_reader() {
+    let mut victim = Victim::new();
+    let other = victim.connect();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let error = victim.cache.update(&record("refused", "x", "x"));
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DatabaseBusy);
+    assert!(error.to_string().contains("project.db"), "{error}");
+    let error = victim.cache.remove(&path("f000")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DatabaseBusy);
+    victim.assert_exact(&victim.held);
+    assert_eq!(
+        *victim.cache.get(&path("f001")).unwrap().unwrap(),
+        victim.records["f001"]
+    );
+    assert!(!victim.stats().is_degraded());
+    // What the other program writes is seen when it is committed, and not before.
+    other
+        .execute_batch("UPDATE documents SET language = 'ada' WHERE path = 'f002'")
+        .unwrap();
+    victim.assert_exact(&victim.held);
+    other.execute_batch("COMMIT").unwrap();
+    victim.after(SOON);
+    assert_eq!(victim.records["f002"].language.as_deref(), Some("ada"));
+}
+
+#[test]
+fn a_write_waits_for_a_busy_writer_and_is_not_lost() {
+    let mut victim = Victim::new();
+    let other = victim.connect();
+    other
+        .execute_batch("BEGIN IMMEDIATE; DELETE FROM documents WHERE path = 'f003'")
+        .unwrap();
+    std::thread::scope(|scope| {
+        let writes = scope.spawn(|| victim.cache.update(&record("waits", "ada", "waits")));
+        within(SOON, "the database is read meanwhile", || {
+            victim.cache.get(&path("f004")).unwrap().is_some()
+        });
+        assert!(!writes.is_finished());
+        other.execute_batch("COMMIT").unwrap();
+        writes.join().unwrap().unwrap();
+    });
+    assert!(victim.cache.get(&path("f003")).unwrap().is_none());
+    victim.after(SOON);
+    assert!(victim.records.contains_key("waits"));
+}
+
+/// Without a write-ahead log a writer locks out readers.
+#[test]
+fn a_database_that_is_locked_when_it_comes_is_waited_for() {
+    let mut victim = Victim::new();
+    let copied = victim.beside("copy");
+    copy(&victim.file, &copied);
+    let other = Connection::open(&copied).unwrap();
+    other
+        .execute_batch(
+            "PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE;
+             UPDATE documents SET language = 'ada' WHERE path = 'f000'",
+        )
+        .unwrap();
+    put_in_place(&copied, &victim.file);
+    victim.during(&[ErrorKind::DatabaseBusy]);
+    other.execute_batch("ROLLBACK").unwrap();
+    drop(other);
+    victim.after(LATER);
+}
+
+// ---- change capture and schema
+
+#[test]
+fn without_its_triggers_a_database_is_not_trusted_until_it_is_repaired() {
+    let damages = [
+        "DROP TRIGGER documents_after_update",
+        "DROP TRIGGER functions_after_insert;
+         CREATE TRIGGER functions_after_insert AFTER INSERT ON functions BEGIN SELECT 1; END",
+        "DROP VIEW touched",
+        // Committed, nobody knows since when.
+        "UPDATE log_state SET quiet = 1",
+    ];
+    for damage in damages {
+        let mut victim = Victim::new();
+        victim.sql(damage);
+        // This goes unlogged, or fails.
+        let unlogged = "UPDATE documents SET language = 'ada' WHERE path = 'f001'";
+        drop(victim.connect().execute_batch(unlogged));
+        victim.during(&[ErrorKind::DatabaseCorrupt]);
+        SqliteStore::repair_file(&victim.file).unwrap();
+        victim.after(LATER);
+    }
+}
