@@ -516,3 +516,12 @@ fn without_its_triggers_a_database_is_not_trusted_until_it_is_repaired() {
         victim.after(LATER);
     }
 }
+
+#[test]
+fn a_newer_schema_is_left_alone_until_the_known_one_is_back() {
+    let mut victim = Victim::new();
+    victim.sql("PRAGMA user_version = 4711");
+    victim.during(&[ErrorKind::SchemaTooNew]);
+    victim.sql("PRAGMA user_version = 1");
+    victim.after(LATER);
+}
