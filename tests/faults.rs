@@ -544,6 +544,20 @@ fn a_database_cut_short_is_damaged_until_a_good_one_is_back() {
 }
 
 #[test]
+fn a_database_cut_short_while_it_is_open_is_damaged_until_it_is_whole_again() {
+    for length in ["0", "100", "8192"] {
+        let mut victim = Victim::new();
+        victim.sql("PRAGMA wal_checkpoint(TRUNCATE)");
+        let good = victim.beside("good");
+        copy(&victim.file, &good);
+        run("truncate", &["-s", length, victim.file.to_str().unwrap()]);
+        victim.during(&[ErrorKind::DatabaseCorrupt]);
+        put_in_place(&good, &victim.file);
+        victim.after(LATER);
+    }
+}
+
+#[test]
 fn a_database_with_damaged_pages_is_an_error_until_a_good_one_is_back() {
     use std::os::unix::fs::FileExt;
     let mut victim = Victim::new();

@@ -1,7 +1,7 @@
 //! Connections to one database file: how each is set up, how many there are, and that they still
 //! lead to the file that the path names.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
@@ -38,6 +38,7 @@ const WAL_RETRY: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub(super) struct Pool {
     connections: r2d2::Pool<SqliteConnectionManager>,
+    file: PathBuf,
     identity: FileIdentity,
     /// The schema cookie under which change capture was last found intact.
     verified: AtomicI64,
@@ -97,6 +98,7 @@ impl Pool {
             .build_unchecked(manager);
         Ok(Pool {
             connections,
+            file: file.to_owned(),
             identity,
             verified: AtomicI64::new(-1),
             foreign_triggers: AtomicBool::new(true),
@@ -107,6 +109,19 @@ impl Pool {
     /// Which file the connections lead to.
     pub(super) fn identity(&self) -> FileIdentity {
         self.identity
+    }
+
+    /// Sees to it that a connection leaves alone, when it is closed, what has come in the place of its
+    /// file. SQLite ends the last connection with a checkpoint and deletes the write-ahead log, by name;
+    /// it notices by itself that the file was moved, but not if the file is empty, or was never read.
+    pub(super) fn prepare_to_close(&self, conn: &Connection) {
+        if FileIdentity::of(&self.file).is_ok_and(|now| now == self.identity) {
+            return;
+        }
+        let unused = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        if let Err(error) = unused {
+            tracing::warn!(%error, "a connection to a replaced database may disturb the new one");
+        }
     }
 
     /// A connection, waiting for one at most for the connection time-out.
@@ -195,6 +210,16 @@ impl Pool {
             self.verified.store(cookie, Ordering::Release);
         }
         Ok(cookie)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let mut idle = Vec::new();
+        while let Some(conn) = self.connections.try_get() {
+            self.prepare_to_close(&conn);
+            idle.push(conn);
+        }
     }
 }
 
