@@ -435,6 +435,28 @@ fn an_older_copy_that_has_overtaken_ours_is_another_history() {
     assert_eq!(victim.records["f030"].language.as_deref(), Some("ada"));
 }
 
+/// SQLite would take the one for the latest pages of the other.
+#[test]
+fn a_database_beside_the_log_of_another_one_is_not_read_until_that_is_gone() {
+    let mut victim = Victim::new();
+    victim
+        .cache
+        .update(&record("f002", "ada", "logged"))
+        .unwrap();
+    victim.note();
+    let other = victim.beside("other");
+    let files = ["f000", "f001", "new"].map(|path| record(path, "perl", "other"));
+    write_all(&other, files.into_iter());
+    copy(&other, &victim.beside("copy"));
+    std::fs::rename(victim.beside("copy"), &victim.file).unwrap();
+    victim.during(&[ErrorKind::DatabaseCorrupt]);
+    for suffix in ["-wal", "-shm"] {
+        std::fs::remove_file(with_suffix(&victim.file, suffix)).unwrap();
+    }
+    victim.after(LATER);
+    assert_eq!(victim.records.len(), 3);
+}
+
 // ---- locks
 
 #[test]

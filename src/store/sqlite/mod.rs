@@ -238,7 +238,8 @@ impl SqliteStore {
             return Ok(pool);
         }
         // Only a file that was never there is made: one that is lost may hold a project's records.
-        let pool = if self.pool.load().is_some() {
+        let pool = if let Some(former) = &*self.pool.load() {
+            former.assert_left_no_wal()?;
             tracing::warn!(file = %self.file.display(), "the database was replaced: reopening");
             Pool::open(&self.file, &self.options)?
         } else {
