@@ -457,6 +457,34 @@ fn a_database_beside_the_log_of_another_one_is_not_read_until_that_is_gone() {
     assert_eq!(victim.records.len(), 3);
 }
 
+/// Whoever has the file open goes on with a log that nobody else can see any more.
+#[test]
+fn once_its_log_is_deleted_nothing_is_written_to_an_open_database_or_read_from_it() {
+    let mut victim = Victim::new();
+    victim
+        .cache
+        .update(&record("f000", "ada", "logged"))
+        .unwrap();
+    victim.note();
+    for suffix in ["-wal", "-shm"] {
+        std::fs::remove_file(with_suffix(&victim.file, suffix)).unwrap();
+    }
+    for error in [
+        victim.cache.get(&path("f001")).map(drop).unwrap_err(),
+        victim
+            .cache
+            .update(&record("refused", "x", "x"))
+            .map(drop)
+            .unwrap_err(),
+        victim.cache.remove(&path("f000")).map(drop).unwrap_err(),
+        victim.cache.rebuild().map(drop).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::DatabaseCorrupt, "{error:#}");
+        assert!(error.to_string().contains("project.db-wal"), "{error}");
+    }
+    assert_eq!(victim.answers(&victim.held), victim.held);
+}
+
 // ---- locks
 
 #[test]

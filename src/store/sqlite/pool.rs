@@ -129,6 +129,13 @@ impl Pool {
         FileIdentity::of(&self.file).is_ok_and(|now| now == self.identity)
     }
 
+    /// Whether somebody deleted our write-ahead log, or put another one in its place, while our
+    /// connections have it open: what they read and write is not what the file's other readers see.
+    pub(super) fn has_lost_wal(&self) -> bool {
+        let known = *self.wal.lock();
+        known.is_some() && FileIdentity::of(&wal_of(&self.file)).ok() != known
+    }
+
     /// Checks, once another file is in the place of ours, that our write-ahead log does not lie beside
     /// that: SQLite would take its pages for the latest ones of the new file, and mix both.
     ///
@@ -157,7 +164,7 @@ impl Pool {
     /// file. SQLite ends the last connection with a checkpoint and deletes the write-ahead log, by name;
     /// it notices by itself that the file was moved, but not if the file is empty, or was never read.
     pub(super) fn prepare_to_close(&self, conn: &Connection) {
-        if self.is_in_place() {
+        if self.is_in_place() && !self.has_lost_wal() {
             return;
         }
         let unused = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
