@@ -93,3 +93,9 @@ impl Follower {
         Ok(report)
     }
 }
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.pool.prepare_to_close(&self.conn);
+    }
+}

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use super::failure::failed;
 use super::marks::LogHead;
 use super::pool::{History, Pool, not_captured};
+use super::schema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::Position;
 
@@ -36,7 +37,8 @@ impl Frame {
     /// Reads the frame; `conn` is in a transaction, which began after `before` was taken of the pool.
     ///
     /// # Errors
-    /// `DatabaseCorrupt` if changes may have gone unlogged; `NotFound` if the project is gone.
+    /// `SchemaTooNew`; `DatabaseCorrupt` if changes may have gone unlogged; `NotFound` if the project
+    /// is gone.
     pub(super) fn read(
         conn: &Connection,
         pool: &Pool,
@@ -44,6 +46,7 @@ impl Frame {
         file: &Path,
         project: &str,
     ) -> Result<Self> {
+        schema::assert_known(conn, file)?;
         let cookie = pool.verify_capture(conn, file)?;
         type Columns = (
             Option<i64>,

@@ -238,7 +238,8 @@ impl SqliteStore {
             return Ok(pool);
         }
         // Only a file that was never there is made: one that is lost may hold a project's records.
-        let pool = if self.pool.load().is_some() {
+        let pool = if let Some(former) = &*self.pool.load() {
+            former.assert_left_no_wal()?;
             tracing::warn!(file = %self.file.display(), "the database was replaced: reopening");
             Pool::open(&self.file, &self.options)?
         } else {
@@ -293,10 +294,16 @@ impl SqliteStore {
 
     /// A commit to a file that has lost its name is lost with it.
     fn assert_not_replaced(&self, pool: &Pool, operation: &str) -> Result<()> {
-        if FileIdentity::of(&self.file)? == pool.identity() {
-            return Ok(());
-        }
         let name = self.file.display();
+        if FileIdentity::of(&self.file)? == pool.identity() {
+            if !pool.has_lost_wal() {
+                return Ok(());
+            }
+            let message =
+                format!("cannot {operation}: {name}-wal was deleted while {name} was open");
+            return Err(Error::new(ErrorKind::DatabaseCorrupt, message)
+                .with_help("start this program again: what was in that log only is lost"));
+        }
         let message = format!("cannot {operation}: the database {name} was replaced meanwhile");
         Err(Error::new(ErrorKind::Database, message).with_help("try again"))
     }

@@ -1,7 +1,7 @@
 //! Connections to one database file: how each is set up, how many there are, and that they still
 //! lead to the file that the path names.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
@@ -38,7 +38,11 @@ const WAL_RETRY: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub(super) struct Pool {
     connections: r2d2::Pool<SqliteConnectionManager>,
+    file: PathBuf,
     identity: FileIdentity,
+    /// The write-ahead log as it was last seen beside the file. Our connections hold it open, so no
+    /// other file can come to look like it.
+    wal: Mutex<Option<FileIdentity>>,
     /// The schema cookie under which change capture was last found intact.
     verified: AtomicI64,
     /// Whether that schema has triggers that are not ours.
@@ -97,7 +101,9 @@ impl Pool {
             .build_unchecked(manager);
         Ok(Pool {
             connections,
+            file: file.to_owned(),
             identity,
+            wal: Mutex::default(),
             verified: AtomicI64::new(-1),
             foreign_triggers: AtomicBool::new(true),
             history: Mutex::default(),
@@ -107,6 +113,64 @@ impl Pool {
     /// Which file the connections lead to.
     pub(super) fn identity(&self) -> FileIdentity {
         self.identity
+    }
+
+    /// Remembers which write-ahead log is that of our file.
+    fn note_wal(&self) {
+        let wal = FileIdentity::of(&wal_of(&self.file)).ok();
+        // Another file may have come meanwhile, with a log of its own.
+        if wal.is_some() && self.is_in_place() {
+            *self.wal.lock() = wal;
+        }
+    }
+
+    /// Whether the path still names our file.
+    fn is_in_place(&self) -> bool {
+        FileIdentity::of(&self.file).is_ok_and(|now| now == self.identity)
+    }
+
+    /// Whether somebody deleted our write-ahead log, or put another one in its place, while our
+    /// connections have it open: what they read and write is not what the file's other readers see.
+    pub(super) fn has_lost_wal(&self) -> bool {
+        let known = *self.wal.lock();
+        known.is_some() && FileIdentity::of(&wal_of(&self.file)).ok() != known
+    }
+
+    /// Checks, once another file is in the place of ours, that our write-ahead log does not lie beside
+    /// that: SQLite would take its pages for the latest ones of the new file, and mix both.
+    ///
+    /// # Errors
+    /// `DatabaseCorrupt` naming what to delete.
+    pub(super) fn assert_left_no_wal(&self) -> Result<()> {
+        let wal = wal_of(&self.file);
+        let is_empty = std::fs::metadata(&wal).map_or(true, |found| found.len() == 0);
+        let known = *self.wal.lock();
+        if is_empty || self.is_in_place() || FileIdentity::of(&wal).ok() != known {
+            return Ok(());
+        }
+        let name = self.file.display();
+        let message = format!(
+            "the database {name} was replaced, but {} is still that of the former one",
+            wal.display()
+        );
+        Err(
+            Error::new(ErrorKind::DatabaseCorrupt, message).with_help(format!(
+                "delete {name}-wal and {name}-shm: they do not belong to the file that is there now"
+            )),
+        )
+    }
+
+    /// Sees to it that a connection leaves alone, when it is closed, what has come in the place of its
+    /// file. SQLite ends the last connection with a checkpoint and deletes the write-ahead log, by name;
+    /// it notices by itself that the file was moved, but not if the file is empty, or was never read.
+    pub(super) fn prepare_to_close(&self, conn: &Connection) {
+        if self.is_in_place() && !self.has_lost_wal() {
+            return;
+        }
+        let unused = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        if let Err(error) = unused {
+            tracing::warn!(%error, "a connection to a replaced database may disturb the new one");
+        }
     }
 
     /// A connection, waiting for one at most for the connection time-out.
@@ -143,6 +207,7 @@ impl Pool {
         if head == before.head {
             return Ok(before.others);
         }
+        self.note_wal();
         let is_same = head.follows(before.head) && before.marks.fit(conn, pruned_to)?;
         let marks = Arc::new(Marks::read(conn)?);
         let mut now = self.history.lock();
@@ -195,6 +260,22 @@ impl Pool {
             self.verified.store(cookie, Ordering::Release);
         }
         Ok(cookie)
+    }
+}
+
+fn wal_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let mut idle = Vec::new();
+        while let Some(conn) = self.connections.try_get() {
+            self.prepare_to_close(&conn);
+            idle.push(conn);
+        }
     }
 }
 

@@ -84,6 +84,22 @@ fn version_in_transaction(conn: &Connection, file: &Path) -> Result<i32> {
     }
 }
 
+/// Checks, in a transaction, that nobody has made the schema a newer one since the file was opened: its
+/// version is no part of what moves the schema's cookie.
+///
+/// # Errors
+/// `SchemaTooNew`.
+pub(super) fn assert_known(conn: &Connection, file: &Path) -> Result<()> {
+    let version: i32 = conn
+        .prepare_cached("PRAGMA user_version")
+        .and_then(|mut pragma| pragma.query_row([], |row| row.get(0)))
+        .map_err(|e| failed(file, "read the schema", e))?;
+    match version > SCHEMA_VERSION {
+        true => Err(too_new(file, version)),
+        false => Ok(()),
+    }
+}
+
 fn too_new(file: &Path, version: i32) -> Error {
     let message = format!(
         "the database {} has schema version {version}; this program knows versions up to \
