@@ -41,6 +41,8 @@ const DATABASE: &str = "CARDEX_TEST_SYNC_KILL_DATABASE";
 const SEED: &str = "CARDEX_TEST_SYNC_KILL_SEED";
 /// So many that a full pass takes longer than a process needs to die.
 const PATHS: usize = 150;
+/// How long a child may live before it has hung.
+const DEADLINE: Duration = Duration::from_secs(60);
 /// How many children one database survives before the next one is made; of one that is made by them
 /// there are fewer.
 const LIVES: usize = 25;
@@ -85,6 +87,10 @@ fn child() {
     let Some(file) = std::env::var_os(DATABASE).map(PathBuf::from) else {
         return;
     };
+    std::thread::spawn(|| {
+        std::thread::sleep(DEADLINE);
+        std::process::exit(3);
+    });
     let work = std::env::var(WORK).unwrap();
     let work = WORKS.into_iter().find(|one| format!("{one:?}") == work);
     let work = work.unwrap();

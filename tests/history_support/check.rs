@@ -189,16 +189,18 @@ enum What {
 }
 
 impl<'l> Answer<'l> {
+    /// What a line says, if it is of an answer or of a write.
     fn parse(line: &'l str) -> Option<Self> {
         let mut words = line.split(' ');
         let kind = words.next()?;
         if !matches!(kind, "g" | "q" | "s" | "c") {
             return None;
         }
-        let (from, to) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let mut time = || words.next().unwrap().parse().unwrap();
+        let (from, to) = (time(), time());
         let (mut asked, mut numbers) = (Asked::Cached, Vec::new());
         if kind != "c" {
-            asked = Asked::parse(words.next()?);
+            asked = Asked::parse(words.next().unwrap());
         }
         let mut rest = words.clone();
         let mut content = None;
@@ -235,7 +237,7 @@ impl<'l> Answer<'l> {
                 path: number(0) as usize,
                 as_of: number(1),
                 version: number(2),
-                content: content?,
+                content: content.unwrap(),
             },
         };
         Some(Answer {

@@ -163,6 +163,8 @@ pub struct Task {
     pub threads: usize,
 }
 
+/// How long a process may take to end after its time: more than any time-out of the database.
+const GRACE: Duration = Duration::from_secs(30);
 const VARIABLE: &str = "CARDEX_TEST_HISTORY_TASK";
 
 impl Task {
@@ -204,6 +206,17 @@ impl Task {
             .load_bodies(self.seed.is_multiple_of(2))
             .open()
             .unwrap()
+    }
+
+    /// Ends this process with an error if it is still there long after the time: it hangs.
+    pub fn watch(&self) {
+        let left = Duration::from_nanos(self.until.saturating_sub(now())) + GRACE;
+        let name = self.name.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(left);
+            eprintln!("{name} hangs");
+            std::process::exit(3);
+        });
     }
 
     pub fn is_over(&self) -> bool {
