@@ -1,5 +1,6 @@
 //! A look at a database that nobody has changed, against the one question to SQLite that it cannot do
-//! without, and against finding out whether the name still leads to the same file.
+//! without, and against finding out whether the name still leads to the same file. Those two are four
+//! system calls, which take three quarters of the look: SQLite locks, asks for the size and unlocks.
 
 use std::hint::black_box;
 

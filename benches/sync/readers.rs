@@ -45,6 +45,8 @@ pub(crate) fn run(copy: &Copy) {
 fn times(cardex: &Cardex, lasts: Duration) -> Vec<f64> {
     let query = Query::builder().language("java").function("run").limit(20);
     let query = query.build().expect("it makes sense");
+    let found = cardex.query(&query).expect("it is loaded").total();
+    assert!(found > 0, "the query has something to do");
     let begin = Instant::now();
     let mut times = Vec::new();
     while begin.elapsed() < lasts {
