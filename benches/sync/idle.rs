@@ -15,6 +15,8 @@ use crate::copy::{Copy, open};
 const CHILD: &str = "CARDEX_BENCH_SYNC";
 /// One hundredth of a core, in nanoseconds of each second.
 const LIMIT: f64 = 1e7;
+/// The rest between two looks, unless the options say otherwise.
+const REST: Duration = Duration::from_millis(10);
 
 pub(crate) fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
@@ -30,11 +32,24 @@ pub(crate) fn child() {
     };
     let cardex = open(&database, true);
     std::thread::sleep(Duration::from_millis(500));
-    let (begin, worked) = (Instant::now(), worked());
-    std::thread::sleep(Duration::from_secs(if small() { 1 } else { 5 }));
-    let worked = self::worked().saturating_sub(worked).as_nanos() as f64;
-    println!("{}", worked / begin.elapsed().as_secs_f64());
+    let lasts = Duration::from_secs(if small() { 1 } else { 5 });
+    let following = share(|| std::thread::sleep(lasts));
     cardex.shutdown();
+    let waking = share(|| {
+        let begin = Instant::now();
+        while begin.elapsed() < lasts {
+            std::thread::sleep(REST);
+        }
+    });
+    println!("{following} {waking}");
+}
+
+/// How long this process works in each second of `what`, in nanoseconds.
+fn share(what: impl FnOnce()) -> f64 {
+    let (begin, before) = (Instant::now(), worked());
+    what();
+    let worked = worked().saturating_sub(before).as_nanos() as f64;
+    worked / begin.elapsed().as_secs_f64()
 }
 
 /// How long the threads of this process have worked.
@@ -45,15 +60,10 @@ fn worked() -> Duration {
 
 pub(crate) fn run(copy: &Copy) {
     let numbers = process::child(CHILD, copy.database.path.as_os_str());
-    let [a_second] = numbers[..] else {
+    let [following, waking] = numbers[..] else {
         panic!("the child tells other numbers: {numbers:?}");
     };
-    report(
-        "sync",
-        "idle-cpu,a-second",
-        "limit",
-        a_second,
-        LIMIT,
-        Some(1.0),
-    );
+    let case = "idle-cpu,a-second";
+    report("sync", case, "limit", following, LIMIT, Some(1.0));
+    report("sync", case, "waking-alone", following, waking, None);
 }
