@@ -151,10 +151,18 @@ fn redact_block(text: &str) -> String {
         (r"(?m)^(indexed  +)\d.*$", "$1[..]"),
         (r"(?m)^(modified  +)\d.*$", "$1[..]"),
         (r"(?m)^(index  +)\d.*$", "$1[..]"),
+        (r"(?m)^(loaded  +full, in ).*$", "$1[..]"),
+        (r"(?m)^(duration  +)\d.*$", "$1[..]"),
         (r"(?m)^(position  +).*$", "$1[..]"),
+        (r"(?m)^(to  +).*(:\d+)$", "$1[..]$2"),
+        (r#"("(?:position|to)": ?)"[^":]*(:\d+")"#, r#"$1"[..]$2"#),
+        (
+            r#"("(?:ageMs|durationMs|indexBytes|databaseBytes)": )\d+"#,
+            "$1[..]",
+        ),
         (r"(?m)^(database  +\S+, ).*$", "$1[..]"),
         (
-            r#"("(?:asOf|lastModified|extractionTimestamp|indexedAt)": )"[^"]*""#,
+            r#"("(?:asOf|lastModified|extractionTimestamp|indexedAt|at)": )"[^"]*""#,
             "$1\"[..]\"",
         ),
     ]
@@ -182,6 +190,11 @@ fn queries() {
 #[test]
 fn formats() {
     run_command_document("formats.md", &[]);
+}
+
+#[test]
+fn the_index_is_made_and_what_changed_is_told() {
+    run_command_document("sync.md", &[]);
 }
 
 #[test]
@@ -936,6 +949,107 @@ fn an_import_that_waits_for_input_ends_on_the_first_signal_and_keeps_what_it_rea
     assert_eq!(ends_soon(child).status.code(), Some(130));
     drop(stdin);
     assert_eq!(project.query(&["--db", "x.db"]), ["a.py"]);
+}
+
+/// What the log says after a position, and where to go on from.
+fn changes(project: &Project, since: &str) -> (Vec<(String, String)>, String) {
+    let output = project.run(&["changes", "--since", since, "--format", "json"]);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+    let listing: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let files = listing["changes"].as_array().unwrap().iter();
+    let files = files.map(|file| (text(&file["change"]), text(&file["path"])));
+    (files.collect(), text(&listing["position"]))
+}
+
+#[test]
+fn changes_are_told_from_where_the_last_answer_ended() {
+    let project = Project::new();
+    project.ends(0, &["-q", "index"]);
+    let (all, position) = changes(&project, "start");
+    assert_eq!(all.len(), 5);
+    let stats = project.ends(0, &["stats", "--format", "json"]);
+    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+    assert_eq!(stats["asOf"], position.as_str());
+    assert_eq!(stats["lastSync"]["mode"], "full");
+    project.ends(1, &["changes", "--since", &position]);
+    fs::remove_file(project.at("src/parser.py")).unwrap();
+    project.write("src/new.py", "def fresh():\n    pass\n");
+    project.ends(0, &["-q", "index"]);
+    let (mut files, next) = changes(&project, &position);
+    files.sort();
+    let pair = |what: &str, path: &str| (what.to_owned(), path.to_owned());
+    let expected = [
+        pair("changed", "src/new.py"),
+        pair("deleted", "src/parser.py"),
+    ];
+    assert_eq!(files, expected);
+    assert_eq!(changes(&project, &next).0, []);
+}
+
+#[test]
+fn changes_are_followed_until_a_signal_or_a_closed_pipe() {
+    let project = Project::new();
+    project.ends(0, &["-q", "index"]);
+    let (_, position) = changes(&project, "start");
+    let arguments = [
+        "changes", "--since", &position, "--follow", "--format", "jsonl",
+    ];
+    for is_signalled in [true, false] {
+        let mut child = project
+            .command(&arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        if is_signalled {
+            project.write("src/new.py", "def fresh():\n    pass\n");
+            project.ends(0, &["-q", "index"]);
+        }
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        assert!(
+            line.contains(r#""path":"src/new.py","change":"changed""#),
+            "{line}"
+        );
+        if is_signalled {
+            interrupt(&child);
+            let output = ends_soon(child);
+            assert_eq!(output.status.code(), Some(130), "{output:?}");
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert!(told.starts_with("position  "), "{told}");
+        } else {
+            // Nothing is written any more: that nobody reads is noticed all the same.
+            drop(stdout);
+            let output = ends_soon(child);
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+            assert!(output.stderr.is_empty(), "{output:?}");
+        }
+    }
+}
+
+#[test]
+fn a_sync_names_what_it_leaves_out() {
+    let project = Project::new();
+    project.ends(0, &["-q", "index"]);
+    let conn = rusqlite::Connection::open(project.at(".cardex/cardex.db")).unwrap();
+    conn.execute(
+        "UPDATE documents SET language = CAST(x'ff' AS TEXT) WHERE path = 'src/main.rs'",
+        [],
+    )
+    .unwrap();
+    let output = project.run(&["sync", "--verify", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&summary["files"], &summary["skippedTotal"]),
+        (&4.into(), &1.into())
+    );
+    assert_eq!(summary["skipped"][0]["path"], "src/main.rs");
+    assert_eq!(summary["verified"]["equal"], false);
+    let told = project.ends(1, &["sync"]);
+    assert!(told.contains("4 read, 0 removed, 1 skipped"), "{told}");
 }
 
 #[test]

@@ -98,6 +98,21 @@ pub(super) enum Command {
         #[arg(long)]
         cached: bool,
     },
+    /// Read the database into an index, and tell what that took
+    ///
+    /// A command begins without an index and makes it of the whole database; this one does nothing
+    /// else, so that one sees how long it takes and which rows cannot be read. The exit code is 1 if
+    /// there are such rows, or if --verify finds a difference. The tree is not looked at.
+    Sync {
+        /// Compare the index with the rows, one by one, as `db check` does
+        #[arg(long)]
+        verify: bool,
+    },
+    /// List the files that changed since a position, and those that went
+    ///
+    /// The database is asked as it is; `cardex index` brings it up to date with the tree. The last
+    /// line, on stderr, or `position` in JSON, says where to go on from.
+    Changes(ChangesArgs),
     /// Show what the index holds, of which position
     Stats,
     /// Import, export and check the database
@@ -148,6 +163,19 @@ pub(super) struct QueryArgs {
     /// Ask the database as it is, without a look at the tree
     #[arg(long)]
     pub(super) cached: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ChangesArgs {
+    /// Where to begin: a position, as `cardex stats` prints it, or `start` for every file
+    #[arg(long, value_name = "POSITION")]
+    pub(super) since: String,
+    /// Go on with what changes from now on, until SIGINT or until nobody reads any more
+    #[arg(long)]
+    pub(super) follow: bool,
+    /// List at most this many files
+    #[arg(short = 'n', long, value_name = "LIMIT")]
+    pub(super) limit: Option<usize>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cardex::store::{MetadataStore, SqliteStore};
-use cardex::{FileMetadata, Query, Snapshot};
+use cardex::{FileMetadata, Position, Query, Snapshot};
 use serde::Serialize;
 
 use super::args::Format;
@@ -17,10 +17,11 @@ use super::{Outcome, format};
 /// How many findings of the comparison are told; one fault can have many.
 const MAX_FINDINGS: usize = 100;
 
+/// What is wrong, and what found it.
 #[derive(Serialize)]
-struct Finding {
+pub(super) struct Finding {
     check: String,
-    message: String,
+    pub(super) message: String,
 }
 
 /// Checks, and with `repair` mends first.
@@ -54,7 +55,9 @@ pub(super) fn run(context: &Context, repair: bool) -> Result<Outcome, Failure> {
     let mut compared = Compared::default();
     // A store refuses a database whose log cannot be trusted.
     if findings.is_empty() {
-        compared = compare(context, &mut findings)?;
+        let store = Arc::new(context.existing_store()?);
+        let (cardex, loaded) = context.load(Arc::clone(&store))?;
+        compared = compare(&store, &cardex.snapshot()?, loaded.to, &mut findings)?;
     }
     tell(context, format, &findings, &compared)?;
     Ok(if findings.is_empty() {
@@ -111,19 +114,22 @@ fn tell(
 
 /// What was compared.
 #[derive(Default)]
-struct Compared {
-    files: u64,
-    names: u64,
+pub(super) struct Compared {
+    pub(super) files: u64,
+    pub(super) names: u64,
 }
 
 /// The paths that each name should lead to, by field and name.
 type Expected = BTreeMap<(&'static str, String), Vec<usize>>;
 
-/// Compares the index with the rows: files, languages and versions, and the files of every name.
-fn compare(context: &Context, findings: &mut Vec<Finding>) -> Result<Compared, Failure> {
-    let store = Arc::new(context.existing_store()?);
-    let (cardex, loaded) = context.load(Arc::clone(&store))?;
-    let snapshot = cardex.snapshot()?;
+/// Compares the index, as it was loaded at a position, with the rows: files, languages and versions,
+/// and the files of every name.
+pub(super) fn compare(
+    store: &SqliteStore,
+    snapshot: &Arc<Snapshot>,
+    loaded: Position,
+    findings: &mut Vec<Finding>,
+) -> Result<Compared, Failure> {
     let mut tell = |message: String| {
         if findings.len() < MAX_FINDINGS {
             findings.push(Finding {
@@ -156,7 +162,7 @@ fn compare(context: &Context, findings: &mut Vec<Finding>) -> Result<Compared, F
         paths.push(path.to_owned());
         Ok(())
     })?;
-    if read.position != loaded.to {
+    if read.position != loaded {
         tell("the database was written to meanwhile; check again".to_owned());
     } else if paths.len() != snapshot.len() {
         let (index, rows) = (snapshot.len(), paths.len());
@@ -166,7 +172,7 @@ fn compare(context: &Context, findings: &mut Vec<Finding>) -> Result<Compared, F
         tell(format!("{} cannot be read: {}", row.path, row.reason));
     }
     for ((field, name), files) in &expected {
-        if !leads_to(&snapshot, field, name, files, &paths)? {
+        if !leads_to(snapshot, field, name, files, &paths)? {
             tell(format!(
                 "the {field} `{name}` leads to other files in the index than by the rows"
             ));
@@ -176,7 +182,7 @@ fn compare(context: &Context, findings: &mut Vec<Finding>) -> Result<Compared, F
         files: paths.len() as u64,
         names: expected.len() as u64,
     };
-    assert_no_more(&snapshot, &expected, &mut tell);
+    assert_no_more(snapshot, &expected, &mut tell);
     Ok(compared)
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use cardex::SyncMode;
+
 /// `1,234,567`.
 pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -48,6 +50,19 @@ pub(super) fn duration(duration: Duration) -> String {
         0..1_000 => format!("{ms} ms"),
         1_000..60_000 => format!("{:.1} s", duration.as_secs_f64()),
         _ => format!("{} min {} s", ms / 60_000, ms / 1_000 % 60),
+    }
+}
+
+/// A duration for programs, in milliseconds.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How an index was brought up to date.
+pub(super) fn mode(mode: SyncMode) -> &'static str {
+    match mode {
+        SyncMode::Full => "full",
+        SyncMode::Incremental => "incremental",
     }
 }
 

@@ -227,7 +227,7 @@ impl<'a> Summary<'a> {
             without_contents: &report.bare,
             skipped: &report.skipped,
             bytes_read: progress.bytes,
-            duration_ms: u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX),
+            duration_ms: format::millis(report.duration),
         }
     }
 }

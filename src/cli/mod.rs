@@ -5,6 +5,7 @@
 //! when stopped by SIGINT and SIGTERM.
 
 mod args;
+mod changes;
 mod check;
 mod config;
 mod context;
@@ -20,6 +21,7 @@ mod project;
 mod query;
 mod show;
 mod stats;
+mod sync;
 mod table;
 mod tree;
 
@@ -73,6 +75,8 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Index { .. } => index::run(&context),
         Command::Query(args) => query::run(&context, args),
         Command::Show { path, cached } => show::run(&context, &path, cached),
+        Command::Sync { verify } => sync::run(&context, verify),
+        Command::Changes(args) => changes::run(&context, &args),
         Command::Stats => stats::run(&context),
         Command::Db(DbCommand::Import { file }) => import::run(&context, &file),
         Command::Db(DbCommand::Export { file }) => export::run(&context, file.as_deref()),

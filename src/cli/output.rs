@@ -4,6 +4,9 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
 use super::args::Color;
 use super::failure::Failure;
 use super::interrupt;
@@ -160,7 +163,24 @@ impl Out {
 
     /// Writes out what is buffered; without it, an error would go unseen.
     pub(super) fn finish(mut self) -> Result<(), Failure> {
+        self.flush()
+    }
+
+    /// As [`Out::finish`], to go on.
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
         Ok(self.out.flush()?)
+    }
+
+    /// Waits, at most for so long: less if the process is to stop, or if nobody reads any more.
+    pub(super) fn wait(&self, within: Timespec) -> Result<(), Failure> {
+        let stdout = io::stdout();
+        // Errors and hang-ups are told without being asked for.
+        let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+        match poll(&mut watched, Some(&within)) {
+            Ok(0) | Err(Errno::INTR) => interrupt::check(),
+            Ok(_) => Err(Failure::PipeClosed),
+            Err(cause) => Err(io::Error::from(cause).into()),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -23,6 +24,10 @@ struct Stats {
     database: String,
     database_bytes: u64,
     as_of: String,
+    /// How old that state was when it was told, in milliseconds.
+    age_ms: u64,
+    /// How it came into memory; a command reads the whole database.
+    last_sync: LastSync,
     /// When the tree was last gone through; null if the database follows none.
     indexed_at: Option<chrono::DateTime<chrono::Utc>>,
     files: u64,
@@ -32,6 +37,14 @@ struct Stats {
     class_names: u64,
     cited_documents: u64,
     index_bytes: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LastSync {
+    at: chrono::DateTime<chrono::Utc>,
+    mode: &'static str,
+    duration_ms: u64,
 }
 
 /// Prints what the index holds.
@@ -61,12 +74,22 @@ fn collect(context: &Context) -> Result<Stats, Failure> {
         .map(|(name, files)| (name.to_owned(), files))
         .collect();
     let tree = Tree::read(database)?;
+    let state = cardex.stats()?;
+    let at = state
+        .last_sync
+        .map_or_else(chrono::Utc::now, |last| last.at);
     let bytes = std::fs::metadata(database).map_or(0, |metadata| metadata.len());
     Ok(Stats {
         root: context.root.display().to_string(),
         database: database.display().to_string(),
         database_bytes: bytes,
         as_of: snapshot.position().to_string(),
+        age_ms: format::millis(state.age.unwrap_or_default()),
+        last_sync: LastSync {
+            at,
+            mode: format::mode(loaded.mode),
+            duration_ms: format::millis(loaded.duration),
+        },
         indexed_at: tree.and_then(|tree| tree.indexed_at),
         files: snapshot.len() as u64,
         unreadable: loaded.skipped_total,
@@ -96,6 +119,14 @@ fn people(context: &Context, stats: &Stats, out: &mut Out) -> Result<(), Failure
             ),
         ),
         ("position", stats.as_of.clone()),
+        (
+            "loaded",
+            format!(
+                "{}, in {}",
+                stats.last_sync.mode,
+                format::duration(Duration::from_millis(stats.last_sync.duration_ms))
+            ),
+        ),
         ("indexed", indexed),
         ("files", format::count(stats.files)),
         ("languages", languages(stats)),
@@ -111,7 +142,7 @@ fn people(context: &Context, stats: &Stats, out: &mut Out) -> Result<(), Failure
         ),
     ];
     if stats.unreadable > 0 {
-        rows.insert(5, ("unreadable", format::count(stats.unreadable)));
+        rows.insert(6, ("unreadable", format::count(stats.unreadable)));
     }
     lines(&fields(rows, context.paint))
         .iter()
