@@ -76,6 +76,7 @@ impl MetadataCache {
         let is_known = self.index.is_still(moment) || as_of.covers(body.version);
         is_known.then_some(Record { body, as_of })
     }
+
     /// The records of paths that were not found in memory, in their order.
     pub(super) fn resolve(&self, paths: &[&FilePath], purpose: Purpose) -> Vec<Loaded> {
         paths
