@@ -118,7 +118,7 @@ pub(super) enum Command {
     /// Import, export and check the database
     #[command(subcommand)]
     Db(DbCommand),
-    /// Show the configuration
+    /// Show the configuration, or its schema
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Print a completion script for a shell
@@ -212,6 +212,8 @@ pub(super) enum ConfigCommand {
         #[arg(long)]
         origin: bool,
     },
+    /// Print the JSON Schema of a configuration file, for editors to check and complete it
+    Schema,
 }
 
 #[cfg(test)]

@@ -66,6 +66,10 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         cli.global.no_format("completions")?;
         return completions(shell);
     }
+    // Neither wants a project, or a configuration that is right.
+    if let Command::Config(ConfigCommand::Schema) = cli.command {
+        return config::schema(&cli.global);
+    }
     let root = match &cli.command {
         Command::Index { path } => path.clone(),
         _ => None,
@@ -82,6 +86,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Db(DbCommand::Export { file }) => export::run(&context, file.as_deref()),
         Command::Db(DbCommand::Check { repair }) => check::run(&context, repair),
         Command::Config(ConfigCommand::Show { origin }) => config::show(&context, origin),
+        Command::Config(ConfigCommand::Schema) => config::schema(&context.global),
         Command::Completions { shell } => completions(shell),
     }
 }
