@@ -9,6 +9,7 @@ mod changes;
 mod check;
 mod config;
 mod context;
+mod doctor;
 mod export;
 mod failure;
 mod format;
@@ -62,13 +63,15 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<Outcome, Failure> {
-    if let Command::Completions { shell } = cli.command {
-        cli.global.no_format("completions")?;
-        return completions(shell);
-    }
-    // Neither wants a project, or a configuration that is right.
-    if let Command::Config(ConfigCommand::Schema) = cli.command {
-        return config::schema(&cli.global);
+    // What wants no project, or no configuration that is right.
+    match cli.command {
+        Command::Completions { shell } => {
+            cli.global.no_format("completions")?;
+            return completions(shell);
+        }
+        Command::Config(ConfigCommand::Schema) => return config::schema(&cli.global),
+        Command::Doctor => return doctor::run(cli.global),
+        _ => {}
     }
     let root = match &cli.command {
         Command::Index { path } => path.clone(),
@@ -87,6 +90,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Db(DbCommand::Check { repair }) => check::run(&context, repair),
         Command::Config(ConfigCommand::Show { origin }) => config::show(&context, origin),
         Command::Config(ConfigCommand::Schema) => config::schema(&context.global),
+        Command::Doctor => doctor::run(context.global),
         Command::Completions { shell } => completions(shell),
     }
 }
