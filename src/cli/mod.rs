@@ -24,6 +24,7 @@ mod stats;
 mod sync;
 mod table;
 mod tree;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -66,6 +67,9 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         cli.global.no_format("completions")?;
         return completions(shell);
     }
+    if let Command::Verify(args) = &cli.command {
+        return verify::run(&cli.global, args);
+    }
     let root = match &cli.command {
         Command::Index { path } => path.clone(),
         _ => None,
@@ -82,6 +86,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Db(DbCommand::Export { file }) => export::run(&context, file.as_deref()),
         Command::Db(DbCommand::Check { repair }) => check::run(&context, repair),
         Command::Config(ConfigCommand::Show { origin }) => config::show(&context, origin),
+        Command::Verify(args) => verify::run(&context.global, &args),
         Command::Completions { shell } => completions(shell),
     }
 }
