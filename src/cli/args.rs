@@ -104,6 +104,10 @@ pub(super) enum Command {
     /// else, so that one sees how long it takes and which rows cannot be read. The exit code is 1 if
     /// there are such rows, or if --verify finds a difference. The tree is not looked at.
     Sync {
+        /// Read everything anew: what this command does without it as well, as it begins without an
+        /// index
+        #[arg(long)]
+        full: bool,
         /// Compare the index with the rows, one by one, as `db check` does
         #[arg(long)]
         verify: bool,

@@ -79,7 +79,8 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Index { .. } => index::run(&context),
         Command::Query(args) => query::run(&context, args),
         Command::Show { path, cached } => show::run(&context, &path, cached),
-        Command::Sync { verify } => sync::run(&context, verify),
+        // Both ways it is a full pass: nothing is remembered from one command to the next.
+        Command::Sync { full: _, verify } => sync::run(&context, verify),
         Command::Changes(args) => changes::run(&context, &args),
         Command::Stats => stats::run(&context),
         Command::Db(DbCommand::Import { file }) => import::run(&context, &file),
