@@ -1,5 +1,5 @@
 //! What does it cost to follow a database, and how late is an answer? A look at a database that nobody
-//! has changed, how long a commit of another connection takes to be in the answers, what queries
+//! has changed, how long a commit of another process takes to be in the answers, what queries
 //! notice of a full synchronisation, what the triggers add to the writes of others, and what a process
 //! takes that only follows. What a full load and an incremental pass cost a row is in `load`.
 //!
@@ -46,6 +46,9 @@ use self::copy::Copy;
 fn main() {
     if idle::is_child() {
         return idle::child();
+    }
+    if visible::is_child() {
+        return visible::child();
     }
     let (few, many) = match small() {
         true => ((5_000, "5k"), (20_000, "20k")),
