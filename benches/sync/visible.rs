@@ -51,7 +51,7 @@ pub(crate) fn child() {
         println!("{committed} {}", foreign.head());
     };
     let mut random = Random(5);
-    for asked in std::io::stdin().bytes() {
+    for asked in std::io::stdin().lock().bytes() {
         match asked.expect("the parent reads to the end") {
             ONE => {
                 // Each at another moment of the follower's rest.
