@@ -22,7 +22,7 @@ impl FileIdentity {
     }
 
     #[cfg(unix)]
-    fn from_metadata(metadata: &Metadata) -> Self {
+    pub(super) fn from_metadata(metadata: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
         FileIdentity {
             device: metadata.dev(),
@@ -31,11 +31,16 @@ impl FileIdentity {
     }
 
     #[cfg(not(unix))]
-    fn from_metadata(_: &Metadata) -> Self {
+    pub(super) fn from_metadata(_: &Metadata) -> Self {
         FileIdentity {
             device: 0,
             inode: 0,
         }
+    }
+
+    /// The number of the file in its file system.
+    pub(super) fn inode(self) -> u64 {
+        self.inode
     }
 
     pub(super) fn bytes(self) -> [u8; 16] {

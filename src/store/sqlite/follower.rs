@@ -10,7 +10,7 @@ use super::failure::failed;
 use super::frame::Frame;
 use super::log;
 use super::options::SqliteOptions;
-use super::pool::{Pool, connect};
+use super::pool::{Pool, connect, leave_alone_on_close};
 use crate::error::Result;
 use crate::position::Position;
 use crate::store::{RowSink, ScanReport};
@@ -40,6 +40,7 @@ impl Follower {
     pub(super) fn open(file: &Path, pool: Arc<Pool>, options: &SqliteOptions) -> Result<Self> {
         let conn = connect(file, options.timeout())?;
         conn.pragma_update(None, "query_only", true)
+            .and_then(|()| leave_alone_on_close(&conn, true))
             .map_err(|e| failed(file, "open", e))?;
         Ok(Follower {
             conn,

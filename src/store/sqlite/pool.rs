@@ -2,8 +2,8 @@
 //! lead to the file that the path names.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use super::file::{FileIdentity, create_if_missing};
 use super::marks::{LogHead, Marks};
 use super::options::SqliteOptions;
 use super::schema;
+use super::sidecars::Sidecars;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A connection of the pool; it goes back when dropped.
@@ -34,15 +35,18 @@ const STATEMENT_CACHE: usize = 64;
 /// millisecond.
 const WAL_RETRY: Duration = Duration::from_millis(2);
 
+/// How long a database whose log was lost is left alone: somebody who deletes its `-wal` may be about
+/// to put another database in its place, and must not find a new log of the old one there.
+const REOPEN_AFTER: Duration = Duration::from_secs(1);
+
 /// The connections to one file, as it was found when they were opened.
 #[derive(Debug)]
 pub(super) struct Pool {
     connections: r2d2::Pool<SqliteConnectionManager>,
     file: PathBuf,
     identity: FileIdentity,
-    /// The write-ahead log as it was last seen beside the file. Our connections hold it open, so no
-    /// other file can come to look like it.
-    wal: Mutex<Option<FileIdentity>>,
+    /// The files beside it; known from its first connection on, which holds them open.
+    sidecars: OnceLock<Sidecars>,
     /// The schema cookie under which change capture was last found intact.
     verified: AtomicI64,
     /// Whether that schema has triggers that are not ours.
@@ -85,7 +89,10 @@ impl Pool {
         let timeout = options.timeout();
         let manager = SqliteConnectionManager::file(file)
             .with_flags(FLAGS)
-            .with_init(move |conn| set_up(conn, timeout));
+            .with_init(move |conn| {
+                set_up(conn, timeout)?;
+                leave_alone_on_close(conn, true)
+            });
         // One thread: all it does here is to open connections.
         let opener = ScheduledThreadPool::builder().num_threads(1).build();
         let connections = r2d2::Pool::builder()
@@ -103,7 +110,7 @@ impl Pool {
             connections,
             file: file.to_owned(),
             identity,
-            wal: Mutex::default(),
+            sidecars: OnceLock::new(),
             verified: AtomicI64::new(-1),
             foreign_triggers: AtomicBool::new(true),
             history: Mutex::default(),
@@ -115,61 +122,66 @@ impl Pool {
         self.identity
     }
 
-    /// Remembers which write-ahead log is that of our file.
-    fn note_wal(&self) {
-        let wal = FileIdentity::of(&wal_of(&self.file)).ok();
-        // Another file may have come meanwhile, with a log of its own.
-        if wal.is_some() && self.is_in_place() {
-            *self.wal.lock() = wal;
-        }
+    /// Remembers which files beside the database are ours. A connection has read something before.
+    ///
+    /// # Errors
+    /// `DatabaseCorrupt` if they were deleted at once.
+    pub(super) fn note_sidecars(&self) -> Result<()> {
+        let found = Sidecars::of(&self.file, self.identity).map_err(|cause| {
+            let name = self.file.display();
+            let message = format!("the write-ahead log of {name} was deleted while it was opened");
+            Error::new(ErrorKind::DatabaseCorrupt, message)
+                .with_help("try again")
+                .because(cause)
+        })?;
+        // Once: later on, what lies there may be somebody else's.
+        self.sidecars.get_or_init(|| found);
+        Ok(())
     }
 
     /// Whether the path still names our file.
-    fn is_in_place(&self) -> bool {
+    pub(super) fn is_in_place(&self) -> bool {
         FileIdentity::of(&self.file).is_ok_and(|now| now == self.identity)
     }
 
-    /// Whether somebody deleted our write-ahead log, or put another one in its place, while our
-    /// connections have it open: what they read and write is not what the file's other readers see.
-    pub(super) fn has_lost_wal(&self) -> bool {
-        let known = *self.wal.lock();
-        known.is_some() && FileIdentity::of(&wal_of(&self.file)).ok() != known
+    /// The file beside the database that somebody deleted, or put another one in the place of, while
+    /// our connections have it open: what they read and write is not what the database's other users
+    /// see.
+    pub(super) fn lost_sidecar(&self) -> Option<&Path> {
+        self.sidecars.get().and_then(Sidecars::lost)
+    }
+
+    /// What must be known to open the database again after it lost a file beside it.
+    pub(super) fn lost_log(&self) -> Option<LostLog> {
+        let sidecars = self.sidecars.get().filter(|known| known.lost().is_some())?;
+        Some(LostLog {
+            sidecars: sidecars.clone(),
+            identity: self.identity,
+            others: self.history().others(),
+            found_at: Instant::now(),
+        })
     }
 
     /// Checks, once another file is in the place of ours, that our write-ahead log does not lie beside
-    /// that: SQLite would take its pages for the latest ones of the new file, and mix both.
+    /// that.
     ///
     /// # Errors
-    /// `DatabaseCorrupt` naming what to delete.
+    /// As [`Sidecars::assert_left_no_wal`].
     pub(super) fn assert_left_no_wal(&self) -> Result<()> {
-        let wal = wal_of(&self.file);
-        let is_empty = std::fs::metadata(&wal).map_or(true, |found| found.len() == 0);
-        let known = *self.wal.lock();
-        if is_empty || self.is_in_place() || FileIdentity::of(&wal).ok() != known {
-            return Ok(());
+        match self.sidecars.get() {
+            Some(known) if !self.is_in_place() => known.assert_left_no_wal(&self.file),
+            _ => Ok(()),
         }
-        let name = self.file.display();
-        let message = format!(
-            "the database {name} was replaced, but {} is still that of the former one",
-            wal.display()
-        );
-        Err(
-            Error::new(ErrorKind::DatabaseCorrupt, message).with_help(format!(
-                "delete {name}-wal and {name}-shm: they do not belong to the file that is there now"
-            )),
-        )
     }
 
-    /// Sees to it that a connection leaves alone, when it is closed, what has come in the place of its
-    /// file. SQLite ends the last connection with a checkpoint and deletes the write-ahead log, by name;
-    /// it notices by itself that the file was moved, but not if the file is empty, or was never read.
+    /// Lets a connection end as SQLite has it, if all files are in their places: the last one ends with
+    /// a checkpoint and deletes the write-ahead log, by name. Otherwise it leaves alone what has come
+    /// in their places: SQLite notices by itself that the database was moved, but not if the file is
+    /// empty, or was never read, and not that its log is gone.
     pub(super) fn prepare_to_close(&self, conn: &Connection) {
-        if self.is_in_place() && !self.has_lost_wal() {
-            return;
-        }
-        let unused = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
-        if let Err(error) = unused {
-            tracing::warn!(%error, "a connection to a replaced database may disturb the new one");
+        let is_whole = self.is_in_place() && self.lost_sidecar().is_none();
+        if let Err(error) = leave_alone_on_close(conn, !is_whole) {
+            tracing::warn!(%error, "a connection to a database may disturb another one when it is closed");
         }
     }
 
@@ -207,7 +219,6 @@ impl Pool {
         if head == before.head {
             return Ok(before.others);
         }
-        self.note_wal();
         let is_same = head.follows(before.head) && before.marks.fit(conn, pruned_to)?;
         let marks = Arc::new(Marks::read(conn)?);
         let mut now = self.history.lock();
@@ -263,10 +274,35 @@ impl Pool {
     }
 }
 
-fn wal_of(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push("-wal");
-    PathBuf::from(name)
+/// What has to be known of a database whose write-ahead log was lost, when it is opened again.
+#[derive(Debug)]
+pub(super) struct LostLog {
+    sidecars: Sidecars,
+    identity: FileIdentity,
+    /// How often the log had been found to be another one.
+    others: u64,
+    found_at: Instant,
+}
+
+impl LostLog {
+    /// Opens the database again, a while after its log was lost and once nobody uses that any more. What was only in there may be
+    /// gone, and others may have gone on from there: it is another history.
+    ///
+    /// # Errors
+    /// `DatabaseCorrupt` before that, naming who uses it still; those of [`Pool::open`].
+    pub(super) fn reopen(&self, file: &Path, options: &SqliteOptions) -> Result<Pool> {
+        if FileIdentity::of(file)? == self.identity {
+            if self.found_at.elapsed() < REOPEN_AFTER {
+                return Err(self.sidecars.lost_error(file, "", "try again in a second"));
+            }
+            self.sidecars.assert_let_go(file)?;
+        } else {
+            self.sidecars.assert_left_no_wal(file)?;
+        }
+        let pool = Pool::open(file, options)?;
+        pool.history.lock().others = self.others + 1;
+        Ok(pool)
+    }
 }
 
 impl Drop for Pool {
@@ -301,6 +337,13 @@ pub(super) fn connect(file: &Path, timeout: Duration) -> Result<Connection> {
         Ok(conn)
     };
     open().map_err(|e| failed(file, "open", e))
+}
+
+/// Whether a connection leaves checkpoint and log alone when it is closed. Those that are kept open for
+/// long do until [`Pool::prepare_to_close`] finds that all is as it was.
+pub(super) fn leave_alone_on_close(conn: &Connection, leave: bool) -> rusqlite::Result<()> {
+    let option = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    conn.set_db_config(option, leave).map(drop)
 }
 
 /// What every connection is told. The file is data from outside: its schema may call no function
