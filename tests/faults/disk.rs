@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cardex::ErrorKind;
-use rusqlite::Connection;
+use cardex::store::SqliteStore;
 
 use crate::victim::*;
 
@@ -37,27 +37,64 @@ fn a_database_cut_short_while_it_is_open_is_damaged_until_it_is_whole_again() {
     }
 }
 
+/// Overwrites the first pages of two tables, by another process: closing the file in this one would
+/// give up the locks of its connections.
+fn damage(file: &Path) {
+    let roots = "SELECT rootpage FROM sqlite_schema WHERE name IN ('documents', 'functions')";
+    for page in sqlite3(file, roots).lines() {
+        let sector = (page.parse::<u64>().unwrap() - 1) * 4096 / 512;
+        let (to, seek) = (format!("of={}", file.display()), format!("seek={sector}"));
+        let arguments = [
+            "if=/dev/zero",
+            &to,
+            "bs=512",
+            &seek,
+            "count=1",
+            "conv=notrunc",
+        ];
+        run("dd", &arguments);
+    }
+}
+
 #[test]
 fn a_database_with_damaged_pages_is_an_error_until_a_good_one_is_back() {
-    use std::os::unix::fs::FileExt;
     let mut victim = Victim::new();
     let (good, bad) = (victim.beside("good"), victim.beside("bad"));
     copy(&victim.file, &good);
     copy(&victim.file, &bad);
-    let conn = Connection::open(&bad).unwrap();
-    let roots = "SELECT rootpage FROM sqlite_schema WHERE name IN ('documents', 'functions')";
-    let mut statement = conn.prepare(roots).unwrap();
-    let pages = statement.query_map([], |row| row.get::<_, u32>(0)).unwrap();
-    let pages: Vec<u32> = pages.map(Result::unwrap).collect();
-    drop(statement);
-    drop(conn);
-    let file = std::fs::OpenOptions::new().write(true).open(&bad).unwrap();
-    for page in pages {
-        file.write_all_at(&[0xa5; 512], (u64::from(page) - 1) * 4096)
-            .unwrap();
-    }
+    damage(&bad);
     put_in_place(&bad, &victim.file);
     victim.during(&[ErrorKind::DatabaseCorrupt]);
+    put_in_place(&good, &victim.file);
+    victim.after(LATER);
+}
+
+/// Pages that were read before may still be known; nobody has changed anything since.
+#[test]
+fn pages_that_are_damaged_under_an_open_database_are_an_error_and_nothing_else() {
+    let mut victim = Victim::new();
+    victim.sql("PRAGMA wal_checkpoint(TRUNCATE)");
+    let good = victim.beside("good");
+    copy(&victim.file, &good);
+    damage(&victim.file);
+    let check = SqliteStore::check_file(&victim.file);
+    assert!(check.is_err() || !check.unwrap().is_empty());
+    let mut failures = 0;
+    for (name, wanted) in &victim.records {
+        match victim.cache.get(&path(name)) {
+            Ok(found) => assert_eq!(found.as_deref(), Some(wanted), "{name}"),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::DatabaseCorrupt, "{error:#}");
+                assert!(format!("{error:#}").contains("project.db"), "{error:#}");
+                failures += 1;
+            }
+        }
+    }
+    match victim.cache.rebuild() {
+        Ok(report) => assert_eq!((report.files, failures), (FILES as u64, 0)),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::DatabaseCorrupt, "{error:#}"),
+    }
+    assert_eq!(victim.answers(&victim.held), victim.held);
     put_in_place(&good, &victim.file);
     victim.after(LATER);
 }

@@ -80,25 +80,31 @@ fn an_older_copy_restored_in_place_is_another_history() {
 /// The copy's log is past ours when it is first seen, with other files at our sequences.
 #[test]
 fn an_older_copy_that_has_overtaken_ours_is_another_history() {
-    let mut victim = Victim::new();
-    let older = victim.beside("older");
-    copy(&victim.file, &older);
-    for language in ["perl", "ada", "lisp"] {
-        victim
-            .cache
-            .update(&record("f000", language, "new"))
-            .unwrap();
+    for in_place in [true, false] {
+        let mut victim = Victim::new();
+        let older = victim.beside("older");
+        copy(&victim.file, &older);
+        for language in ["perl", "ada", "lisp"] {
+            let newer = record("f000", language, "new");
+            victim.cache.update(&newer).unwrap();
+        }
+        let before = victim.stats().watermark;
+        let files = (0..30).map(|at| record(&format!("f{:03}", at + 1), "ada", "overtaken"));
+        write_all(&older, files);
+        let head = sqlite3(&older, "SELECT max(seq) FROM changes");
+        assert!(head.trim().parse::<u64>().unwrap() > before.sequence);
+        match in_place {
+            true => drop(sqlite3(
+                &victim.file,
+                &format!(".restore {}", older.display()),
+            )),
+            false => put_in_place(&older, &victim.file),
+        }
+        victim.after(LATER);
+        assert_ne!(victim.position.epoch, before.epoch);
+        assert_eq!(victim.records["f000"].language.as_deref(), Some("rust"));
+        assert_eq!(victim.records["f030"].language.as_deref(), Some("ada"));
     }
-    let before = victim.stats().watermark;
-    let files = (0..30).map(|at| record(&format!("f{:03}", at + 1), "ada", "overtaken"));
-    write_all(&older, files);
-    let head = sqlite3(&older, "SELECT max(seq) FROM changes");
-    assert!(head.trim().parse::<u64>().unwrap() > before.sequence);
-    sqlite3(&victim.file, &format!(".restore {}", older.display()));
-    victim.after(LATER);
-    assert_ne!(victim.position.epoch, before.epoch);
-    assert_eq!(victim.records["f000"].language.as_deref(), Some("rust"));
-    assert_eq!(victim.records["f030"].language.as_deref(), Some("ada"));
 }
 
 /// SQLite would take the one for the latest pages of the other.

@@ -86,6 +86,22 @@ fn what_others_write_once_the_log_is_deleted_is_seen_and_nothing_of_it_is_lost()
     assert_eq!(found.trim(), "ok");
 }
 
+/// What `rm` and `cp` do when somebody restores a copy under a running program.
+#[test]
+fn a_copy_written_into_a_database_whose_log_was_deleted_is_read_anew() {
+    let mut victim = with_logged_file();
+    let older = victim.beside("older");
+    copy(&victim.file, &older);
+    victim.cache.update(&record("f002", "ada", "new")).unwrap();
+    victim.note();
+    delete(&victim, &["-wal", "-shm"]);
+    std::fs::copy(&older, &victim.file).unwrap();
+    is_reopened(&victim);
+    victim.after(LATER);
+    assert_eq!(victim.records["f000"].language.as_deref(), Some("ada"));
+    assert_eq!(victim.records["f002"].language.as_deref(), Some("c"));
+}
+
 /// As long as another program goes on with the deleted log, it may write it into the database at any
 /// time: nobody can tell what that holds.
 #[test]

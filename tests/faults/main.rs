@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and its parts are for it alone"
 )]
 
+mod clock;
 mod disk;
 mod file;
 mod foreign;

@@ -54,6 +54,16 @@ fn rows_that_nobody_can_read_are_told_of_and_hide_no_others() {
              UPDATE documents SET size_bytes = 'many'",
             false,
         ),
+        // NULL where the column allows none.
+        (
+            "PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema SET sql = replace(sql, 'document_type TEXT NOT NULL',
+                 'document_type TEXT')
+             WHERE name = 'documents';
+             PRAGMA writable_schema = RESET;
+             UPDATE documents SET document_type = NULL",
+            false,
+        ),
     ];
     let victim = Victim::new();
     for (damage, is_of_index) in damages {

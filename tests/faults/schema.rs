@@ -35,3 +35,12 @@ fn a_newer_schema_is_left_alone_until_the_known_one_is_back() {
     victim.sql("PRAGMA user_version = 1");
     victim.after(LATER);
 }
+
+#[test]
+fn an_older_schema_is_not_read_until_the_known_one_is_back() {
+    let mut victim = Victim::new();
+    victim.sql("PRAGMA user_version = 0");
+    victim.during(&[ErrorKind::DatabaseCorrupt]);
+    victim.sql("PRAGMA user_version = 1");
+    victim.after(LATER);
+}
