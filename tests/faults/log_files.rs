@@ -2,6 +2,11 @@
 //! goes on with a log that nobody else can see any more, so nothing is read from it or written to it,
 //! and the database is opened anew.
 
+use std::io::{BufRead, BufReader, Lines};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Instant;
+
 use cardex::{ErrorKind, Freshness, Query};
 
 use crate::foreign::Foreign;
@@ -159,6 +164,78 @@ fn two_caches_of_one_database_both_open_it_anew_after_its_log_was_deleted() {
         second.update(&record("second", "ada", "second")).unwrap();
         victim.after(SOON);
         assert!(victim.records.contains_key("second"));
+    }
+}
+
+const DATABASE: &str = "CARDEX_TEST_FAULTS_DATABASE";
+
+/// Another process with a cache of the database, which tells when it is open, and what it sees once it
+/// sees the file `stop`.
+struct Process {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Process {
+    fn spawn(file: &Path) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["log_files::child", "--exact", "--ignored", "--nocapture"])
+            .env(DATABASE, file)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut process = Process { child, lines };
+        process.tells("open");
+        process
+    }
+
+    #[track_caller]
+    fn tells(&mut self, wanted: &str) {
+        let told = self.lines.by_ref().map(Result::unwrap);
+        let told = told.filter_map(|line| line.strip_prefix("child: ").map(str::to_owned));
+        assert_eq!({ told }.next().as_deref(), Some(wanted));
+    }
+
+    #[track_caller]
+    fn ends(mut self) {
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+#[test]
+#[ignore = "it is run by another test, in a process of its own"]
+fn child() {
+    let cache = cache_of(Path::new(&std::env::var_os(DATABASE).unwrap()), true);
+    println!("\nchild: open");
+    let seen = || {
+        let all = Query::builder().path_glob("**").build().unwrap();
+        let answer = cache.query(&all).unwrap();
+        let sees_stop = answer.paths().any(|path| path == "stop");
+        sees_stop.then(|| answer.len())
+    };
+    within(LATER * 6, "somebody writes `stop`", || seen().is_some());
+    println!("\nchild: {}", seen().unwrap());
+}
+
+#[test]
+fn several_processes_open_a_database_anew_after_its_log_was_deleted() {
+    for suffixes in [&["-wal", "-shm"][..], &["-wal"], &["-shm"]] {
+        let mut victim = with_logged_file();
+        let mut others = [(); 2].map(|()| Process::spawn(&victim.file));
+        delete(&victim, suffixes);
+        is_reopened(&victim);
+        victim.after(LATER);
+        victim.cache.update(&record("stop", "x", "x")).unwrap();
+        let begin = Instant::now();
+        for other in &mut others {
+            other.tells(&(victim.records.len() + 1).to_string());
+        }
+        assert!(begin.elapsed() < LATER, "{:?}", begin.elapsed());
+        others.into_iter().for_each(Process::ends);
+        victim.after(SOON);
+        let found = sqlite3(&victim.file, "PRAGMA integrity_check");
+        assert_eq!(found.trim(), "ok");
     }
 }
 

@@ -127,7 +127,8 @@ pub fn facts_of(conn: &Connection) -> Facts {
     facts
 }
 
-fn cache_of(file: &Path, follow: bool) -> Cardex {
+/// As any caller would open it.
+pub fn cache_of(file: &Path, follow: bool) -> Cardex {
     let options = SqliteOptions::default();
     Cardex::builder()
         .database(file)

@@ -1,7 +1,7 @@
 //! The two files that SQLite keeps beside an open database: `-wal`, the write-ahead log, and `-shm`,
 //! the index of it that all its users share. Whoever has them open goes on with them after somebody
 //! deleted them, and sees nothing of those who come later; so they are recognised, like the database,
-//! by device and inode.
+//! by what the file system knows of them.
 
 use std::path::{Path, PathBuf};
 
