@@ -7,6 +7,7 @@
 
 mod check;
 mod column;
+mod connection;
 mod failure;
 mod file;
 mod file_rows;
@@ -16,6 +17,7 @@ mod log;
 mod lookup;
 mod marks;
 mod options;
+mod place;
 mod pool;
 mod read;
 mod scan;
@@ -227,8 +229,8 @@ impl SqliteStore {
         let Some(pool) = self.pool.load_full() else {
             return Ok(None);
         };
-        let is_current =
-            FileIdentity::of(&self.file)? == pool.identity() && pool.lost_sidecar().is_none();
+        let is_current = FileIdentity::of(&self.file)? == pool.identity()
+            && pool.place().lost_sidecar().is_none();
         Ok(is_current.then_some(pool))
     }
 
@@ -250,14 +252,14 @@ impl SqliteStore {
             tracing::info!(file = %self.file.display(), "the database is open again");
             pool
         } else if let Some(former) = &*self.pool.load() {
-            former.assert_left_no_wal()?;
+            former.place().assert_left_no_wal()?;
             tracing::warn!(file = %self.file.display(), "the database was replaced: reopening");
             Pool::open(&self.file, &self.options)?
         } else {
             Pool::create(&self.file, &self.options)?
         };
         self.enrol(&pool)?;
-        pool.note_sidecars()?;
+        pool.place().note_sidecars()?;
         let pool = Arc::new(pool);
         self.pool.store(Some(Arc::clone(&pool)));
         *lost = None;
@@ -269,7 +271,7 @@ impl SqliteStore {
     /// left of that log.
     fn retire_lost_log(&self, lost: &mut Option<LostLog>) {
         let former = self.pool.load_full();
-        let former = former.filter(|former| former.is_in_place());
+        let former = former.filter(|former| former.place().is_in_place());
         if let Some(found) = former.and_then(|former| former.lost_log()) {
             tracing::warn!(
                 file = %self.file.display(),
@@ -328,7 +330,7 @@ impl SqliteStore {
     fn assert_not_replaced(&self, pool: &Pool, operation: &str) -> Result<()> {
         let name = self.file.display();
         if FileIdentity::of(&self.file)? == pool.identity() {
-            let Some(lost) = pool.lost_sidecar() else {
+            let Some(lost) = pool.place().lost_sidecar() else {
                 return Ok(());
             };
             let lost = lost.display();
@@ -382,7 +384,7 @@ impl SqliteStore {
 fn connect_existing(path: &Path) -> Result<(PathBuf, Connection)> {
     let file = file::absolute(path)?;
     FileIdentity::of(&file)?;
-    let conn = pool::connect(&file, SqliteOptions::default().timeout())?;
+    let conn = connection::connect(&file, SqliteOptions::default().timeout())?;
     Ok((file, conn))
 }
 

@@ -1,35 +1,31 @@
-//! Connections to one database file: how each is set up, how many there are, and that they still
-//! lead to the file that the path names.
+//! Connections to one database file: how many there are, what they have seen of it, and when another
+//! pool takes their place.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use r2d2_sqlite::SqliteConnectionManager;
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode};
 use scheduled_thread_pool::ScheduledThreadPool;
 
+use super::connection::{Manager, connect};
 use super::failure::failed;
 use super::file::{FileIdentity, create_if_missing};
 use super::marks::{LogHead, Marks};
 use super::options::SqliteOptions;
+use super::place::Place;
 use super::schema;
-use super::sidecars::Sidecars;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A connection of the pool; it goes back when dropped.
-pub(super) type Pooled = r2d2::PooledConnection<SqliteConnectionManager>;
+pub(super) type Pooled = r2d2::PooledConnection<Manager>;
 
 /// The oldest SQLite that is safe: earlier ones can lose commits when the log of a WAL database is
 /// reset.
 const OLDEST_SQLITE: i32 = 3_051_003;
-
-/// More than all statements that the store ever prepares.
-const STATEMENT_CACHE: usize = 64;
 
 /// How long to wait before the switch to the write-ahead log is tried again: it takes about a
 /// millisecond.
@@ -42,11 +38,8 @@ const REOPEN_AFTER: Duration = Duration::from_secs(1);
 /// The connections to one file, as it was found when they were opened.
 #[derive(Debug)]
 pub(super) struct Pool {
-    connections: r2d2::Pool<SqliteConnectionManager>,
-    file: PathBuf,
-    identity: FileIdentity,
-    /// The files beside it; known from its first connection on, which holds them open.
-    sidecars: OnceLock<Sidecars>,
+    connections: r2d2::Pool<Manager>,
+    place: Arc<Place>,
     /// The schema cookie under which change capture was last found intact.
     verified: AtomicI64,
     /// Whether that schema has triggers that are not ours.
@@ -80,19 +73,14 @@ impl Pool {
 
     /// Opens a file that must exist, and brings its schema up to date.
     pub(super) fn open(file: &Path, options: &SqliteOptions) -> Result<Self> {
-        let identity = FileIdentity::of(file)?;
+        let place = Arc::new(Place::of(file)?);
         let mut conn = connect(file, options.timeout())?;
         schema::version(&conn, file)?;
         use_wal(&conn, file, options.timeout())?;
         schema::migrate(&mut conn, file)?;
         drop(conn);
         let timeout = options.timeout();
-        let manager = SqliteConnectionManager::file(file)
-            .with_flags(FLAGS)
-            .with_init(move |conn| {
-                set_up(conn, timeout)?;
-                leave_alone_on_close(conn, true)
-            });
+        let manager = Manager::new(Arc::clone(&place), timeout);
         // One thread: all it does here is to open connections.
         let opener = ScheduledThreadPool::builder().num_threads(1).build();
         let connections = r2d2::Pool::builder()
@@ -108,81 +96,31 @@ impl Pool {
             .build_unchecked(manager);
         Ok(Pool {
             connections,
-            file: file.to_owned(),
-            identity,
-            sidecars: OnceLock::new(),
+            place,
             verified: AtomicI64::new(-1),
             foreign_triggers: AtomicBool::new(true),
             history: Mutex::default(),
         })
     }
 
+    /// Where the file lies that the connections lead to.
+    pub(super) fn place(&self) -> &Arc<Place> {
+        &self.place
+    }
+
     /// Which file the connections lead to.
     pub(super) fn identity(&self) -> FileIdentity {
-        self.identity
-    }
-
-    /// Remembers which files beside the database are ours. A connection has read something before.
-    ///
-    /// # Errors
-    /// `DatabaseCorrupt` if they were deleted at once.
-    pub(super) fn note_sidecars(&self) -> Result<()> {
-        let found = Sidecars::of(&self.file, self.identity).map_err(|cause| {
-            let name = self.file.display();
-            let message = format!("the write-ahead log of {name} was deleted while it was opened");
-            Error::new(ErrorKind::DatabaseCorrupt, message)
-                .with_help("try again")
-                .because(cause)
-        })?;
-        // Once: later on, what lies there may be somebody else's.
-        self.sidecars.get_or_init(|| found);
-        Ok(())
-    }
-
-    /// Whether the path still names our file.
-    pub(super) fn is_in_place(&self) -> bool {
-        FileIdentity::of(&self.file).is_ok_and(|now| now == self.identity)
-    }
-
-    /// The file beside the database that somebody deleted, or put another one in the place of, while
-    /// our connections have it open: what they read and write is not what the database's other users
-    /// see.
-    pub(super) fn lost_sidecar(&self) -> Option<&Path> {
-        self.sidecars.get().and_then(Sidecars::lost)
+        self.place.identity()
     }
 
     /// What must be known to open the database again after it lost a file beside it.
     pub(super) fn lost_log(&self) -> Option<LostLog> {
-        let sidecars = self.sidecars.get().filter(|known| known.lost().is_some())?;
+        self.place.lost_sidecar()?;
         Some(LostLog {
-            sidecars: sidecars.clone(),
-            identity: self.identity,
+            place: Arc::clone(&self.place),
             others: self.history().others(),
             found_at: Instant::now(),
         })
-    }
-
-    /// Checks, once another file is in the place of ours, that our write-ahead log does not lie beside
-    /// that.
-    ///
-    /// # Errors
-    /// As [`Sidecars::assert_left_no_wal`].
-    pub(super) fn assert_left_no_wal(&self) -> Result<()> {
-        match self.sidecars.get() {
-            Some(known) if !self.is_in_place() => known.assert_left_no_wal(&self.file),
-            _ => Ok(()),
-        }
-    }
-
-    /// Lets a connection end as SQLite has it, if all files are in their places: the last one ends with
-    /// a checkpoint and deletes the write-ahead log, by name. Otherwise it leaves alone what has come
-    /// in their places: SQLite notices by itself that the database was moved, but not if the file is
-    /// empty, or was never read, and not that its log is gone.
-    pub(super) fn prepare_to_close(&self, conn: &Connection) {
-        let is_whole = self.is_in_place() && self.lost_sidecar().is_none();
-        if let Err(error) = leave_alone_on_close(conn, !is_whole) {
-            tracing::warn!(%error, "a connection to a database may disturb another one when it is closed");
-        }
     }
 
     /// A connection, waiting for one at most for the connection time-out.
@@ -277,41 +215,27 @@ impl Pool {
 /// What has to be known of a database whose write-ahead log was lost, when it is opened again.
 #[derive(Debug)]
 pub(super) struct LostLog {
-    sidecars: Sidecars,
-    identity: FileIdentity,
+    place: Arc<Place>,
     /// How often the log had been found to be another one.
     others: u64,
     found_at: Instant,
 }
 
 impl LostLog {
-    /// Opens the database again, a while after its log was lost and once nobody uses that any more. What was only in there may be
-    /// gone, and others may have gone on from there: it is another history.
+    /// Opens the database again, a while after its log was lost and once nobody uses that any more. What
+    /// was only in there may be gone, and others may have gone on from there: it is another history.
     ///
     /// # Errors
     /// `DatabaseCorrupt` before that, naming who uses it still; those of [`Pool::open`].
     pub(super) fn reopen(&self, file: &Path, options: &SqliteOptions) -> Result<Pool> {
-        if FileIdentity::of(file)? == self.identity {
-            if self.found_at.elapsed() < REOPEN_AFTER {
-                return Err(self.sidecars.lost_error(file, "", "try again in a second"));
-            }
-            self.sidecars.assert_let_go(file)?;
-        } else {
-            self.sidecars.assert_left_no_wal(file)?;
+        self.place.assert_left_no_wal()?;
+        if FileIdentity::of(file)? == self.place.identity() {
+            self.place
+                .assert_let_go(self.found_at.elapsed() >= REOPEN_AFTER)?;
         }
         let pool = Pool::open(file, options)?;
         pool.history.lock().others = self.others + 1;
         Ok(pool)
-    }
-}
-
-impl Drop for Pool {
-    fn drop(&mut self) {
-        let mut idle = Vec::new();
-        while let Some(conn) = self.connections.try_get() {
-            self.prepare_to_close(&conn);
-            idle.push(conn);
-        }
     }
 }
 
@@ -323,50 +247,6 @@ pub(super) fn not_captured(file: &Path, reason: &str) -> Error {
     );
     Error::new(ErrorKind::DatabaseCorrupt, message)
         .with_help("`cardex db check --repair` mends the log and has every index built anew")
-}
-
-/// No `SQLITE_OPEN_URI` (a path is a path), no `SQLITE_OPEN_CREATE` (we create the file with the
-/// right mode), and no mutex (the pool gives a connection to one thread at a time).
-const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
-
-/// A connection of its own, outside any pool, set up like those of the pool.
-pub(super) fn connect(file: &Path, timeout: Duration) -> Result<Connection> {
-    let open = || {
-        let mut conn = Connection::open_with_flags(file, FLAGS)?;
-        set_up(&mut conn, timeout)?;
-        Ok(conn)
-    };
-    open().map_err(|e| failed(file, "open", e))
-}
-
-/// Whether a connection leaves checkpoint and log alone when it is closed. Those that are kept open for
-/// long do until [`Pool::prepare_to_close`] finds that all is as it was.
-pub(super) fn leave_alone_on_close(conn: &Connection, leave: bool) -> rusqlite::Result<()> {
-    let option = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
-    conn.set_db_config(option, leave).map(drop)
-}
-
-/// What every connection is told. The file is data from outside: its schema may call no function
-/// with side effects, its cells are checked as they are read, and nothing may edit its internals.
-///
-/// `synchronous = NORMAL`: a commit survives the end of this program at once, and a power cut from
-/// the next checkpoint on. The cut may take the last commits whole; the index is built from what is
-/// there, and a sequence that is then used again gets another nonce, which followers are to compare.
-///
-/// `cache_size` is 8 MiB: a commit of another connection empties the cache, and reading a hundred
-/// changed files of a large project touches more pages than the default 2 MiB hold. No memory map:
-/// a file cut short by somebody else must be an error, not a signal.
-fn set_up(conn: &mut Connection, timeout: Duration) -> rusqlite::Result<()> {
-    conn.busy_timeout(timeout)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true)?;
-    conn.execute_batch(
-        "PRAGMA cell_size_check = ON; PRAGMA synchronous = NORMAL;
-         PRAGMA cache_size = -8192; PRAGMA journal_size_limit = 67108864;",
-    )
 }
 
 /// Readers and a writer at the same time need the write-ahead log; the file keeps the setting.
