@@ -3,7 +3,8 @@
 //!
 //! Writers take turns, one transaction at a time; readers see one committed state each and neither
 //! wait for writers nor hold them up. If another file is put in the place of the database, the next
-//! verb opens that one, and its positions are of another epoch.
+//! verb opens that one, and its positions are of another epoch. If its write-ahead log is deleted, verbs
+//! are refused for a second, and as long as somebody goes on with that log; then the file is opened again.
 
 mod check;
 mod column;
