@@ -65,12 +65,14 @@
 //! `cli`: the `cardex` command. `full`: everything.
 
 mod bounded;
+mod cache;
 #[cfg(feature = "sqlite")]
 mod cardex;
 mod clock;
 pub mod component;
 #[cfg(feature = "cli")]
 pub mod config;
+mod coordinator;
 mod error;
 mod eviction;
 #[cfg(feature = "extract")]
@@ -82,9 +84,11 @@ mod indexing;
 mod machine;
 mod metadata;
 mod metadata_cache;
+mod panics;
 mod position;
 mod primitives;
 mod query;
+mod ratio;
 mod single_flight;
 mod stats;
 pub mod store;
@@ -93,15 +97,21 @@ mod sync;
 mod worker;
 
 pub use bounded::{BoundedMap, BoundedStats, Evicted, Inserted, Limits, RemovalCause, Usage};
+pub use cache::{Cache, CacheReport, CacheUsage, Scope};
 #[cfg(feature = "sqlite")]
 pub use cardex::{Cardex, CardexBuilder};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use coordinator::{
+    CacheCoordinator, CacheEntry, CacheOutcome, CoordinatorOptions, CoordinatorStats, Pressure,
+    PressureGauge, RoundCause, RoundReport,
+};
 pub use error::{Error, ErrorKind, Excerpt, Result};
 pub use eviction::Strategy;
 pub use freshness::Freshness;
-pub use index::{Hit, Index, MemoryUse, Snapshot, TermCounts};
+pub use index::{Hit, Index, MemoryUse, ScopeMatcher, Snapshot, TermCounts};
 #[cfg(feature = "extract")]
 pub use indexing::{IndexReport, MAX_SKIPPED_KEPT, index_tree};
+pub use machine::{MemoryLimit, SystemMemory};
 pub use metadata::{
     ChangeRecord, Class, DocSections, DocumentType, FileMetadata, FileMetadataBuilder, FilePath,
     FileState, Function, HeaderSections, LineRange, MAX_PATH_BYTES,

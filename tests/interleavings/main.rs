@@ -20,6 +20,8 @@
 
 #[path = "../../src/bounded/mod.rs"]
 mod bounded;
+#[path = "../../src/cache.rs"]
+mod cache;
 #[path = "../../src/clock.rs"]
 mod clock;
 #[path = "../../src/error.rs"]
@@ -30,7 +32,7 @@ mod eviction;
 mod freshness;
 #[path = "../../src/index/mod.rs"]
 mod index;
-#[path = "../../src/machine.rs"]
+#[path = "../../src/machine/mod.rs"]
 mod machine;
 #[path = "../../src/metadata/mod.rs"]
 mod metadata;
@@ -40,6 +42,8 @@ mod metadata_cache;
 mod position;
 #[path = "../../src/query/mod.rs"]
 mod query;
+#[path = "../../src/ratio.rs"]
+mod ratio;
 #[path = "../../src/single_flight.rs"]
 mod single_flight;
 #[path = "../../src/stats.rs"]
