@@ -106,7 +106,7 @@ fn an_unknown_key_is_refused_with_its_place_and_the_key_meant() {
         ("exclud = []", 0..6)
     );
     assert!(
-        refusal("[coordinator]\nmax_entries = 5\n")
+        refusal("[colours]\nmax_entries = 5\n")
             .help()
             .unwrap()
             .contains("index.exclude")
