@@ -1,6 +1,7 @@
 //! What a cache says that its records weigh is what they take: a counting allocator watches while
 //! memory is filled and given back. One test in a program of its own, so that nobody else allocates.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at its first surprise")]
 #![cfg(feature = "sqlite")]
 
 use std::alloc::System;

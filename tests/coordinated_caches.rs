@@ -1,6 +1,7 @@
 //! The metadata cache as one among the caches of a process: the contract of a cache, what its rounds
 //! cost nobody, and that no answer changes.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at its first surprise")]
 #![cfg(feature = "sqlite")]
 
 mod cache_support;

@@ -1,6 +1,8 @@
 //! The coordinator of a process's caches, rule by rule: contract, registry, pressure, loop, and what it
 //! tells. Caches and gauge are fakes, and time stands still unless it is told to move.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at its first surprise")]
+
 mod coordinator_support;
 
 use std::collections::HashMap;
@@ -551,7 +553,8 @@ fn an_invalidation_reaches_every_cache_and_a_bad_scope_none() {
         .collect();
     assert_eq!(counts, [Some(1), None, Some(1)]);
     for cache in [&a, &c] {
-        assert_eq!(*cache.invalidated.lock().unwrap(), [scope.clone()]);
+        let told = cache.invalidated.lock().unwrap().clone();
+        assert!(told.len() == 1 && told[0] == scope, "{told:?}");
     }
     for (scope, kind) in [
         (Scope::Prefix(String::new()), ErrorKind::InvalidPath),
