@@ -196,6 +196,18 @@ pub static KEYS: &[Key] = &[
     },
 ];
 
+/// Other names of keys; there, a value is a whole number of seconds.
+const IN_SECONDS: [(&str, &str); 2] = [
+    (
+        "memory_cache.sync_interval_seconds",
+        "memory_cache.sync_interval",
+    ),
+    (
+        "coordinator.check_interval_seconds",
+        "coordinator.check_interval",
+    ),
+];
+
 /// How a limit that is not set is written.
 pub(super) const NO_LIMIT: &str = "none";
 
@@ -213,13 +225,26 @@ impl Key {
         KEYS.iter().find(|key| key.name == name)
     }
 
+    /// The key that is meant by another name, under which its value is in seconds.
+    pub(super) fn in_seconds(name: &str) -> Option<&'static Key> {
+        let (_, meant) = IN_SECONDS.iter().find(|(other, _)| *other == name)?;
+        Key::named(meant)
+    }
+
+    /// The same for the name of an environment variable.
+    pub(super) fn variable_in_seconds(variable: &str) -> Option<&'static Key> {
+        let mut names = IN_SECONDS.iter().map(|(other, _)| *other);
+        Key::in_seconds(names.find(|other| variable_of(other) == variable)?)
+    }
+
     /// `CARDEX_SECTION__KEY`.
     pub fn environment_variable(&self) -> String {
-        format!(
-            "CARDEX_{}",
-            self.name.replace('.', "__").to_ascii_uppercase()
-        )
+        variable_of(self.name)
     }
+}
+
+fn variable_of(name: &str) -> String {
+    format!("CARDEX_{}", name.replace('.', "__").to_ascii_uppercase())
 }
 
 /// The range in words.

@@ -64,6 +64,19 @@ pub(super) enum Raw {
     Word(String),
 }
 
+impl Raw {
+    /// A number that was written under a name that says its unit.
+    fn in_seconds(self) -> Self {
+        match self {
+            Raw::Integer(seconds) => Raw::Text(format!("{seconds}s")),
+            Raw::Word(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Raw::Word(format!("{text}s"))
+            }
+            _ => Raw::Other("value that is no whole number of seconds"),
+        }
+    }
+}
+
 impl fmt::Display for Raw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -121,11 +134,18 @@ pub(super) fn file(path: &Path, origin: impl Fn(PathBuf, usize) -> Origin) -> Re
         };
         for (key, value) in keys {
             let name = format!("{}.{}", section.get_ref(), key.get_ref());
-            let key = Key::named(&name).ok_or_else(|| file.unknown(&name, key.span()))?;
+            let place = key.span();
+            let (key, raw) = match Key::in_seconds(&name) {
+                Some(key) => (key, raw(value).in_seconds()),
+                None => {
+                    let key = Key::named(&name);
+                    (key.ok_or_else(|| file.unknown(&name, place))?, raw(value))
+                }
+            };
             let (line, excerpt) = file.excerpt(value.span());
             settings.push(Setting {
                 key,
-                raw: raw(value),
+                raw,
                 origin: origin(path.to_path_buf(), line),
                 excerpt: Some(excerpt),
             });
@@ -224,6 +244,11 @@ pub(super) fn environment(variables: &[(String, String)]) -> Result<Vec<Setting>
         };
         match KEYS.iter().find(|key| key.environment_variable() == *name) {
             Some(key) => settings.push(setting(key)),
+            None if let Some(key) = Key::variable_in_seconds(name) => {
+                let mut setting = setting(key);
+                setting.raw = setting.raw.in_seconds();
+                settings.push(setting);
+            }
             None if rest.contains("__") || is_slip(rest) => return Err(unknown_variable(name)),
             None => {}
         }

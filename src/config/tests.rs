@@ -449,3 +449,44 @@ fn the_coordinator_is_set_up_by_its_keys() {
     let default = ConfigSources::new("/p").load().unwrap();
     assert_eq!(default.coordinator(), &CoordinatorOptions::default());
 }
+
+#[test]
+fn intervals_may_be_given_in_seconds_under_names_that_say_so() {
+    let root = project(
+        "[coordinator]\ncheck_interval_seconds = 60\n[memory_cache]\nsync_interval_seconds = 20\n",
+    );
+    let load = |sources: ConfigSources| {
+        let config = sources.load().unwrap();
+        let value = |key| entry(&config, key).value.clone();
+        (
+            value("coordinator.check_interval"),
+            value("memory_cache.sync_interval"),
+        )
+    };
+    let sources = ConfigSources::new(root.path());
+    let quoted = |text: &str| format!("\"{text}\"");
+    assert_eq!(load(sources.clone()), (quoted("1m"), quoted("20s")));
+    let sources = sources.variable("CARDEX_COORDINATOR__CHECK_INTERVAL_SECONDS", "5");
+    assert_eq!(load(sources), (quoted("5s"), quoted("20s")));
+    for (file, message) in [
+        (
+            "[coordinator]\ncheck_interval_seconds = 0",
+            "is out of range",
+        ),
+        (
+            "[coordinator]\ncheck_interval_seconds = -1",
+            "is not a duration",
+        ),
+        (
+            "[coordinator]\ncheck_interval_seconds = \"5m\"",
+            "no whole number of seconds",
+        ),
+        (
+            "[memory_cache]\nsync_interval_seconds = 9",
+            "`memory_cache.sync_interval` = \"9s\" is out of range",
+        ),
+    ] {
+        let error = refusal(file).to_string();
+        assert!(error.contains(message), "{error}");
+    }
+}
