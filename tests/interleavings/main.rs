@@ -24,6 +24,8 @@ mod bounded;
 mod cache;
 #[path = "../../src/clock.rs"]
 mod clock;
+#[path = "../../src/coordinator/mod.rs"]
+mod coordinator;
 #[path = "../../src/error.rs"]
 mod error;
 #[path = "../../src/eviction/mod.rs"]
@@ -38,6 +40,8 @@ mod machine;
 mod metadata;
 #[path = "../../src/metadata_cache/mod.rs"]
 mod metadata_cache;
+#[path = "../../src/panics.rs"]
+mod panics;
 #[path = "../../src/position.rs"]
 mod position;
 #[path = "../../src/query/mod.rs"]
