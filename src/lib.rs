@@ -41,6 +41,8 @@
 //!   else's: other processes, other programs, a person with `sqlite3`.
 //! - [`FileMetadata`]: a record, made by a builder or read from JSON.
 //! - [`store`]: the database behind all that, and the trait to bring another one.
+//! - [`CacheCoordinator`]: all caches of a program, yours by the trait [`Cache`], giving room together
+//!   when memory is tight.
 //! - [`component`]: a host whose parts start in the order of their dependencies and stop in reverse,
 //!   the cache among them.
 #![cfg_attr(
@@ -62,7 +64,8 @@
 //!
 //! `sqlite` (default): the embedded database. `extract`: tree-sitter extraction for C, Go, Java,
 //! JavaScript, Markdown, Python, Rust and TypeScript; `extract-more` adds C#, C++, PHP and Ruby.
-//! `cli`: the `cardex` command. `full`: everything.
+//! `pressure`: how tight memory is, also on machines that are not Linux. `cli`: the `cardex` command.
+//! `full`: everything.
 
 mod bounded;
 mod cache;

@@ -129,7 +129,8 @@ pub static KEYS: &[Key] = &[
         name: "memory_cache.max_bytes",
         kind: Kind::Memory(1 << 20),
         doc: "How much memory the records take at most.",
-        default: || Value::Size(64 << 20),
+        // A smaller container starts with all that it has.
+        default: || Value::Size(machine::total_memory_bytes().min(64 << 20)),
     },
     Key {
         name: "memory_cache.max_record_bytes",
