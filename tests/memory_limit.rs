@@ -12,7 +12,7 @@ mod oracle_support;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cardex::store::{SqliteOptions, SqliteStore};
@@ -100,20 +100,20 @@ impl Limit {
         let Some(own) = own_group() else {
             return Limit::AddressSpace;
         };
-        let group = own.join(format!("cardex-limit-{}", std::process::id()));
-        let write = |file: &str, value: &str| std::fs::write(group.join(file), value);
-        let made = std::fs::create_dir(&group)
-            .and_then(|()| write("memory.max", &LIMIT.to_string()))
-            // Where there is no swap there is no such file either.
-            .map(|()| drop(write("memory.swap.max", "0")));
-        match made {
-            Ok(()) => Limit::Group(group),
-            Err(_) => {
-                // It may not have been made at all.
-                let _ = std::fs::remove_dir(&group);
-                Limit::AddressSpace
-            }
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let n = MADE.fetch_add(1, Ordering::Relaxed);
+        let group = own.join(format!("cardex-limit-{}-{n}", std::process::id()));
+        if std::fs::create_dir(&group).is_err() {
+            return Limit::AddressSpace;
         }
+        let limited = Limit::Group(group.clone());
+        let write = |file: &str, value: &str| std::fs::write(group.join(file), value);
+        if write("memory.max", &LIMIT.to_string()).is_err() {
+            return Limit::AddressSpace;
+        }
+        // Where there is no swap there is no such file either.
+        let _ = write("memory.swap.max", "0");
+        limited
     }
 
     fn name(&self) -> &'static str {
@@ -227,9 +227,10 @@ fn work(file: &Path) {
         .max_bytes(64 << 20)
         .open()
         .unwrap();
-    // All that is known of memory here, and less than the records may weigh.
+    // Half of what the records weigh that were loaded: they have to give room.
+    let held = cardex.stats().unwrap().bytes;
     let options = CoordinatorOptions::default()
-        .max_bytes(Some(48 << 20))
+        .max_bytes(Some((held / 2).max(1 << 20)))
         .and_then(|options| options.check_interval(Duration::from_millis(100)))
         .unwrap();
     let coordinator = CacheCoordinator::new(options);
