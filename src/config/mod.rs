@@ -25,9 +25,11 @@ pub use self::layers::Origin;
 use self::layers::{Raw, Setting, expand};
 pub use self::live::{LiveConfig, Reload};
 pub use self::schema::schema;
+use crate::coordinator::CoordinatorOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extract::{Language, ScanOptions};
 use crate::metadata_cache::CacheOptions;
+use crate::ratio::Ratio;
 use crate::store::SqliteOptions;
 
 /// The name of a project's own configuration file, in its root.
@@ -245,8 +247,22 @@ fn evaluate(setting: &Setting, environment: &[(String, String)]) -> Result<Value
         (Kind::Duration(..), Raw::Text(text) | Raw::Word(text)) => {
             Value::Duration(units::parse_duration(&expand(text)?).map_err(wrong)?)
         }
-        (Kind::Size(..) | Kind::Memory(_) | Kind::Duration(..), Raw::Integer(_)) => {
-            return Err(wrong("has no unit".to_owned()));
+        (Kind::Limit(_), Raw::Text(text) | Raw::Word(text)) => match expand(text)?.trim() {
+            keys::NO_LIMIT => Value::Limit(None),
+            size => Value::Limit(Some(units::parse_size(size).map_err(wrong)?)),
+        },
+        (
+            Kind::Size(..) | Kind::Memory(_) | Kind::Limit(_) | Kind::Duration(..),
+            Raw::Integer(_),
+        ) => return Err(wrong("has no unit".to_owned())),
+        (Kind::Ratio(..), Raw::Float(number)) => Value::Ratio(share(*number).map_err(wrong)?),
+        (Kind::Ratio(..), Raw::Integer(number)) => {
+            Value::Ratio(share(*number as f64).map_err(wrong)?)
+        }
+        (Kind::Ratio(..), Raw::Word(text)) => {
+            let number = expand(text)?.trim().parse();
+            let number = number.map_err(|_| wrong(format!("is not {kind}")))?;
+            Value::Ratio(share(number).map_err(wrong)?)
         }
         (Kind::Count(..), _) => Value::Count(whole()?),
         (Kind::Switch, Raw::Boolean(on)) => Value::Switch(*on),
@@ -282,6 +298,10 @@ fn evaluate(setting: &Setting, environment: &[(String, String)]) -> Result<Value
     Ok(value)
 }
 
+fn share(number: f64) -> Result<Ratio, String> {
+    Ratio::new(number).ok_or_else(|| "is out of range".to_owned())
+}
+
 /// A valid configuration, with the origin of each value.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -291,6 +311,7 @@ pub struct Config {
     cache: CacheOptions,
     cache_enabled: bool,
     root: PathBuf,
+    coordinator: CoordinatorOptions,
     entries: Vec<Entry>,
 }
 
@@ -317,6 +338,7 @@ impl Config {
             cache: CacheOptions::default(),
             cache_enabled: true,
             root: root.to_path_buf(),
+            coordinator: CoordinatorOptions::default(),
             entries: Vec::with_capacity(KEYS.len()),
         };
         for key in KEYS {
@@ -354,6 +376,7 @@ impl Config {
     fn apply(&mut self, setting: &Setting, value: Value) -> Result<()> {
         let sqlite = self.sqlite.clone();
         let cache = self.cache.clone();
+        let coordinator = self.coordinator.clone();
         let whole = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         match (setting.named.key.name, value) {
             ("index.exclude", Value::List(patterns)) => self.scan.exclude = patterns,
@@ -405,6 +428,18 @@ impl Config {
             ("memory_cache.eviction_batch_size", Value::Count(records)) => {
                 self.cache = cache.eviction_batch_size(whole(records))?;
             }
+            ("coordinator.pressure_threshold", Value::Ratio(share)) => {
+                self.coordinator = coordinator.pressure_threshold(share.as_f64())?;
+            }
+            ("coordinator.eviction_ratio", Value::Ratio(share)) => {
+                self.coordinator = coordinator.eviction_ratio(share.as_f64())?;
+            }
+            ("coordinator.check_interval", Value::Duration(interval)) => {
+                self.coordinator = coordinator.check_interval(interval)?;
+            }
+            ("coordinator.max_bytes", Value::Limit(bytes)) => {
+                self.coordinator = coordinator.max_bytes(bytes)?;
+            }
             (name, value) => {
                 let message = format!("`{name}` = {value} has no use");
                 return Err(Error::new(ErrorKind::Internal, message));
@@ -437,6 +472,11 @@ impl Config {
     /// [`MemoryCacheComponent`](crate::component::MemoryCacheComponent) as enabled if so.
     pub fn cache_enabled(&self) -> bool {
         self.cache_enabled
+    }
+
+    /// When the caches of a host give room, and how much.
+    pub fn coordinator(&self) -> &CoordinatorOptions {
+        &self.coordinator
     }
 
     /// Every value in force, in the order of the table.
