@@ -45,6 +45,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod dense;
+mod groups;
 mod lists;
 mod paths;
 mod questions;
@@ -85,6 +86,7 @@ fn main() {
         let cases = bench.cases();
         let (store, index, sync) = CorpusStore::indexed(&corpus);
         structured::run(&bench, &cases, &index);
+        groups::run(&bench, &index);
         dense::run(&bench, &index);
         paths::run(&bench, &index);
         source_design::run(&bench, &cases[0].1, &index);
@@ -94,6 +96,7 @@ fn main() {
             sync.incremental().expect("a corpus can be scanned");
         }
         structured::run(&bench, &cases, &index);
+        groups::run(&bench, &index);
     }
 }
 
