@@ -32,7 +32,7 @@ fn fill(query: &Query, hashes: &Hashes, layer: &Layer, most: usize, found: &mut 
         if let Some(mut matches) = Matches::new(all, hashes, layer) {
             matches.fill(most, found);
         }
-    } else if let Some(tree) = Tree::new(all, hashes, layer) {
+    } else if let Some(mut tree) = Tree::new(all, hashes, layer) {
         tree.first(most, found);
     }
 }

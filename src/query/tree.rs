@@ -37,23 +37,31 @@ pub(super) struct Tree<'s> {
 impl<'s> Tree<'s> {
     /// The matches in a layer; `None` if there cannot be any.
     pub(super) fn new(all: &'s Conjunction, hashes: &Hashes, layer: &'s Layer) -> Option<Self> {
-        let mut tree = Tree {
-            flat: Matches::idle(all, hashes, layer)?,
+        // Most tiers lack a name, and then there is nothing more to do: alternatives first, since
+        // what stands beside them is often a language.
+        let mut alternatives = SmallVec::new();
+        for group in &all.groups {
+            if let Group::AnyOf(branches) = group {
+                alternatives.push(AnyOf::new(branches, layer)?);
+            }
+        }
+        let flat = Matches::idle(all, hashes, layer)?;
+        let mut denials = SmallVec::new();
+        for group in &all.groups {
+            if let Group::Not(denied) = group {
+                denials.extend(Part::new(denied, layer));
+            }
+        }
+        Some(Tree {
+            flat,
             has_flat: !(all.terms.is_empty() && all.patterns.is_empty()),
-            alternatives: SmallVec::new(),
-            denials: SmallVec::new(),
+            alternatives,
+            denials,
             is_led: false,
             ahead: Vec::new(),
             at: 0,
             piece: 0,
-        };
-        for group in &all.groups {
-            match group {
-                Group::AnyOf(branches) => tree.alternatives.push(AnyOf::new(branches, layer)?),
-                Group::Not(denied) => tree.denials.extend(Part::new(denied, layer)),
-            }
-        }
-        Some(tree)
+        })
     }
 
     /// At most so many files match.
@@ -73,12 +81,15 @@ impl<'s> Tree<'s> {
                 self.alternatives[0].start(self.flat.range());
                 self.is_led = true;
             }
-            _ => self.flat.start(),
+            _ => {
+                self.flat.start();
+                self.ahead.reserve(self.piece);
+            }
         }
     }
 
     /// Appends the first matches until `found` holds `most`.
-    pub(super) fn first(mut self, most: usize, found: &mut Vec<u32>) {
+    pub(super) fn first(&mut self, most: usize, found: &mut Vec<u32>) {
         self.start(most);
         while found.len() < most {
             match self.next() {
