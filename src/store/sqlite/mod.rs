@@ -235,9 +235,7 @@ impl SqliteStore {
         let Some(pool) = self.pool.load_full() else {
             return Ok(None);
         };
-        let is_current = FileIdentity::of(&self.file)? == pool.identity()
-            && pool.place().lost_sidecar().is_none();
-        Ok(is_current.then_some(pool))
+        Ok(pool.place().is_current()?.then_some(pool))
     }
 
     fn open_pool(&self) -> Result<Arc<Pool>> {
