@@ -76,6 +76,7 @@ mod eviction;
 #[cfg(feature = "extract")]
 pub mod extract;
 mod freshness;
+mod health;
 mod index;
 #[cfg(feature = "extract")]
 mod indexing;
@@ -99,6 +100,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind, Excerpt, Result};
 pub use eviction::Strategy;
 pub use freshness::Freshness;
+pub use health::{Health, HealthState, Reason};
 pub use index::{Hit, Index, MemoryUse, Snapshot, TermCounts};
 #[cfg(feature = "extract")]
 pub use indexing::{IndexReport, MAX_SKIPPED_KEPT, index_tree};

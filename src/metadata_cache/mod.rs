@@ -5,6 +5,7 @@
 mod bodies;
 mod feed;
 mod fill;
+mod health;
 mod options;
 mod page;
 mod record;

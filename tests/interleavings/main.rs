@@ -28,6 +28,8 @@ mod error;
 mod eviction;
 #[path = "../../src/freshness.rs"]
 mod freshness;
+#[path = "../../src/health.rs"]
+mod health;
 #[path = "../../src/index/mod.rs"]
 mod index;
 #[path = "../../src/machine.rs"]
