@@ -86,11 +86,17 @@ mod metadata_cache;
 mod position;
 mod primitives;
 mod query;
+#[cfg(feature = "server")]
+pub mod server;
 mod single_flight;
 mod stats;
 pub mod store;
 mod suggest;
 mod sync;
+#[cfg(any(feature = "cli", feature = "server"))]
+mod text_file;
+#[cfg(any(feature = "cli", feature = "server"))]
+mod units;
 mod worker;
 
 pub use bounded::{BoundedMap, BoundedStats, Evicted, Inserted, Limits, RemovalCause, Usage};

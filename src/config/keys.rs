@@ -4,10 +4,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::units;
 use crate::eviction::Strategy;
 use crate::extract::Language;
 use crate::machine;
+use crate::units;
 
 /// A configuration key.
 #[derive(Debug)]

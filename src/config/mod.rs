@@ -6,17 +6,14 @@
 //! (`cardex.toml` in its root), the environment (`CARDEX_SECTION__KEY`), the command line.
 
 mod database_url;
-mod file;
 mod keys;
 mod layers;
 #[cfg(test)]
 mod tests;
-mod units;
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
-pub use self::file::read_text;
 use self::keys::Value;
 pub use self::keys::{KEYS, Key, Kind};
 pub use self::layers::Origin;
@@ -25,6 +22,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::extract::{Language, ScanOptions};
 use crate::metadata_cache::CacheOptions;
 use crate::store::SqliteOptions;
+pub use crate::text_file::read_text;
+use crate::units;
 
 /// The name of a project's own configuration file, in its root.
 pub const PROJECT_FILE: &str = "cardex.toml";

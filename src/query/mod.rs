@@ -4,6 +4,8 @@ mod answer;
 mod criteria;
 mod fields;
 mod matches;
+#[cfg(feature = "server")]
+mod names;
 mod plan;
 mod run;
 #[cfg(test)]
@@ -16,6 +18,8 @@ use smol_str::{SmolStr, StrExt};
 
 pub use self::answer::Answer;
 pub use self::fields::QUERY_FIELDS;
+#[cfg(feature = "server")]
+pub(crate) use self::names::{NAME_KINDS, Name};
 pub use self::plan::{LayerPlan, Plan, PlanStep};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Field, PathPattern};
