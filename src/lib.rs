@@ -83,6 +83,7 @@ mod indexing;
 mod machine;
 mod metadata;
 mod metadata_cache;
+mod passes;
 mod position;
 mod primitives;
 mod query;

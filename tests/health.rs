@@ -1,4 +1,5 @@
-//! What a cache says of its own health, from before its first load to after its shutdown.
+//! What a cache says of its own health, from before its first load to after its shutdown; and what can
+//! be changed while it runs.
 
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -10,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_support::{TestCache, record};
-use cardex::store::{MetadataStore, SqliteOptions, SqliteStore};
-use cardex::{CacheOptions, Cardex, HealthState, ManualClock, SyncMode};
+use cardex::store::{MetadataStore, SqliteOptions, SqliteStore, Write};
+use cardex::{CacheOptions, Cardex, HealthState, ManualClock, SyncMode, SystemClock};
 
 /// A cache that nobody loaded, of a database that may not be there.
 fn unloaded(file: &std::path::Path) -> Cardex {
@@ -105,4 +106,44 @@ fn a_follower_that_is_held_up_makes_its_cache_degraded_though_nothing_failed() {
     gated_store::wait_until("it looks again", || {
         cache.health().state == HealthState::Healthy
     });
+}
+
+#[test]
+fn new_limits_and_intervals_are_taken_while_the_cache_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("a.db");
+    let records = (0..200).map(|at| record(&format!("f{at:03}"), "rust"));
+    let writer = SqliteStore::open(&file, "default", SqliteOptions::default()).unwrap();
+    writer
+        .write(&records.map(Write::Put).collect::<Vec<_>>())
+        .unwrap();
+    let store = SqliteStore::open(&file, "default", SqliteOptions::default()).unwrap();
+    // Nobody waits so long for the first look.
+    let seldom = CacheOptions::default()
+        .change_poll(Duration::from_secs(10))
+        .unwrap();
+    let cache = Cardex::over(Arc::new(store), Arc::new(SystemClock), seldom).unwrap();
+    cache.load().unwrap();
+    assert_eq!(cache.stats().unwrap().items, 200);
+    let often = CacheOptions::default()
+        .change_poll(Duration::from_millis(1))
+        .unwrap();
+    cache.reconfigure(&often.max_items(100).unwrap()).unwrap();
+    assert!(cache.stats().unwrap().items <= 100);
+    let start = std::time::Instant::now();
+    for at in 0..3 {
+        let position = writer
+            .put(&record(&format!("new{at}"), "go"))
+            .unwrap()
+            .position;
+        let is_seen = || cache.snapshot().unwrap().position() >= position;
+        gated_store::wait_until("it follows", is_seen);
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(9),
+        "{:?}",
+        start.elapsed()
+    );
+    cache.shutdown();
+    assert!(cache.reconfigure(&CacheOptions::default()).is_err());
 }

@@ -118,9 +118,15 @@ pub(super) enum Command {
     /// Import, export and check the database
     #[command(subcommand)]
     Db(DbCommand),
-    /// Show the configuration
+    /// Show the configuration, or its schema
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at everything that cardex depends on, and say what is wrong and how to cure it
+    ///
+    /// The configuration, the tree, the directory and the disk of the database, the database and its
+    /// change log, the index made of it, the limits of this process. Nothing is made or changed. The
+    /// exit code is 1 if anything is not as it should be.
+    Doctor,
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -212,6 +218,8 @@ pub(super) enum ConfigCommand {
         #[arg(long)]
         origin: bool,
     },
+    /// Print the JSON Schema of a configuration file, for editors to check and complete it
+    Schema,
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
-//! `cardex config show`: the configuration in force, as TOML or as data, without secrets.
+//! `cardex config`: the configuration in force, as TOML or as data, without secrets; and what it may
+//! be.
 
 use cardex::config::Entry;
 use serde::Serialize;
 
 use super::Outcome;
-use super::args::Format;
+use super::args::{Format, Global};
 use super::context::Context;
 use super::failure::Failure;
 use super::output::{Out, printable};
@@ -30,6 +31,18 @@ pub(super) fn show(context: &Context, origin: bool) -> Result<Outcome, Failure> 
     } else {
         toml(context, entries, origin, &mut out)?;
     }
+    out.finish()?;
+    Ok(Outcome::Found)
+}
+
+/// Prints the schema of a configuration file.
+pub(super) fn schema(global: &Global) -> Result<Outcome, Failure> {
+    match global.format {
+        None | Some(Format::Json) => {}
+        Some(_) => global.no_format("config schema")?,
+    }
+    let mut out = Out::new();
+    out.json(&cardex::config::schema(), true)?;
     out.finish()?;
     Ok(Outcome::Found)
 }

@@ -9,6 +9,7 @@ mod changes;
 mod check;
 mod config;
 mod context;
+mod doctor;
 mod export;
 mod failure;
 mod format;
@@ -62,9 +63,15 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<Outcome, Failure> {
-    if let Command::Completions { shell } = cli.command {
-        cli.global.no_format("completions")?;
-        return completions(shell);
+    // What wants no project, or no configuration that is right.
+    match cli.command {
+        Command::Completions { shell } => {
+            cli.global.no_format("completions")?;
+            return completions(shell);
+        }
+        Command::Config(ConfigCommand::Schema) => return config::schema(&cli.global),
+        Command::Doctor => return doctor::run(cli.global),
+        _ => {}
     }
     let root = match &cli.command {
         Command::Index { path } => path.clone(),
@@ -82,6 +89,8 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Db(DbCommand::Export { file }) => export::run(&context, file.as_deref()),
         Command::Db(DbCommand::Check { repair }) => check::run(&context, repair),
         Command::Config(ConfigCommand::Show { origin }) => config::show(&context, origin),
+        Command::Config(ConfigCommand::Schema) => config::schema(&context.global),
+        Command::Doctor => doctor::run(context.global),
         Command::Completions { shell } => completions(shell),
     }
 }

@@ -124,7 +124,7 @@ impl Context {
 }
 
 /// What keeps SQLite from working with an existing database: the file, or its directory.
-fn unwritable(database: &Path) -> Option<&Path> {
+pub(super) fn unwritable(database: &Path) -> Option<&Path> {
     let here = [database, database.parent()?];
     let refused = |path: &Path| {
         matches!(

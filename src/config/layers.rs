@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::database_url::redact;
-use super::keys::{KEYS, Key};
+use super::keys::{KEYS, Key, Value};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The largest configuration file that is read.
@@ -85,6 +85,21 @@ pub(super) struct Setting {
 }
 
 impl Setting {
+    /// The value as a person is shown it: what variables hold may be secret.
+    pub(super) fn shown(&self, value: &Value) -> String {
+        let names = |text: &String| text.contains("${");
+        match (&self.raw, &self.origin) {
+            (_, Origin::CommandLine(_)) => value.to_string(),
+            (Raw::Text(text) | Raw::Word(text), _) if names(text) => {
+                Value::Text(text.clone()).to_string()
+            }
+            (Raw::List(items), _) if items.iter().any(names) => {
+                Value::List(items.clone()).to_string()
+            }
+            _ => value.to_string(),
+        }
+    }
+
     /// An error about this value: key, value and origin, and the place in the file.
     pub(super) fn refuse(&self, reason: &str, help: impl Into<String>) -> Error {
         let (name, origin) = (self.key.name, &self.origin);

@@ -8,6 +8,8 @@
 mod database_url;
 mod keys;
 mod layers;
+mod live;
+mod schema;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +20,8 @@ use self::keys::Value;
 pub use self::keys::{KEYS, Key, Kind};
 pub use self::layers::Origin;
 use self::layers::{Raw, Setting, expand};
+pub use self::live::{LiveConfig, Reload};
+pub use self::schema::schema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extract::{Language, ScanOptions};
 use crate::metadata_cache::CacheOptions;
@@ -136,7 +140,7 @@ impl ConfigSources {
         let mut config = Config::defaults(&self.root)?;
         for setting in &settings {
             let value = evaluate(setting, &self.environment)?;
-            config.set(setting, value, &self.root)?;
+            config.set(setting, value)?;
         }
         Ok(config)
     }
@@ -275,6 +279,7 @@ pub struct Config {
     database: PathBuf,
     cache: CacheOptions,
     cache_enabled: bool,
+    root: PathBuf,
     entries: Vec<Entry>,
 }
 
@@ -284,10 +289,12 @@ pub struct Config {
 pub struct Entry {
     /// Its key.
     pub key: &'static Key,
-    /// The value as TOML, without secrets.
+    /// The value as TOML, without secrets: one that variables are a part of is as it was written.
     pub value: String,
     /// Where it came from.
     pub origin: Origin,
+    setting: Setting,
+    evaluated: Value,
 }
 
 impl Config {
@@ -298,42 +305,42 @@ impl Config {
             database: PathBuf::new(),
             cache: CacheOptions::default(),
             cache_enabled: true,
+            root: root.to_path_buf(),
             entries: Vec::with_capacity(KEYS.len()),
         };
         for key in KEYS {
             let value = (key.default)();
-            let origin = Origin::Default;
-            config.entries.push(Entry {
-                key,
-                value: value.to_string(),
-                origin: origin.clone(),
-            });
-            let raw = Raw::Word(value.to_string());
             let setting = Setting {
                 key,
-                raw,
-                origin,
+                raw: Raw::Word(value.to_string()),
+                origin: Origin::Default,
                 excerpt: None,
             };
-            config.apply(&setting, value, root)?;
+            config.set(&setting, value)?;
         }
         Ok(config)
     }
 
-    fn set(&mut self, setting: &Setting, value: Value, root: &Path) -> Result<()> {
-        if let Some(entry) = self
-            .entries
-            .iter_mut()
-            .find(|entry| entry.key.name == setting.key.name)
-        {
-            entry.value = value.to_string();
-            entry.origin = setting.origin.clone();
+    /// Puts a value in force.
+    fn set(&mut self, setting: &Setting, value: Value) -> Result<()> {
+        self.apply(setting, value.clone())?;
+        let entry = Entry {
+            key: setting.key,
+            value: setting.shown(&value),
+            origin: setting.origin.clone(),
+            setting: setting.clone(),
+            evaluated: value,
+        };
+        let is_same = |known: &&mut Entry| known.key.name == entry.key.name;
+        match self.entries.iter_mut().find(is_same) {
+            Some(known) => *known = entry,
+            None => self.entries.push(entry),
         }
-        self.apply(setting, value, root)
+        Ok(())
     }
 
     /// Puts a checked value where it is used. Every key of the table has its arm.
-    fn apply(&mut self, setting: &Setting, value: Value, root: &Path) -> Result<()> {
+    fn apply(&mut self, setting: &Setting, value: Value) -> Result<()> {
         let sqlite = self.sqlite.clone();
         let cache = self.cache.clone();
         let whole = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
@@ -352,7 +359,7 @@ impl Config {
                 let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
                 let base = match setting.origin {
                     Origin::CommandLine(_) => &here,
-                    _ => root,
+                    _ => &self.root,
                 };
                 self.database = database_url::sqlite_file(&text, base)
                     .map_err(|refusal| setting.refuse(&refusal.reason, refusal.help))?;

@@ -404,3 +404,18 @@ fn an_unknown_strategy_is_refused_by_key_value_origin_and_choices() {
          CARDEX_MEMORY_CACHE__EVICTION_STRATEGY)"
     );
 }
+
+#[test]
+fn what_variables_hold_is_not_shown() {
+    let root = project("[index]\nexclude = [\"a${SECRET}\", \"b\"]\n");
+    let config = ConfigSources::new(root.path())
+        .variable("SECRET", "hunter2")
+        .variable("CARDEX_INDEX__MAX_FILE_BYTES", "${SIZE}")
+        .variable("SIZE", "2MiB")
+        .load()
+        .unwrap();
+    let exclude = entry(&config, "index.exclude");
+    assert_eq!(exclude.value, "[\"a${SECRET}\", \"b\"]");
+    assert_eq!(entry(&config, "index.max_file_bytes").value, "\"${SIZE}\"");
+    assert_eq!(config.scan().exclude, ["ahunter2", "b"]);
+}

@@ -37,7 +37,7 @@ use crate::primitives::atomic::{AtomicBool, Ordering};
 use crate::query::{Answer, Query};
 use crate::stats::Counter;
 use crate::store::{ChangeSet, MetadataStore, Removal};
-use crate::sync::{Seen, SyncMode, SyncReport, Synchronizer};
+use crate::sync::{Schedule, Seen, SyncMode, SyncReport, Synchronizer};
 use crate::worker::Worker;
 
 /// The name of the cache in errors and in a host's registry.
@@ -57,6 +57,7 @@ pub struct MetadataCache {
     index: Arc<Index>,
     bodies: Arc<Bodies>,
     sync: Arc<Synchronizer>,
+    schedule: Arc<Schedule>,
     /// The thread that follows the database, from the first load to the shutdown.
     follower: Mutex<Option<Worker>>,
     clock: Arc<dyn Clock>,
@@ -85,11 +86,13 @@ impl MetadataCache {
             Arc::clone(&clock),
             Arc::clone(&bodies) as _,
         ));
+        let (change_poll, sync_interval) = options.intervals();
         Ok(MetadataCache {
             store,
             index,
             bodies,
             sync,
+            schedule: Arc::new(Schedule::new(change_poll, sync_interval)),
             follower: Mutex::default(),
             clock,
             options,
@@ -396,6 +399,22 @@ impl MetadataCache {
         self.assert_running()
     }
 
+    /// Takes the limits and the intervals of these options, and drops at once what is over the
+    /// limits. What else they say is for a cache that is made of them.
+    ///
+    /// # Errors
+    /// `NotInitialized` after the shutdown.
+    pub fn reconfigure(&self, options: &CacheOptions) -> Result<()> {
+        self.set_limits(options.limits())?;
+        let (change_poll, sync_interval) = options.intervals();
+        self.schedule.set(change_poll, sync_interval);
+        // It may be in a long rest.
+        if let Some(follower) = &*self.follower.lock() {
+            follower.ring();
+        }
+        Ok(())
+    }
+
     /// Reads the whole index anew and switches at once: a full synchronisation.
     ///
     /// # Errors
@@ -564,7 +583,7 @@ impl MetadataCache {
     fn follow_database(&self) -> Result<()> {
         let mut follower = self.follower.lock();
         if follower.is_none() && self.is_running() {
-            let schedule = self.options.schedule();
+            let schedule = Arc::clone(&self.schedule);
             *follower = Some(schedule.follow(Arc::clone(&self.sync))?);
         }
         Ok(())

@@ -9,7 +9,6 @@ use crate::bounded::Limits;
 use crate::error::{Error, Result};
 use crate::eviction::Strategy;
 use crate::machine;
-use crate::sync::Schedule;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -153,11 +152,10 @@ impl CacheOptions {
         self.follow
     }
 
-    pub(crate) fn schedule(&self) -> Schedule {
-        Schedule {
-            change_poll: self.change_poll,
-            sync_interval: self.sync_interval,
-        }
+    /// How often the database is looked at: the rest between two looks, and the time between two
+    /// thorough ones.
+    pub(crate) fn intervals(&self) -> (Duration, Duration) {
+        (self.change_poll, self.sync_interval)
     }
 
     pub(crate) fn limits(&self) -> Limits {

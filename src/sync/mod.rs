@@ -1,7 +1,6 @@
 //! Moves rows from a store to an index: everything at once, or what the change log names since the
 //! position of the current snapshot. The position moves last: a pass that fails changes nothing.
 
-mod passes;
 mod schedule;
 
 use std::collections::BTreeSet;
@@ -10,11 +9,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use self::passes::Passes;
 pub(crate) use self::schedule::Schedule;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Changes, Index, Segment, SegmentBuilder, Snapshot, Stamp};
+use crate::passes::Passes;
 use crate::position::Position;
 use crate::primitives::atomic::{AtomicU64, Ordering};
 use crate::primitives::{Condvar, Mutex, thread};
@@ -86,9 +85,9 @@ pub struct Synchronizer {
     clock: Arc<dyn Clock>,
     follower: Arc<dyn Follower>,
     /// Who looks at the log and publishes: one at a time.
-    looks: Passes,
+    looks: Passes<SyncReport>,
     /// Who reads everything: one at a time, while others go on looking at the log.
-    fulls: Passes,
+    fulls: Passes<SyncReport>,
     /// When the last look at the log began that succeeded, in nanoseconds of the clock's elapsed
     /// time. Set after what it found was published.
     looked_at: AtomicU64,

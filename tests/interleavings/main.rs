@@ -38,6 +38,8 @@ mod machine;
 mod metadata;
 #[path = "../../src/metadata_cache/mod.rs"]
 mod metadata_cache;
+#[path = "../../src/passes.rs"]
+mod passes;
 #[path = "../../src/position.rs"]
 mod position;
 #[path = "../../src/query/mod.rs"]

@@ -167,6 +167,11 @@ impl SqliteStore {
         check::check(&conn, &file)
     }
 
+    /// The version of SQLite that is compiled in.
+    pub fn engine_version() -> &'static str {
+        rusqlite::version()
+    }
+
     /// Mends a database of which changes may have gone unlogged: restores change capture and logs
     /// every file of every project anew, so that all that was derived from it is derived again. It
     /// does not mend a damaged file.

@@ -68,7 +68,8 @@ impl SqliteOptions {
         self
     }
 
-    pub(super) fn pool_size(&self) -> u32 {
+    /// How many connections to the database are open at most, beside the one that follows it.
+    pub fn pool_size(&self) -> u32 {
         self.max_connections
     }
 

@@ -1,40 +1,53 @@
 //! Who makes the next pass. There is one pass at a time; a request joins only a pass that starts
 //! after it was made, and all who wait for the same pass share its outcome.
 
-use super::SyncReport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::primitives::thread::{self, ThreadId};
 use crate::primitives::{Condvar, Mutex, MutexGuard};
 
-/// The passes of one kind, by number.
-#[derive(Debug, Default)]
-pub(super) struct Passes {
-    state: Mutex<State>,
+/// The passes of one kind, by number; `T` is what a pass that succeeds tells.
+#[derive(Debug)]
+pub(crate) struct Passes<T> {
+    state: Mutex<State<T>>,
     ended: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct State {
+#[derive(Debug)]
+struct State<T> {
     /// The number of the last pass that started; the first is 1.
     started: u64,
     /// Who makes a pass now.
     runner: Option<ThreadId>,
-    last: Option<Ended>,
+    last: Option<Ended<T>>,
 }
 
 #[derive(Debug)]
-struct Ended {
+struct Ended<T> {
     number: u64,
-    outcome: Result<SyncReport>,
+    outcome: Result<T>,
 }
 
-impl Passes {
+impl<T> Default for Passes<T> {
+    fn default() -> Self {
+        let state = State {
+            started: 0,
+            runner: None,
+            last: None,
+        };
+        Passes {
+            state: Mutex::new(state),
+            ended: Condvar::new(),
+        }
+    }
+}
+
+impl<T: Clone> Passes<T> {
     /// The outcome of a pass that started after the call. The caller makes it with `run`, unless
     /// somebody else does. The wait is bounded by two passes: the one that is running, and the next.
     ///
     /// # Errors
     /// That of the pass; `Internal` if whoever made it panicked, or if the caller is making one.
-    pub(super) fn share(&self, run: impl FnOnce() -> Result<SyncReport>) -> Result<SyncReport> {
+    pub(crate) fn share(&self, run: impl FnOnce() -> Result<T>) -> Result<T> {
         let mut state = self.state.lock();
         let ticket = state.started + 1;
         loop {
@@ -54,7 +67,7 @@ impl Passes {
     ///
     /// # Errors
     /// That of the pass; `Internal` if the caller is making one.
-    pub(super) fn own(&self, run: impl FnOnce() -> Result<SyncReport>) -> Result<SyncReport> {
+    pub(crate) fn own(&self, run: impl FnOnce() -> Result<T>) -> Result<T> {
         let mut state = self.state.lock();
         while let Some(runner) = state.runner {
             self.wait_for(runner, &mut state)?;
@@ -62,9 +75,9 @@ impl Passes {
         self.start(state, run)
     }
 
-    fn wait_for(&self, runner: ThreadId, state: &mut MutexGuard<'_, State>) -> Result<()> {
+    fn wait_for(&self, runner: ThreadId, state: &mut MutexGuard<'_, State<T>>) -> Result<()> {
         if runner == thread::current().id() {
-            let message = "a synchronisation pass asks for another one";
+            let message = "a pass asks for another one of its kind";
             return Err(Error::new(ErrorKind::Internal, message));
         }
         self.ended.wait(state);
@@ -73,13 +86,13 @@ impl Passes {
 
     fn start(
         &self,
-        mut state: MutexGuard<'_, State>,
-        run: impl FnOnce() -> Result<SyncReport>,
-    ) -> Result<SyncReport> {
+        mut state: MutexGuard<'_, State<T>>,
+        run: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
         state.runner = Some(thread::current().id());
         state.started += 1;
         drop(state);
-        let panicked = "a synchronisation pass panicked";
+        let panicked = "a pass panicked";
         let mut pass = Pass {
             passes: self,
             outcome: Err(Error::new(ErrorKind::Internal, panicked)),
@@ -90,12 +103,12 @@ impl Passes {
 }
 
 /// A running pass; its end is told when it goes out of scope, also by a panic.
-struct Pass<'p> {
-    passes: &'p Passes,
-    outcome: Result<SyncReport>,
+struct Pass<'p, T: Clone> {
+    passes: &'p Passes<T>,
+    outcome: Result<T>,
 }
 
-impl Drop for Pass<'_> {
+impl<T: Clone> Drop for Pass<'_, T> {
     fn drop(&mut self) {
         let mut state = self.passes.state.lock();
         state.last = Some(Ended {
@@ -112,24 +125,8 @@ impl Drop for Pass<'_> {
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
 
     use super::*;
-    use crate::position::Position;
-    use crate::sync::SyncMode;
-
-    fn report() -> SyncReport {
-        SyncReport {
-            mode: SyncMode::Incremental,
-            from: Position::default(),
-            to: Position::default(),
-            files: 0,
-            deleted: 0,
-            skipped: Vec::new(),
-            skipped_total: 0,
-            duration: Duration::ZERO,
-        }
-    }
 
     #[test]
     fn those_who_ask_during_a_pass_share_the_next_one() {
@@ -137,7 +134,7 @@ mod tests {
         let (runs, asked) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let count = || {
             runs.fetch_add(1, Ordering::SeqCst);
-            Ok(report())
+            Ok(())
         };
         std::thread::scope(|scope| {
             let first = passes.share(|| {
@@ -166,15 +163,15 @@ mod tests {
         assert_eq!(failed.unwrap_err().kind(), ErrorKind::Database);
         let broken = || passes.own(|| panic!("a pass breaks"));
         assert!(catch_unwind(AssertUnwindSafe(broken)).is_err());
-        assert!(passes.share(|| Ok(report())).is_ok());
+        assert!(passes.share(|| Ok(())).is_ok());
     }
 
     #[test]
     fn a_pass_that_asks_for_another_is_an_error_and_no_deadlock() {
         let passes = Passes::default();
-        let outcome = passes.share(|| passes.share(|| Ok(report())));
+        let outcome = passes.share(|| passes.share(|| Ok(())));
         assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Internal);
-        let outcome = passes.own(|| passes.own(|| Ok(report())));
+        let outcome = passes.own(|| passes.own(|| Ok(())));
         assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Internal);
     }
 }

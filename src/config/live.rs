@@ -1,0 +1,225 @@
+//! `LiveConfig`: a configuration that can be read again while the program runs. Either the whole of it
+//! is right and what can change does, or nothing changes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Config, ConfigSources};
+use crate::error::Result;
+use crate::passes::Passes;
+use crate::primitives::Mutex;
+
+/// What is told a configuration that has been read again.
+type Apply = Box<dyn Fn(&Config) -> Result<()> + Send + Sync>;
+
+/// The configuration of a running program.
+pub struct LiveConfig {
+    sources: ConfigSources,
+    current: Mutex<Arc<Config>>,
+    listeners: Mutex<Vec<Arc<Apply>>>,
+    reloads: Passes<Reload>,
+}
+
+/// What reading the configuration again changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reload {
+    /// Values that are in force now.
+    pub changed: Vec<Changed>,
+    /// Values that differ, and stay as they were until the program is started again.
+    pub at_restart: Vec<Changed>,
+}
+
+/// A value that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Changed {
+    /// The name of its key.
+    pub key: &'static str,
+    /// What it was, as TOML and without secrets.
+    pub from: String,
+    /// What the layers say now.
+    pub to: String,
+}
+
+impl LiveConfig {
+    /// Reads and checks every layer.
+    ///
+    /// # Errors
+    /// As [`ConfigSources::load`].
+    pub fn load(sources: ConfigSources) -> Result<Self> {
+        let current = sources.clone().load()?;
+        Ok(LiveConfig {
+            sources,
+            current: Mutex::new(Arc::new(current)),
+            listeners: Mutex::default(),
+            reloads: Passes::default(),
+        })
+    }
+
+    /// The configuration in force.
+    pub fn current(&self) -> Arc<Config> {
+        Arc::clone(&self.current.lock())
+    }
+
+    /// Has this called with the configuration in force each time that a reload changed it. It takes
+    /// what it can use of it; an error of it is told by the reload, and the others are called all
+    /// the same.
+    pub fn on_reload(&self, apply: impl Fn(&Config) -> Result<()> + Send + Sync + 'static) {
+        self.listeners.lock().push(Arc::new(Box::new(apply)));
+    }
+
+    /// Reads the files again, and puts in force what can change while the program runs: the keys
+    /// that [are live](super::Key::is_live). The environment and the command line are those of the
+    /// start. Reads files; who asks while it is done shares the next time.
+    ///
+    /// # Errors
+    /// As [`ConfigSources::load`]: then nothing has changed. The first error of whoever was told;
+    /// then the new values are in force, and reloading again tells everybody anew.
+    pub fn reload(&self) -> Result<Reload> {
+        self.reloads.share(|| {
+            let wanted = self.sources.clone().load()?;
+            let mut config = Config::clone(&self.current());
+            let reload = config.take_live(&wanted)?;
+            let config = Arc::new(config);
+            *self.current.lock() = Arc::clone(&config);
+            let listeners = self.listeners.lock().clone();
+            let told: Vec<Result<()>> = listeners.iter().map(|apply| apply(&config)).collect();
+            told.into_iter().collect::<Result<()>>().map(|()| reload)
+        })
+    }
+}
+
+impl Config {
+    /// Takes the live values of another configuration, and tells what differs.
+    fn take_live(&mut self, wanted: &Config) -> Result<Reload> {
+        let mut reload = Reload::default();
+        for (at, new) in wanted.entries.iter().enumerate() {
+            let old = &self.entries[at];
+            if old.evaluated == new.evaluated && old.origin == new.origin {
+                continue;
+            }
+            let changed = Changed {
+                key: new.key.name,
+                from: old.value.clone(),
+                to: new.value.clone(),
+            };
+            let differs = old.evaluated != new.evaluated;
+            match new.key.is_live {
+                // The same value from elsewhere is worth no word.
+                true => {
+                    self.set(&new.setting, new.evaluated.clone())?;
+                    reload.changed.extend(differs.then_some(changed));
+                }
+                false => reload.at_restart.extend(differs.then_some(changed)),
+            }
+        }
+        Ok(reload)
+    }
+}
+
+/// Without the sources: they hold the environment, and with it perhaps secrets.
+impl fmt::Debug for LiveConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveConfig")
+            .field("current", &self.current)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::config::PROJECT_FILE;
+    use crate::error::{Error, ErrorKind};
+
+    fn write(root: &Path, text: &str) {
+        std::fs::write(root.join(PROJECT_FILE), text).unwrap();
+    }
+
+    fn keys(changed: &[Changed]) -> Vec<&str> {
+        changed.iter().map(|changed| changed.key).collect()
+    }
+
+    #[test]
+    fn what_is_live_changes_at_once_and_the_rest_waits_for_a_restart() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), "[memory_cache]\nmax_items = 200\n");
+        let live = LiveConfig::load(ConfigSources::new(root.path())).unwrap();
+        let before = live.current();
+        let said = "[memory_cache]\nmax_items = 300\neviction_strategy = \"lfu\"\n";
+        write(root.path(), said);
+        let reload = live.reload().unwrap();
+        let items = Changed {
+            key: "memory_cache.max_items",
+            from: "200".to_owned(),
+            to: "300".to_owned(),
+        };
+        assert_eq!(reload.changed, [items]);
+        assert_eq!(keys(&reload.at_restart), ["memory_cache.eviction_strategy"]);
+        let after = live.current();
+        assert_eq!(before.cache().limits().max_items, 200);
+        assert_eq!(after.cache().limits().max_items, 300);
+        assert_eq!(after.cache().strategy(), before.cache().strategy());
+        let strategy = |entry: &&crate::config::Entry| entry.key.name.ends_with("strategy");
+        let strategy = after.entries().iter().find(strategy);
+        assert_eq!(
+            strategy.unwrap().value,
+            "\"lru\"",
+            "what is in force is shown"
+        );
+        // Nothing has changed since, but what waits still waits.
+        assert_eq!(live.reload().unwrap().changed, []);
+        assert_eq!(keys(&live.reload().unwrap().at_restart).len(), 1);
+    }
+
+    #[test]
+    fn a_key_that_is_taken_out_goes_back_to_its_default() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), "[memory_cache]\nchange_poll = \"1s\"\n");
+        let live = LiveConfig::load(ConfigSources::new(root.path())).unwrap();
+        write(root.path(), "");
+        assert_eq!(
+            keys(&live.reload().unwrap().changed),
+            ["memory_cache.change_poll"]
+        );
+        assert_eq!(*live.current().cache(), crate::CacheOptions::default());
+    }
+
+    #[test]
+    fn an_error_anywhere_changes_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let live = LiveConfig::load(ConfigSources::new(root.path())).unwrap();
+        write(
+            root.path(),
+            "[memory_cache]\nmax_items = 300\nmax_bytes = \"1\"\n",
+        );
+        let error = live.reload().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+        assert_eq!(live.current().cache().limits().max_items, 10_000);
+        write(root.path(), "[memory_cache]\nmax_items = 300\n");
+        live.reload().unwrap();
+        assert_eq!(live.current().cache().limits().max_items, 300);
+    }
+
+    #[test]
+    fn who_fails_to_take_it_stops_nobody_else_and_is_told_of() {
+        let root = tempfile::tempdir().unwrap();
+        let live = LiveConfig::load(ConfigSources::new(root.path())).unwrap();
+        live.on_reload(|_| Err(Error::new(ErrorKind::Internal, "not now")));
+        let taken = Arc::new(AtomicUsize::new(0));
+        live.on_reload({
+            let taken = Arc::clone(&taken);
+            move |config| {
+                taken.store(config.cache().limits().max_items, Ordering::SeqCst);
+                Ok(())
+            }
+        });
+        write(root.path(), "[memory_cache]\nmax_items = 300\n");
+        assert_eq!(live.reload().unwrap_err().to_string(), "not now");
+        assert_eq!(taken.load(Ordering::SeqCst), 300);
+    }
+}
