@@ -9,7 +9,7 @@ help: ## Shows these lines.
 
 test: test-deps ## Runs every test; installs what they need, or says what to install.
 	$(CARGO) test --features full
-	CARDEX_BENCH_SCALE=small $(CARGO) test --features full --bench query --bench load --bench sync --bench extract --bench cache
+	CARDEX_BENCH_SCALE=small $(CARGO) test --features full --bench query --bench load --bench sync --bench extract --bench cache --bench serve
 
 test-deps: ## Installs the programs and fetches the sources that the tests need.
 	tests/deps.sh
@@ -23,7 +23,7 @@ soak: ## Runs the tests of threads, kills and random steps ten to twenty times a
 		--test history --test sync_kill
 
 bench: ## Runs the benches against their peers, alone, for about ten minutes.
-	$(CARGO) bench --features full --bench query --bench load --bench sync --bench extract --bench cache
+	$(CARGO) bench --features full --bench query --bench load --bench sync --bench extract --bench cache --bench serve
 
 lint: ## What CI checks after the tests.
 	$(CARGO) fmt --check

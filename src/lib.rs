@@ -48,6 +48,10 @@
     doc = "- [`extract`] and [`index_tree`]: from a source tree to records."
 )]
 #![cfg_attr(
+    feature = "server",
+    doc = "- [`server`]: answering over HTTP, for other programs of this machine."
+)]
+#![cfg_attr(
     feature = "cli",
     doc = "- [`config`]: the command's configuration, layer over layer."
 )]
@@ -62,7 +66,7 @@
 //!
 //! `sqlite` (default): the embedded database. `extract`: tree-sitter extraction for C, Go, Java,
 //! JavaScript, Markdown, Python, Rust and TypeScript; `extract-more` adds C#, C++, PHP and Ruby.
-//! `cli`: the `cardex` command. `full`: everything.
+//! `server`: answering over HTTP. `cli`: the `cardex` command. `full`: everything.
 
 mod bounded;
 #[cfg(feature = "sqlite")]
