@@ -10,21 +10,21 @@ use serde_json::Value;
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A connection.
-pub struct Client {
+pub(crate) struct Client {
     reader: BufReader<TcpStream>,
     address: SocketAddr,
 }
 
 /// An answer.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Client {
-    pub fn connect(address: SocketAddr) -> Self {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
@@ -34,12 +34,12 @@ impl Client {
     }
 
     /// Sends these bytes as they are.
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.reader.get_mut().write_all(bytes.as_ref()).unwrap();
     }
 
     /// Sends a request without a body.
-    pub fn ask(&mut self, method: &str, target: &str) {
+    pub(crate) fn ask(&mut self, method: &str, target: &str) {
         let host = self.address;
         self.send(format!(
             "{method} {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"
@@ -47,13 +47,13 @@ impl Client {
     }
 
     /// Asks, and waits for the answer.
-    pub fn get(&mut self, target: &str) -> Answer {
+    pub(crate) fn get(&mut self, target: &str) -> Answer {
         self.ask("GET", target);
         self.answer()
     }
 
     /// The next answer.
-    pub fn answer(&mut self) -> Answer {
+    pub(crate) fn answer(&mut self) -> Answer {
         let mut answer = self.head().expect("the server answers");
         let length = answer.header("content-length");
         let length = length.map_or(0, |length| length.parse().unwrap());
@@ -63,7 +63,7 @@ impl Client {
     }
 
     /// The status and the headers of the next answer; nothing if the server has closed.
-    pub fn head(&mut self) -> Option<Answer> {
+    pub(crate) fn head(&mut self) -> Option<Answer> {
         let line = self.line()?;
         let status = line.split(' ').nth(1).unwrap().parse().unwrap();
         let mut headers = Vec::new();
@@ -84,7 +84,7 @@ impl Client {
     }
 
     /// The next line, without its end; nothing if the server has closed.
-    pub fn line(&mut self) -> Option<String> {
+    pub(crate) fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         match self.reader.read_line(&mut line) {
             Ok(0) => None,
@@ -95,7 +95,7 @@ impl Client {
     }
 
     /// What stands on the next line after these words, whatever comes before it.
-    pub fn line_after(&mut self, start: &str) -> String {
+    pub(crate) fn line_after(&mut self, start: &str) -> String {
         loop {
             let line = self.line().expect("the server goes on");
             if let Some(rest) = line.strip_prefix(start) {
@@ -105,7 +105,7 @@ impl Client {
     }
 
     /// Whether the server has closed the connection without another word; waits for it.
-    pub fn is_closed(&mut self) -> bool {
+    pub(crate) fn is_closed(&mut self) -> bool {
         let mut byte = [0];
         match self.reader.read(&mut byte) {
             Ok(read) => read == 0,
@@ -115,19 +115,19 @@ impl Client {
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(own, _)| own == name);
         found.map(|(_, value)| value.as_str())
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|cause| panic!("{cause}: {}", String::from_utf8_lossy(&self.body)))
     }
 
     /// The code of a problem, which is whole and hardened as every answer.
     #[track_caller]
-    pub fn problem(&self) -> String {
+    pub(crate) fn problem(&self) -> String {
         assert_eq!(
             self.header("content-type"),
             Some("application/problem+json")

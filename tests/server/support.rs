@@ -14,40 +14,40 @@ use crate::client::{Answer, Client};
 use crate::gated_store::{GatedStore, wait_until};
 
 /// The token of every test.
-pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// A running server, and what it serves.
-pub struct Running {
-    pub directory: tempfile::TempDir,
-    pub store: Arc<GatedStore>,
-    pub cardex: Cardex,
-    pub server: Server,
+pub(crate) struct Running {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) store: Arc<GatedStore>,
+    pub(crate) cardex: Cardex,
+    pub(crate) server: Server,
 }
 
 /// Any free port of this machine, and nobody who may change anything.
-pub fn options() -> ServerOptions {
+pub(crate) fn options() -> ServerOptions {
     ServerOptions::default().listen("127.0.0.1:0".parse().unwrap())
 }
 
 /// A cache that follows nothing and holds no records: what a test does not ask for does not happen.
-pub fn quiet() -> CacheOptions {
+pub(crate) fn quiet() -> CacheOptions {
     CacheOptions::default().follow(false).load_bodies(false)
 }
 
 /// A file with the token that nobody else may read.
-pub fn token_file(directory: &tempfile::TempDir, mode: u32) -> PathBuf {
+pub(crate) fn token_file(directory: &tempfile::TempDir, mode: u32) -> PathBuf {
     let file = directory.path().join("token");
     fs::write(&file, format!("{TOKEN}\n")).unwrap();
     fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
     file
 }
 
-pub fn path(text: &str) -> FilePath {
+pub(crate) fn path(text: &str) -> FilePath {
     FilePath::new(text).unwrap()
 }
 
 /// The project: three Python files and one in Rust.
-pub fn records() -> Vec<FileMetadata> {
+pub(crate) fn records() -> Vec<FileMetadata> {
     let file = |path, language| FileMetadata::builder(path).language(language);
     let lexer = Class::named("Lexer").method(Function::named("parse"));
     [
@@ -64,30 +64,30 @@ pub fn records() -> Vec<FileMetadata> {
 
 impl Running {
     /// Loaded, following nothing.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with(options(), quiet())
     }
 
     /// Loaded, following the database.
-    pub fn following() -> Self {
+    pub(crate) fn following() -> Self {
         Self::with(options(), CacheOptions::default().load_bodies(false))
     }
 
     /// Loaded, with the token.
-    pub fn with_token() -> Self {
+    pub(crate) fn with_token() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = token_file(&directory, 0o600);
         Self::with(options().token_file(Some(file)), quiet())
     }
 
-    pub fn with(options: ServerOptions, cache: CacheOptions) -> Self {
+    pub(crate) fn with(options: ServerOptions, cache: CacheOptions) -> Self {
         let running = Self::unloaded(options, cache);
         wait_until("the index is loaded", || running.cardex.snapshot().is_ok());
         running
     }
 
     /// With the load held up by whatever `prepare` does to the store.
-    pub fn prepared(prepare: impl FnOnce(&GatedStore)) -> Self {
+    pub(crate) fn prepared(prepare: impl FnOnce(&GatedStore)) -> Self {
         Self::build(options(), quiet(), prepare)
     }
 
@@ -122,22 +122,22 @@ impl Running {
         }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::connect(self.address())
     }
 
     /// Asks on a connection of its own.
-    pub fn get(&self, target: &str) -> Answer {
+    pub(crate) fn get(&self, target: &str) -> Answer {
         self.client().get(target)
     }
 
     /// Asks for JSON, which must be had.
     #[track_caller]
-    pub fn json(&self, target: &str) -> serde_json::Value {
+    pub(crate) fn json(&self, target: &str) -> serde_json::Value {
         let answer = self.get(target);
         let body = String::from_utf8_lossy(&answer.body);
         assert_eq!(answer.status, 200, "{target}: {body}");
@@ -146,7 +146,7 @@ impl Running {
     }
 
     /// Sends JSON, as the bearer of the token.
-    pub fn post(&self, target: &str, body: &str) -> Answer {
+    pub(crate) fn post(&self, target: &str, body: &str) -> Answer {
         let (host, length) = (self.address(), body.len());
         let mut client = self.client();
         client.send(format!(
@@ -157,7 +157,7 @@ impl Running {
     }
 
     /// Adds a file, as somebody else would.
-    pub fn add(&self, name: &str) {
+    pub(crate) fn add(&self, name: &str) {
         let record = FileMetadata::builder(name).language("go").build().unwrap();
         self.store.put(&record).unwrap();
     }
