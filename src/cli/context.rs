@@ -27,6 +27,22 @@ impl Global {
         let refuse = |format| unprintable(command, format, "leave --format out");
         self.format.map_or(Ok(()), |format| Err(refuse(format)))
     }
+
+    /// The format asked for, if `command` can print it; else the first of `formats`.
+    pub(super) fn format(&self, command: &str, formats: &[Format]) -> Result<Format, Failure> {
+        match self.format {
+            None => Ok(formats[0]),
+            Some(format) if formats.contains(&format) => Ok(format),
+            Some(format) => {
+                let known: Vec<String> = formats.iter().map(name).collect();
+                Err(unprintable(
+                    command,
+                    format,
+                    &format!("it prints as {}", known.join(", ")),
+                ))
+            }
+        }
+    }
 }
 
 fn unprintable(command: &str, format: Format, help: &str) -> Failure {
@@ -72,20 +88,9 @@ impl Context {
         })
     }
 
-    /// The format asked for, if `command` can print it; else the first of `formats`.
+    /// As [`Global::format`].
     pub(super) fn format(&self, command: &str, formats: &[Format]) -> Result<Format, Failure> {
-        match self.global.format {
-            None => Ok(formats[0]),
-            Some(format) if formats.contains(&format) => Ok(format),
-            Some(format) => {
-                let known: Vec<String> = formats.iter().map(name).collect();
-                Err(unprintable(
-                    command,
-                    format,
-                    &format!("it prints as {}", known.join(", ")),
-                ))
-            }
-        }
+        self.global.format(command, formats)
     }
 
     /// The format of a list of files: a table for people, paths for pipes.

@@ -41,6 +41,8 @@ pub enum Kind {
     Switch,
     /// The name of an eviction strategy.
     Strategy,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
     /// A list of names of languages.
     Languages,
     /// A list of ignore patterns.
@@ -162,6 +164,13 @@ pub static KEYS: &[Key] = &[
         default: || Value::Count(100),
     },
     Key {
+        name: "memory_cache.write_policy",
+        kind: Kind::OneOf(&["write_through"]),
+        doc: "When a write is in the database: with write_through, before it returns.",
+        is_live: false,
+        default: || Value::Text("write_through".to_owned()),
+    },
+    Key {
         name: "memory_cache.change_poll",
         kind: Kind::Duration(Duration::from_millis(1), Duration::from_secs(10)),
         doc: "How long a host's cache rests between two looks at the change log.",
@@ -240,6 +249,92 @@ pub static KEYS: &[Key] = &[
     },
 ];
 
+/// Another name of a key, under which its value is a whole number of some unit.
+#[derive(Debug)]
+pub(super) struct Alias {
+    pub(super) name: &'static str,
+    /// The key's own name.
+    of: &'static str,
+    pub(super) reads: Reading,
+}
+
+/// What a whole number under an alias is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reading {
+    /// A duration in seconds.
+    Seconds,
+}
+
+/// Every alias.
+pub(super) static ALIASES: &[Alias] = &[Alias {
+    name: "memory_cache.sync_interval_seconds",
+    of: "memory_cache.sync_interval",
+    reads: Reading::Seconds,
+}];
+
+impl Reading {
+    pub(super) fn value(self, number: u64) -> Value {
+        match self {
+            Reading::Seconds => Value::Duration(Duration::from_secs(number)),
+        }
+    }
+
+    /// The range of a key of this kind, in words.
+    pub(super) fn range(self, kind: Kind) -> String {
+        match (self, kind) {
+            (Reading::Seconds, Kind::Duration(min, max)) => {
+                let (min, max) = (min.as_secs(), max.as_secs());
+                format!("a whole number of seconds from {min} to {max}")
+            }
+            (Reading::Seconds, kind) => kind.to_string(),
+        }
+    }
+}
+
+/// A key by the name that somebody wrote: its own, or an alias.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Named {
+    pub(super) key: &'static Key,
+    pub(super) alias: Option<&'static Alias>,
+}
+
+impl Named {
+    pub(super) fn find(name: &str) -> Option<Self> {
+        Self::all().find(|named| named.name() == name)
+    }
+
+    pub(super) fn of_variable(variable: &str) -> Option<Self> {
+        Self::all().find(|named| environment_variable(named.name()) == variable)
+    }
+
+    /// Every name that can be written.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        let own = KEYS.iter().map(|key| Named { key, alias: None });
+        let aliases = ALIASES.iter().filter_map(|alias| {
+            let key = KEYS.iter().find(|key| key.name == alias.of)?;
+            let alias = Some(alias);
+            Some(Named { key, alias })
+        });
+        own.chain(aliases)
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.alias.map_or(self.key.name, |alias| alias.name)
+    }
+
+    /// What its value is, in words.
+    pub(super) fn range(&self) -> String {
+        match self.alias {
+            Some(alias) => alias.reads.range(self.key.kind),
+            None => self.key.kind.to_string(),
+        }
+    }
+}
+
+fn environment_variable(name: &str) -> String {
+    format!("CARDEX_{}", name.replace('.', "__").to_ascii_uppercase())
+}
+
 fn processors() -> u64 {
     std::thread::available_parallelism().map_or(1, |n| n.get().min(256) as u64)
 }
@@ -250,16 +345,9 @@ impl Key {
         (self.default)().to_string()
     }
 
-    pub(super) fn named(name: &str) -> Option<&'static Key> {
-        KEYS.iter().find(|key| key.name == name)
-    }
-
     /// `CARDEX_SECTION__KEY`.
     pub fn environment_variable(&self) -> String {
-        format!(
-            "CARDEX_{}",
-            self.name.replace('.', "__").to_ascii_uppercase()
-        )
+        environment_variable(self.name)
     }
 }
 
@@ -279,6 +367,7 @@ impl fmt::Display for Kind {
             Kind::Strategy => {
                 write!(f, "one of {}", Strategy::ALL.map(Strategy::name).join(", "))
             }
+            Kind::OneOf(words) => write!(f, "one of {}", words.join(", ")),
             Kind::Languages => f.write_str("a list of languages"),
             Kind::Patterns => f.write_str("a list of patterns"),
             Kind::Address => f.write_str("an address and a port, such as 127.0.0.1:7878"),
@@ -311,6 +400,7 @@ impl Kind {
             (Kind::Address, Value::Text(text)) => address(text)
                 .map(drop)
                 .ok_or_else(|| format!("is not {self}")),
+            (Kind::OneOf(words), Value::Text(word)) => one_of(words, word),
             _ => Err(format!("is not {self}")),
         }
     }
@@ -344,6 +434,17 @@ pub(super) fn strategy(name: &str) -> Result<Strategy, String> {
             Some(meant) => format!("is no eviction strategy; did you mean `{meant}`?"),
             None => "is no eviction strategy".to_owned(),
         })
+}
+
+fn one_of(words: &[&'static str], word: &str) -> Result<(), String> {
+    if words.contains(&word) {
+        return Ok(());
+    }
+    let known = words.join(", ");
+    Err(match crate::suggest::nearest(word, words.iter().copied()) {
+        Some(meant) => format!("is none of {known}; did you mean `{meant}`?"),
+        None => format!("is none of {known}"),
+    })
 }
 
 fn pattern(text: &str) -> Result<(), String> {

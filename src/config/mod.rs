@@ -16,8 +16,8 @@ mod tests;
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
-use self::keys::Value;
 pub use self::keys::{KEYS, Key, Kind};
+use self::keys::{Named, Value};
 pub use self::layers::Origin;
 use self::layers::{Raw, Setting, expand};
 pub use self::live::{LiveConfig, Reload};
@@ -100,14 +100,14 @@ impl ConfigSources {
     /// # Errors
     /// `InvalidConfig` if there is no such key.
     pub fn command_line(mut self, key: &str, value: &str, flag: &str) -> Result<Self> {
-        let key = Key::named(key).ok_or_else(|| {
+        let named = Named::find(key).ok_or_else(|| {
             Error::new(
                 ErrorKind::InvalidConfig,
                 format!("`{key}` is no configuration key"),
             )
         })?;
         self.command_line.push(Setting {
-            key,
+            named,
             raw: Raw::Word(value.to_owned()),
             origin: Origin::CommandLine(flag.to_owned()),
             excerpt: None,
@@ -171,7 +171,7 @@ fn assert_inside(setting: &Setting, root: &Path) -> Result<()> {
     let Raw::Text(text) = &setting.raw else {
         return Ok(());
     };
-    match setting.key.name {
+    match setting.named.key.name {
         "database.url" => assert_database_inside(setting, text, root),
         "server.listen" if keys::address(text).is_none_or(|to| !to.ip().is_loopback()) => {
             Err(setting.refuse(
@@ -219,8 +219,9 @@ fn leads_inside(file: &Path, root: &Path) -> bool {
 
 /// What a raw value means for its key.
 fn evaluate(setting: &Setting, environment: &[(String, String)]) -> Result<Value> {
-    let kind = setting.key.kind;
-    let help = || format!("give {kind}");
+    let kind = setting.named.key.kind;
+    let range = setting.named.range();
+    let help = || format!("give {range}");
     // What a variable holds may be secret: errors show the text as it was written.
     let replaced = Cell::new(false);
     let expand = |text: &str| {
@@ -241,11 +242,26 @@ fn evaluate(setting: &Setting, environment: &[(String, String)]) -> Result<Value
     };
     let wrong = |reason: String| {
         if replaced.get() {
-            let reason = format!("is not {kind} once its variables are replaced");
+            let reason = format!("is not {range} once its variables are replaced");
             return setting.refuse(&reason, help());
         }
         setting.refuse(&reason, help())
     };
+    let whole = || match &setting.raw {
+        Raw::Integer(number) => {
+            u64::try_from(*number).map_err(|_| wrong("is out of range".to_owned()))
+        }
+        Raw::Word(text) => expand(text)?
+            .trim()
+            .parse()
+            .map_err(|_| wrong(format!("is not {range}"))),
+        _ => Err(wrong(format!("is not {range}"))),
+    };
+    if let Some(alias) = setting.named.alias {
+        let value = alias.reads.value(whole()?);
+        kind.check(&value).map_err(wrong)?;
+        return Ok(value);
+    }
     let value = match (kind, &setting.raw) {
         (Kind::Size(..) | Kind::Memory(_), Raw::Text(text) | Raw::Word(text)) => {
             Value::Size(units::parse_size(&expand(text)?).map_err(wrong)?)
@@ -256,15 +272,7 @@ fn evaluate(setting: &Setting, environment: &[(String, String)]) -> Result<Value
         (Kind::Size(..) | Kind::Memory(_) | Kind::Duration(..), Raw::Integer(_)) => {
             return Err(wrong("has no unit".to_owned()));
         }
-        (Kind::Count(..), Raw::Integer(number)) => {
-            Value::Count(u64::try_from(*number).map_err(|_| wrong("is out of range".to_owned()))?)
-        }
-        (Kind::Count(..), Raw::Word(text)) => Value::Count(
-            expand(text)?
-                .trim()
-                .parse()
-                .map_err(|_| wrong(format!("is not {kind}")))?,
-        ),
+        (Kind::Count(..), _) => Value::Count(whole()?),
         (Kind::Switch, Raw::Boolean(on)) => Value::Switch(*on),
         (Kind::Switch, Raw::Word(text)) => Value::Switch(
             expand(text)?
@@ -289,9 +297,10 @@ fn evaluate(setting: &Setting, environment: &[(String, String)]) -> Result<Value
                 .filter(|item| !item.is_empty());
             Value::List(items.map(str::to_owned).collect())
         }
-        (Kind::Database | Kind::Address | Kind::File, Raw::Text(text) | Raw::Word(text)) => {
-            Value::Text(expand(text)?)
-        }
+        (
+            Kind::Database | Kind::Address | Kind::File | Kind::OneOf(_),
+            Raw::Text(text) | Raw::Word(text),
+        ) => Value::Text(expand(text)?),
         _ => return Err(wrong(format!("is not {kind}"))),
     };
     kind.check(&value).map_err(wrong)?;
@@ -340,7 +349,7 @@ impl Config {
         for key in KEYS {
             let value = (key.default)();
             let setting = Setting {
-                key,
+                named: Named { key, alias: None },
                 raw: Raw::Word(value.to_string()),
                 origin: Origin::Default,
                 excerpt: None,
@@ -354,7 +363,7 @@ impl Config {
     fn set(&mut self, setting: &Setting, value: Value) -> Result<()> {
         self.apply(setting, value.clone())?;
         let entry = Entry {
-            key: setting.key,
+            key: setting.named.key,
             value: setting.shown(&value),
             origin: setting.origin.clone(),
             setting: setting.clone(),
@@ -373,7 +382,7 @@ impl Config {
         let sqlite = self.sqlite.clone();
         let cache = self.cache.clone();
         let whole = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-        match (setting.key.name, value) {
+        match (setting.named.key.name, value) {
             ("index.exclude", Value::List(patterns)) => self.scan.exclude = patterns,
             ("index.languages", Value::List(names)) => {
                 self.scan.languages = names.iter().filter_map(|n| Language::named(n)).collect();
@@ -407,6 +416,8 @@ impl Config {
             ("memory_cache.eviction_strategy", Value::Strategy(strategy)) => {
                 self.cache = cache.eviction_strategy(strategy);
             }
+            // There is one policy, and the cache knows no other.
+            ("memory_cache.write_policy", Value::Text(_)) => {}
             ("memory_cache.change_poll", Value::Duration(rest)) => {
                 self.cache = cache.change_poll(rest)?;
             }
@@ -431,9 +442,9 @@ impl Config {
     fn server_with(&self, setting: &Setting, value: Value) -> Result<ServerOptions> {
         let server = self.server.clone();
         let whole = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-        match (setting.key.name, value) {
+        match (setting.named.key.name, value) {
             ("server.listen", Value::Text(text)) => {
-                let help = || format!("give {}", setting.key.kind);
+                let help = || format!("give {}", setting.named.key.kind);
                 let address = keys::address(&text);
                 let address = address.ok_or_else(|| setting.refuse("is no address", help()))?;
                 Ok(server.listen(address))

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{KEYS, Key, Kind};
+use super::keys::{Alias, Key, Kind, Named, Reading};
 use crate::eviction::Strategy;
 use crate::extract::Language;
 use crate::units;
@@ -15,12 +15,15 @@ const VARIABLE: &str = r"\$\{[^}]+\}";
 /// for its form; its range is in the description, and checked when the file is read.
 pub fn schema() -> Value {
     let mut sections = Map::new();
-    for key in KEYS {
-        let (section, name) = key.name.split_once('.').unwrap_or(("", key.name));
+    for named in Named::all() {
+        let (section, name) = named.name().split_once('.').unwrap_or(("", named.name()));
         let table = sections.entry(section).or_insert_with(
             || json!({"type": "object", "additionalProperties": false, "properties": {}}),
         );
-        table["properties"][name] = property(key);
+        table["properties"][name] = match named.alias {
+            Some(alias) => alias_property(alias, named.key),
+            None => property(named.key),
+        };
     }
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -39,6 +42,7 @@ fn property(key: &Key) -> Value {
         Kind::Duration(..) => text(quantity(units::duration_units())),
         Kind::Count(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
         Kind::Switch => json!({"type": "boolean"}),
+        Kind::OneOf(choices) => json!({"enum": choices}),
         Kind::Strategy => json!({"enum": Strategy::ALL.map(Strategy::name)}),
         Kind::Languages => {
             let known: Vec<&str> = Language::all().map(Language::name).collect();
@@ -59,6 +63,16 @@ fn property(key: &Key) -> Value {
     property
 }
 
+/// What another name of a key may be set to.
+fn alias_property(alias: &Alias, key: &Key) -> Value {
+    let (min, max) = match (alias.reads, key.kind) {
+        (Reading::Seconds, Kind::Duration(min, max)) => (min.as_secs(), max.as_secs()),
+        (Reading::Seconds, _) => (0, u64::MAX),
+    };
+    let description = format!("The same as `{}`, in seconds.", key.name);
+    json!({"type": "integer", "minimum": min, "maximum": max, "description": description})
+}
+
 /// A whole number and one of these units, or a variable.
 fn quantity(units: impl Iterator<Item = &'static str>) -> String {
     let units: Vec<&str> = units.collect();
@@ -74,6 +88,7 @@ fn capitalised(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::KEYS;
 
     fn properties() -> impl Iterator<Item = (&'static Key, Value)> {
         let schema = schema();
@@ -94,6 +109,14 @@ mod tests {
             assert!(description.starts_with(key.doc), "{description}");
             assert!(property.get("default").is_some(), "{}", key.name);
         }
+    }
+
+    #[test]
+    fn another_name_of_a_key_is_known_too() {
+        let schema = schema();
+        let seconds = &schema["properties"]["memory_cache"]["properties"]["sync_interval_seconds"];
+        assert_eq!(seconds["minimum"], 10);
+        assert_eq!(seconds["maximum"], 3600);
     }
 
     #[test]
