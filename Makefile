@@ -21,6 +21,7 @@ soak: ## Runs the tests of threads, kills and random steps ten to twenty times a
 		CARDEX_TEST_HISTORY_SECONDS=120 CARDEX_TEST_SYNC_KILLS=4000 \
 		$(CARGO) test --features full --test cache_model --test cache_threads --test cache_kill \
 		--test history --test sync_kill
+	CARDEX_TEST_LOCK_SECONDS=60 $(CARGO) test --features full --test faults
 
 bench: ## Runs the benches against their peers, alone, for about ten minutes.
 	$(CARGO) bench --features full --bench query --bench load --bench sync --bench extract --bench cache --bench serve
