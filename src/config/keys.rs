@@ -49,7 +49,7 @@ pub enum Kind {
     Patterns,
     /// An address of this machine and a port.
     Address,
-    /// A file; an empty path is none.
+    /// A file, or `none`.
     File,
     /// A database. It may hold a secret, and is never shown with it.
     Database,
@@ -196,7 +196,7 @@ pub static KEYS: &[Key] = &[
         kind: Kind::File,
         doc: "The file with the token that changing verbs want, readable by its owner alone; without one, nothing can be changed.",
         is_live: false,
-        default: || Value::Text(String::new()),
+        default: || Value::Text(NO_FILE.to_owned()),
     },
     Key {
         name: "server.max_body_bytes",
@@ -248,6 +248,9 @@ pub static KEYS: &[Key] = &[
         default: || Value::Count(1024),
     },
 ];
+
+/// How a file that is not set is written.
+pub(super) const NO_FILE: &str = "none";
 
 /// Another name of a key, under which its value is a whole number of some unit.
 #[derive(Debug)]
@@ -371,7 +374,7 @@ impl fmt::Display for Kind {
             Kind::Languages => f.write_str("a list of languages"),
             Kind::Patterns => f.write_str("a list of patterns"),
             Kind::Address => f.write_str("an address and a port, such as 127.0.0.1:7878"),
-            Kind::File => f.write_str("a path"),
+            Kind::File => write!(f, "a path, or {NO_FILE}"),
             Kind::Database => f.write_str("a path or sqlite:PATH"),
         }
     }
@@ -396,7 +399,9 @@ impl Kind {
             (Kind::Switch, Value::Switch(_)) | (Kind::Strategy, Value::Strategy(_)) => Ok(()),
             (Kind::Languages, Value::List(names)) => names.iter().try_for_each(|n| language(n)),
             (Kind::Patterns, Value::List(patterns)) => patterns.iter().try_for_each(|p| pattern(p)),
-            (Kind::Database | Kind::File, Value::Text(_)) => Ok(()),
+            (Kind::Database, Value::Text(_)) => Ok(()),
+            (Kind::File, Value::Text(path)) if path.is_empty() => Err("is empty".to_owned()),
+            (Kind::File, Value::Text(_)) => Ok(()),
             (Kind::Address, Value::Text(text)) => address(text)
                 .map(drop)
                 .ok_or_else(|| format!("is not {self}")),

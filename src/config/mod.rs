@@ -451,7 +451,7 @@ impl Config {
             }
             ("server.token_file", Value::Text(text)) => {
                 let file = base(setting, &self.root).join(&text);
-                Ok(server.token_file((!text.is_empty()).then_some(file)))
+                Ok(server.token_file((text != keys::NO_FILE).then_some(file)))
             }
             ("server.max_body_bytes", Value::Size(bytes)) => server.max_body_bytes(bytes),
             ("server.max_header_bytes", Value::Size(bytes)) => server.max_header_bytes(bytes),

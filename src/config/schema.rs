@@ -49,8 +49,9 @@ fn property(key: &Key) -> Value {
             json!({"type": "array", "items": {"type": "string", "examples": known}})
         }
         Kind::Patterns => json!({"type": "array", "items": {"type": "string", "minLength": 1}}),
-        Kind::Database | Kind::Address => json!({"type": "string", "minLength": 1}),
-        Kind::File => json!({"type": "string"}),
+        Kind::Database | Kind::Address | Kind::File => {
+            json!({"type": "string", "minLength": 1})
+        }
     };
     property["description"] = format!("{} {}.", key.doc, capitalised(&key.kind.to_string())).into();
     // The defaults of the table are TOML; so are those of the schema, read.
