@@ -67,7 +67,7 @@ impl<T: Clone> Passes<T> {
     ///
     /// # Errors
     /// As [`Passes::share`].
-    pub(super) fn join(&self, run: impl FnOnce() -> Result<SyncReport>) -> Result<SyncReport> {
+    pub(crate) fn join(&self, run: impl FnOnce() -> Result<T>) -> Result<T> {
         let mut state = self.state.lock();
         let number = state.started;
         while let Some(runner) = state.runner {
@@ -179,7 +179,7 @@ mod tests {
         let (runs, joined) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let count = || {
             runs.fetch_add(1, Ordering::SeqCst);
-            Ok(report())
+            Ok(())
         };
         std::thread::scope(|scope| {
             let join = || {
@@ -198,7 +198,7 @@ mod tests {
         });
         assert!((1..=2).contains(&runs.load(Ordering::SeqCst)));
         passes.join(count).unwrap();
-        let outcome = passes.join(|| passes.join(|| Ok(report())));
+        let outcome = passes.join(|| passes.join(|| Ok(())));
         assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Internal);
     }
 
