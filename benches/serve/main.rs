@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cardex::server::{Served, Server, ServerOptions};
-use cardex::{CacheOptions, Cardex, SystemClock};
+use cardex::{CacheCoordinator, CacheOptions, Cardex, SystemClock};
 use serde_json::Value;
 
 use self::client::Client;
@@ -46,11 +46,9 @@ fn main() {
     let cardex = Cardex::over(store, Arc::new(SystemClock), options).expect("its thread starts");
     cardex.load().expect("the database can be read");
     let address = ([127, 0, 0, 1], 0).into();
-    let server = Server::start(
-        ServerOptions::default().listen(address),
-        &cardex,
-        Served::default(),
-    );
+    let coordinator = Arc::new(CacheCoordinator::default());
+    let served = Served::new(&cardex, &coordinator);
+    let server = Server::start(ServerOptions::default().listen(address), served);
     let server = server.expect("there is a free port");
     let questions = Questions::draw(&cardex, asked);
     let peer = Peer::start(&cardex);

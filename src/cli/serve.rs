@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cardex::server::{Served, Server};
-use cardex::{Cardex, Error, ErrorKind, SystemClock};
+use cardex::{CacheCoordinator, Cardex, Error, ErrorKind, SystemClock};
 
 use super::args::{Global, ServeArgs};
 use super::context::Context;
@@ -20,11 +20,12 @@ pub(super) fn run(global: Global, args: &ServeArgs) -> Result<Outcome, Failure> 
     let cardex = Cardex::over(Arc::new(store), Arc::new(SystemClock), options)?;
     // From here on a signal is an end in order.
     interrupt::flag()?;
-    let served = Served {
-        root: context.root.clone(),
-        database: context.config.database().to_path_buf(),
-    };
-    let server = Server::start(context.config.server().clone(), &cardex, served)?;
+    let coordinator = CacheCoordinator::new(context.config.coordinator().clone());
+    coordinator.register(cardex.as_cache())?;
+    coordinator.start()?;
+    let served =
+        Served::new(&cardex, &Arc::new(coordinator)).at(&context.root, context.config.database());
+    let server = Server::start(context.config.server().clone(), served)?;
     let address = server.address();
     let mut out = Out::new();
     out.line(&address.to_string())?;

@@ -5,9 +5,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::coordinator::CoordinatorOptions;
 use crate::eviction::Strategy;
 use crate::extract::Language;
 use crate::machine;
+use crate::ratio::Ratio;
 use crate::units;
 
 /// A configuration key.
@@ -35,8 +37,12 @@ pub enum Kind {
     Duration(Duration, Duration),
     /// A whole number; both ends are allowed.
     Count(u64, u64),
-    /// A size with a unit, from this to all the memory of the machine.
+    /// A size with a unit, from this to all the memory of the machine, or of the container.
     Memory(u64),
+    /// A size with a unit, from this upwards, or `none`.
+    Limit(u64),
+    /// A share of the whole, in hundredths; both ends are allowed.
+    Ratio(u32, u32),
     /// `true` or `false`.
     Switch,
     /// The name of an eviction strategy.
@@ -61,6 +67,8 @@ pub(super) enum Value {
     Size(u64),
     Duration(Duration),
     Count(u64),
+    Limit(Option<u64>),
+    Ratio(Ratio),
     Switch(bool),
     Strategy(Strategy),
     List(Vec<String>),
@@ -140,7 +148,8 @@ pub static KEYS: &[Key] = &[
         kind: Kind::Memory(1 << 20),
         doc: "How much memory the records take at most.",
         is_live: true,
-        default: || Value::Size(64 << 20),
+        // A smaller container starts with all that it has.
+        default: || Value::Size(machine::total_memory_bytes().min(64 << 20)),
     },
     Key {
         name: "memory_cache.max_record_bytes",
@@ -185,6 +194,43 @@ pub static KEYS: &[Key] = &[
         default: || Value::Duration(Duration::from_secs(300)),
     },
     Key {
+        name: "coordinator.pressure_threshold",
+        kind: {
+            let (min, max) = CoordinatorOptions::THRESHOLD_PERCENT;
+            Kind::Ratio(min, max)
+        },
+        doc: "Above this used share of memory, a host's caches give room.",
+        is_live: true,
+        default: || Value::Ratio(Ratio::percent(80)),
+    },
+    Key {
+        name: "coordinator.eviction_ratio",
+        kind: {
+            let (min, max) = CoordinatorOptions::RATIO_PERCENT;
+            Kind::Ratio(min, max)
+        },
+        doc: "How much of its entries each cache gives up at once.",
+        is_live: true,
+        default: || Value::Ratio(Ratio::percent(20)),
+    },
+    Key {
+        name: "coordinator.check_interval",
+        kind: Kind::Duration(
+            CoordinatorOptions::MIN_INTERVAL,
+            CoordinatorOptions::MAX_INTERVAL,
+        ),
+        doc: "How often memory is looked at.",
+        is_live: true,
+        default: || Value::Duration(Duration::from_secs(30)),
+    },
+    Key {
+        name: "coordinator.max_bytes",
+        kind: Kind::Limit(CoordinatorOptions::MIN_BYTES),
+        doc: "How much memory the caches of a host may take together.",
+        is_live: true,
+        default: || Value::Limit(None),
+    },
+    Key {
         name: "server.listen",
         kind: Kind::Address,
         doc: "Where `serve` listens; port 0 is any that is free. Others than this machine want a token.",
@@ -196,7 +242,7 @@ pub static KEYS: &[Key] = &[
         kind: Kind::File,
         doc: "The file with the token that changing verbs want, readable by its owner alone; without one, nothing can be changed.",
         is_live: false,
-        default: || Value::Text(NO_FILE.to_owned()),
+        default: || Value::Text(UNSET.to_owned()),
     },
     Key {
         name: "server.max_body_bytes",
@@ -249,9 +295,6 @@ pub static KEYS: &[Key] = &[
     },
 ];
 
-/// How a file that is not set is written.
-pub(super) const NO_FILE: &str = "none";
-
 /// Another name of a key, under which its value is a whole number of some unit.
 #[derive(Debug)]
 pub(super) struct Alias {
@@ -269,11 +312,18 @@ pub(super) enum Reading {
 }
 
 /// Every alias.
-pub(super) static ALIASES: &[Alias] = &[Alias {
-    name: "memory_cache.sync_interval_seconds",
-    of: "memory_cache.sync_interval",
-    reads: Reading::Seconds,
-}];
+pub(super) static ALIASES: &[Alias] = &[
+    Alias {
+        name: "memory_cache.sync_interval_seconds",
+        of: "memory_cache.sync_interval",
+        reads: Reading::Seconds,
+    },
+    Alias {
+        name: "coordinator.check_interval_seconds",
+        of: "coordinator.check_interval",
+        reads: Reading::Seconds,
+    },
+];
 
 impl Reading {
     pub(super) fn value(self, number: u64) -> Value {
@@ -338,6 +388,9 @@ fn environment_variable(name: &str) -> String {
     format!("CARDEX_{}", name.replace('.', "__").to_ascii_uppercase())
 }
 
+/// How a limit or a file that is not set is written.
+pub(super) const UNSET: &str = "none";
+
 fn processors() -> u64 {
     std::thread::available_parallelism().map_or(1, |n| n.get().min(256) as u64)
 }
@@ -365,7 +418,18 @@ impl fmt::Display for Kind {
                 write!(f, "a duration from {} to {}", duration(min), duration(max))
             }
             Kind::Count(min, max) => write!(f, "a whole number from {min} to {max}"),
-            Kind::Memory(min) => write!(f, "a size from {} to the machine's memory", size(min)),
+            Kind::Memory(min) => {
+                let min = size(min);
+                write!(
+                    f,
+                    "a size from {min} to the memory of the machine or container"
+                )
+            }
+            Kind::Limit(min) => write!(f, "a size from {} up, or {UNSET}", size(min)),
+            Kind::Ratio(min, max) => {
+                let (min, max) = (Ratio::percent(min), Ratio::percent(max));
+                write!(f, "a number from {min} to {max}")
+            }
             Kind::Switch => f.write_str("true or false"),
             Kind::Strategy => {
                 write!(f, "one of {}", Strategy::ALL.map(Strategy::name).join(", "))
@@ -374,7 +438,7 @@ impl fmt::Display for Kind {
             Kind::Languages => f.write_str("a list of languages"),
             Kind::Patterns => f.write_str("a list of patterns"),
             Kind::Address => f.write_str("an address and a port, such as 127.0.0.1:7878"),
-            Kind::File => write!(f, "a path, or {NO_FILE}"),
+            Kind::File => write!(f, "a path, or {UNSET}"),
             Kind::Database => f.write_str("a path or sqlite:PATH"),
         }
     }
@@ -393,8 +457,12 @@ impl Kind {
                 within(*size >= min)?;
                 (*size <= most).then_some(()).ok_or_else(|| {
                     let most = units::format_size(most);
-                    format!("is out of range: this machine has {most}")
+                    format!("is out of range: this machine or container has {most}")
                 })
+            }
+            (Kind::Limit(min), Value::Limit(size)) => within(size.is_none_or(|size| size >= min)),
+            (Kind::Ratio(min, max), Value::Ratio(share)) => {
+                within((Ratio::percent(min)..=Ratio::percent(max)).contains(share))
             }
             (Kind::Switch, Value::Switch(_)) | (Kind::Strategy, Value::Strategy(_)) => Ok(()),
             (Kind::Languages, Value::List(names)) => names.iter().try_for_each(|n| language(n)),
@@ -475,6 +543,9 @@ impl fmt::Display for Value {
             Value::Size(bytes) => write!(f, "\"{}\"", units::format_size(*bytes)),
             Value::Duration(time) => write!(f, "\"{}\"", units::format_duration(*time)),
             Value::Count(count) => write!(f, "{count}"),
+            Value::Limit(None) => f.write_str(&quoted(UNSET)),
+            Value::Limit(Some(bytes)) => write!(f, "\"{}\"", units::format_size(*bytes)),
+            Value::Ratio(share) => write!(f, "{share}"),
             Value::Switch(on) => write!(f, "{on}"),
             Value::Strategy(strategy) => f.write_str(&quoted(strategy.name())),
             Value::List(items) => {

@@ -46,12 +46,14 @@ impl fmt::Display for Origin {
 }
 
 /// A value as it was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Raw {
     /// A string of a file.
     Text(String),
     /// A number of a file.
     Integer(i64),
+    /// A number of a file with a fraction.
+    Float(f64),
     /// `true` or `false` of a file.
     Boolean(bool),
     /// A list of strings of a file.
@@ -67,6 +69,7 @@ impl fmt::Display for Raw {
         match self {
             Raw::Text(text) | Raw::Word(text) => write!(f, "\"{text}\""),
             Raw::Integer(number) => write!(f, "{number}"),
+            Raw::Float(number) => write!(f, "{number}"),
             Raw::Boolean(value) => write!(f, "{value}"),
             Raw::List(items) => write!(f, "{items:?}"),
             Raw::Other(kind) => write!(f, "a {kind}"),
@@ -178,6 +181,11 @@ fn raw(value: &Spanned<DeValue<'_>>) -> Raw {
         DeValue::String(text) => Raw::Text(text.clone().into_owned()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
             .map_or(Raw::Other("number that is too large"), Raw::Integer),
+        DeValue::Float(number) => number
+            .as_str()
+            .replace('_', "")
+            .parse()
+            .map_or(Raw::Other("number that cannot be read"), Raw::Float),
         DeValue::Boolean(value) => Raw::Boolean(*value),
         DeValue::Array(items) => items
             .iter()

@@ -22,9 +22,11 @@ pub use self::layers::Origin;
 use self::layers::{Raw, Setting, expand};
 pub use self::live::{LiveConfig, Reload};
 pub use self::schema::schema;
+use crate::coordinator::CoordinatorOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extract::{Language, ScanOptions};
 use crate::metadata_cache::CacheOptions;
+use crate::ratio::Ratio;
 use crate::server::ServerOptions;
 use crate::store::SqliteOptions;
 pub use crate::text_file::read_text;
@@ -269,8 +271,22 @@ fn evaluate(setting: &Setting, environment: &[(String, String)]) -> Result<Value
         (Kind::Duration(..), Raw::Text(text) | Raw::Word(text)) => {
             Value::Duration(units::parse_duration(&expand(text)?).map_err(wrong)?)
         }
-        (Kind::Size(..) | Kind::Memory(_) | Kind::Duration(..), Raw::Integer(_)) => {
-            return Err(wrong("has no unit".to_owned()));
+        (Kind::Limit(_), Raw::Text(text) | Raw::Word(text)) => match expand(text)?.trim() {
+            keys::UNSET => Value::Limit(None),
+            size => Value::Limit(Some(units::parse_size(size).map_err(wrong)?)),
+        },
+        (
+            Kind::Size(..) | Kind::Memory(_) | Kind::Limit(_) | Kind::Duration(..),
+            Raw::Integer(_),
+        ) => return Err(wrong("has no unit".to_owned())),
+        (Kind::Ratio(..), Raw::Float(number)) => Value::Ratio(share(*number).map_err(wrong)?),
+        (Kind::Ratio(..), Raw::Integer(number)) => {
+            Value::Ratio(share(*number as f64).map_err(wrong)?)
+        }
+        (Kind::Ratio(..), Raw::Word(text)) => {
+            let number = expand(text)?.trim().parse();
+            let number = number.map_err(|_| wrong(format!("is not {kind}")))?;
+            Value::Ratio(share(number).map_err(wrong)?)
         }
         (Kind::Count(..), _) => Value::Count(whole()?),
         (Kind::Switch, Raw::Boolean(on)) => Value::Switch(*on),
@@ -307,6 +323,10 @@ fn evaluate(setting: &Setting, environment: &[(String, String)]) -> Result<Value
     Ok(value)
 }
 
+fn share(number: f64) -> Result<Ratio, String> {
+    Ratio::new(number).ok_or_else(|| "is out of range".to_owned())
+}
+
 /// A valid configuration, with the origin of each value.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -317,6 +337,7 @@ pub struct Config {
     cache_enabled: bool,
     server: ServerOptions,
     root: PathBuf,
+    coordinator: CoordinatorOptions,
     entries: Vec<Entry>,
 }
 
@@ -344,6 +365,7 @@ impl Config {
             cache_enabled: true,
             server: ServerOptions::default(),
             root: root.to_path_buf(),
+            coordinator: CoordinatorOptions::default(),
             entries: Vec::with_capacity(KEYS.len()),
         };
         for key in KEYS {
@@ -381,6 +403,7 @@ impl Config {
     fn apply(&mut self, setting: &Setting, value: Value) -> Result<()> {
         let sqlite = self.sqlite.clone();
         let cache = self.cache.clone();
+        let coordinator = self.coordinator.clone();
         let whole = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         match (setting.named.key.name, value) {
             ("index.exclude", Value::List(patterns)) => self.scan.exclude = patterns,
@@ -427,6 +450,18 @@ impl Config {
             ("memory_cache.eviction_batch_size", Value::Count(records)) => {
                 self.cache = cache.eviction_batch_size(whole(records))?;
             }
+            ("coordinator.pressure_threshold", Value::Ratio(share)) => {
+                self.coordinator = coordinator.pressure_threshold(share.as_f64())?;
+            }
+            ("coordinator.eviction_ratio", Value::Ratio(share)) => {
+                self.coordinator = coordinator.eviction_ratio(share.as_f64())?;
+            }
+            ("coordinator.check_interval", Value::Duration(interval)) => {
+                self.coordinator = coordinator.check_interval(interval)?;
+            }
+            ("coordinator.max_bytes", Value::Limit(bytes)) => {
+                self.coordinator = coordinator.max_bytes(bytes)?;
+            }
             (name, value) if name.starts_with("server.") => {
                 self.server = self.server_with(setting, value)?;
             }
@@ -451,7 +486,7 @@ impl Config {
             }
             ("server.token_file", Value::Text(text)) => {
                 let file = base(setting, &self.root).join(&text);
-                Ok(server.token_file((text != keys::NO_FILE).then_some(file)))
+                Ok(server.token_file((text != keys::UNSET).then_some(file)))
             }
             ("server.max_body_bytes", Value::Size(bytes)) => server.max_body_bytes(bytes),
             ("server.max_header_bytes", Value::Size(bytes)) => server.max_header_bytes(bytes),
@@ -491,6 +526,11 @@ impl Config {
     /// [`MemoryCacheComponent`](crate::component::MemoryCacheComponent) as enabled if so.
     pub fn cache_enabled(&self) -> bool {
         self.cache_enabled
+    }
+
+    /// When the caches of a host give room, and how much.
+    pub fn coordinator(&self) -> &CoordinatorOptions {
+        &self.coordinator
     }
 
     /// Where a server listens, and its limits.

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{Alias, Key, Kind, Named, Reading};
+use super::keys::{Alias, Key, Kind, Named, Reading, UNSET};
 use crate::eviction::Strategy;
 use crate::extract::Language;
 use crate::units;
@@ -36,12 +36,17 @@ pub fn schema() -> Value {
 
 /// What one key may be set to.
 fn property(key: &Key) -> Value {
-    let text = |pattern: String| json!({"type": "string", "pattern": pattern});
+    let text = |form: String| json!({"type": "string", "pattern": format!("^({form})$")});
     let mut property = match key.kind {
         Kind::Size(..) | Kind::Memory(_) => text(quantity(units::size_units())),
         Kind::Duration(..) => text(quantity(units::duration_units())),
         Kind::Count(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
         Kind::Switch => json!({"type": "boolean"}),
+        Kind::Limit(_) => text(format!("{UNSET}|{}", quantity(units::size_units()))),
+        Kind::Ratio(min, max) => {
+            let share = |percent: u32| f64::from(percent) / 100.0;
+            json!({"type": "number", "minimum": share(min), "maximum": share(max)})
+        }
         Kind::OneOf(choices) => json!({"enum": choices}),
         Kind::Strategy => json!({"enum": Strategy::ALL.map(Strategy::name)}),
         Kind::Languages => {
@@ -77,7 +82,7 @@ fn alias_property(alias: &Alias, key: &Key) -> Value {
 /// A whole number and one of these units, or a variable.
 fn quantity(units: impl Iterator<Item = &'static str>) -> String {
     let units: Vec<&str> = units.collect();
-    format!("^([0-9]+ *({})|.*{VARIABLE}.*)$", units.join("|"))
+    format!("[0-9]+ *({})|.*{VARIABLE}.*", units.join("|"))
 }
 
 fn capitalised(text: &str) -> String {
@@ -130,6 +135,11 @@ mod tests {
                         && default.as_u64() <= property["maximum"].as_u64();
                     assert!(within, "{}", key.name);
                 }
+                Some("number") => {
+                    let within = property["minimum"].as_f64() <= default.as_f64()
+                        && default.as_f64() <= property["maximum"].as_f64();
+                    assert!(within, "{}", key.name);
+                }
                 Some("boolean") => assert!(default.is_boolean(), "{}", key.name),
                 Some("array") => assert!(default.is_array(), "{}", key.name),
                 Some("string") => {
@@ -144,7 +154,8 @@ mod tests {
 
     #[test]
     fn quantities_want_a_unit_that_is_known_or_a_variable() {
-        let size = regex::Regex::new(&quantity(units::size_units())).unwrap();
+        let size = format!("^({})$", quantity(units::size_units()));
+        let size = regex::Regex::new(&size).unwrap();
         for (text, fits) in [
             ("64MiB", true),
             ("64 MiB", true),

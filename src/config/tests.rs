@@ -106,7 +106,7 @@ fn an_unknown_key_is_refused_with_its_place_and_the_key_meant() {
         ("exclud = []", 0..6)
     );
     assert!(
-        refusal("[coordinator]\nmax_entries = 5\n")
+        refusal("[colours]\nmax_entries = 5\n")
             .help()
             .unwrap()
             .contains("index.exclude")
@@ -153,12 +153,29 @@ fn a_bad_value_is_refused_by_key_value_origin_and_range() {
         ("[memory_cache]\nmax_bytes = 67108864", "has no unit"),
         (
             "[memory_cache]\nmax_bytes = \"9999999GiB\"",
-            "is out of range: this machine has",
+            "is out of range: this machine or container has",
         ),
         (
             "[memory_cache]\nmax_record_bytes = \"2GiB\"",
             "is out of range",
         ),
+        (
+            "[coordinator]\npressure_threshold = 1.0",
+            "= 1 is out of range",
+        ),
+        (
+            "[coordinator]\npressure_threshold = \"0.8\"",
+            "is not a number from 0.10 to 0.99",
+        ),
+        ("[coordinator]\neviction_ratio = 0", "= 0 is out of range"),
+        ("[coordinator]\neviction_ratio = nan", "is out of range"),
+        (
+            "[coordinator]\ncheck_interval = \"99ms\"",
+            "is out of range",
+        ),
+        ("[coordinator]\nmax_bytes = 0", "has no unit"),
+        ("[coordinator]\nmax_bytes = \"1023KiB\"", "is out of range"),
+        ("[coordinator]\nmax_bytes = \"unset\"", "is not a size"),
         (
             "[memory_cache]\neviction_batch_size = 0",
             "= 0 is out of range",
@@ -533,4 +550,32 @@ fn every_alias_is_of_a_key_and_no_name_is_given_twice() {
     names.dedup();
     assert_eq!(names.len(), all);
     assert_eq!(all, KEYS.len() + keys::ALIASES.len());
+}
+
+#[test]
+fn the_coordinator_is_set_up_by_its_keys() {
+    let root = project(
+        "[coordinator]\npressure_threshold = 0.9\neviction_ratio = 1\ncheck_interval = \"100ms\"\n\
+         max_bytes = \"256MiB\"\n",
+    );
+    let config = ConfigSources::new(root.path()).load().unwrap();
+    let expected = CoordinatorOptions::default()
+        .pressure_threshold(0.9)
+        .and_then(|options| options.eviction_ratio(1.0))
+        .and_then(|options| options.check_interval(std::time::Duration::from_millis(100)))
+        .and_then(|options| options.max_bytes(Some(256 << 20)))
+        .unwrap();
+    assert_eq!(config.coordinator(), &expected);
+    let config = ConfigSources::new(root.path())
+        .variable("CARDEX_COORDINATOR__PRESSURE_THRESHOLD", "0.8")
+        .variable("CARDEX_COORDINATOR__MAX_BYTES", "none")
+        .load()
+        .unwrap();
+    let expected = expected
+        .pressure_threshold(0.8)
+        .and_then(|options| options.max_bytes(None))
+        .unwrap();
+    assert_eq!(config.coordinator(), &expected);
+    let default = ConfigSources::new("/p").load().unwrap();
+    assert_eq!(default.coordinator(), &CoordinatorOptions::default());
 }

@@ -89,6 +89,11 @@ async fn dispatch(
             let reply = blocking::run(state, move |state| reply(state, &call)).await?;
             Ok(reply.into_response())
         }
+        Action::Watch(reply) => {
+            let permit = state.limits.watcher()?;
+            let reply = blocking::under(permit, state, move |state| reply(state, &call)).await?;
+            Ok(reply.into_response())
+        }
         Action::Wait(wait) => wait(Arc::clone(state), call, headers).await,
     }
 }

@@ -81,7 +81,8 @@ impl Server {
     /// # Errors
     /// `InvalidConfig` if others can reach the address and there is no token, or if the token file is
     /// refused; `Io` if that or the address cannot be had.
-    pub fn start(options: ServerOptions, cardex: &Cardex, served: Served) -> Result<Server> {
+    pub fn start(options: ServerOptions, served: Served) -> Result<Server> {
+        let cardex = served.cardex.clone();
         let auth = Auth::read(options.token_file.as_deref())?;
         let is_public = !options.listen.ip().to_canonical().is_loopback();
         if is_public && !auth.has_token() {
@@ -95,10 +96,10 @@ impl Server {
             .local_addr()
             .map_err(cannot_listen(options.listen))?;
         let (stop, stopping) = watch::channel(false);
-        let caches = Caches::new(cardex.clone());
+        let caches = Caches::new(Arc::clone(&served.coordinator));
         let state = Arc::new(State {
             cardex: cardex.clone(),
-            metrics: Metrics::new(cardex, &caches),
+            metrics: Metrics::new(&cardex, &caches),
             caches,
             served,
             auth,
@@ -124,7 +125,7 @@ impl Server {
             stop,
             drained,
             runtime: Some(runtime),
-            _loader: load(cardex.clone())?,
+            _loader: load(cardex)?,
         })
     }
 
@@ -157,7 +158,7 @@ fn runtime(options: &ServerOptions) -> Result<Runtime> {
     Builder::new_multi_thread()
         .thread_name("cardex-serve")
         .worker_threads(processors.min(MAX_THREADS))
-        .max_blocking_threads(options.max_requests)
+        .max_blocking_threads(options.max_requests + limits::MAX_WATCHERS)
         .enable_all()
         .build()
         .map_err(|cause| {

@@ -214,6 +214,7 @@ fn status(kind: ErrorKind) -> StatusCode {
         | Kind::SchemaTooNew
         | Kind::CommittedNotApplied
         | Kind::Component
+        | Kind::Coordinator
         | Kind::Extraction
         | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }

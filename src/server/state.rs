@@ -1,6 +1,7 @@
 //! `State`: what every route sees.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -12,14 +13,36 @@ use super::limits::Limits;
 use super::metrics::Metrics;
 use super::options::ServerOptions;
 use crate::cardex::Cardex;
+use crate::coordinator::CacheCoordinator;
 
-/// What a server serves, for those who ask it. Told as it is: nothing is opened by these names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a server serves.
+#[derive(Clone, Debug)]
 pub struct Served {
-    /// The project's root.
-    pub root: PathBuf,
-    /// The database file.
-    pub database: PathBuf,
+    pub(super) cardex: Cardex,
+    pub(super) coordinator: Arc<CacheCoordinator>,
+    pub(super) root: PathBuf,
+    pub(super) database: PathBuf,
+}
+
+impl Served {
+    /// A project, and the caches of this process. The server neither registers a cache nor starts the
+    /// coordinator: it shows what there is.
+    pub fn new(cardex: &Cardex, coordinator: &Arc<CacheCoordinator>) -> Self {
+        Served {
+            cardex: cardex.clone(),
+            coordinator: Arc::clone(coordinator),
+            root: PathBuf::new(),
+            database: PathBuf::new(),
+        }
+    }
+
+    /// The project's root and its database, for those who ask: nothing is opened by these names.
+    #[must_use]
+    pub fn at(mut self, root: impl Into<PathBuf>, database: impl Into<PathBuf>) -> Self {
+        self.root = root.into();
+        self.database = database.into();
+        self
+    }
 }
 
 /// What every route sees.

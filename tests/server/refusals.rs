@@ -1,10 +1,10 @@
 //! What is refused, and in which words.
 
 use cardex::ErrorKind;
-use cardex::server::{Served, Server, ServerOptions};
+use cardex::server::{Server, ServerOptions};
 
 use crate::client::Client;
-use crate::support::{Running, TOKEN, options, quiet, token_file};
+use crate::support::{Running, TOKEN, options, quiet, served, token_file};
 
 #[test]
 fn what_is_wrong_with_a_question_is_a_problem_with_a_code() {
@@ -320,7 +320,7 @@ fn others_are_let_in_with_a_token_alone() {
     let directory = tempfile::tempdir().unwrap();
     let public: ServerOptions = options().listen("0.0.0.0:0".parse().unwrap());
     let cardex = Running::start().cardex;
-    let start = |options| Server::start(options, &cardex, Served::default());
+    let start = |options| Server::start(options, served(&cardex));
     let error = start(public.clone()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     assert!(error.to_string().contains("0.0.0.0:0"), "{error}");
@@ -362,7 +362,7 @@ fn a_port_that_is_taken_is_an_error_that_names_it() {
     let running = Running::start();
     let address = running.address();
     let taken = options().listen(address);
-    let error = Server::start(taken, &running.cardex, Served::default()).unwrap_err();
+    let error = Server::start(taken, served(&running.cardex)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     assert_eq!(error.to_string(), format!("cannot listen on {address}"));
     assert!(error.help().unwrap().contains("another port"));

@@ -200,6 +200,9 @@ fn stats_tell_what_is_served_and_how_it_does() {
     assert_eq!(stats["requests"]["working"], 1);
     assert_eq!(stats["health"]["state"], "healthy");
     assert_eq!(stats["caches"], running.json("/v1/caches")["caches"]);
+    assert_eq!(stats["pressure"]["threshold"], 0.8);
+    assert_eq!(stats["pressure"]["triggers"], 0);
+    assert!(stats["pressure"]["limits"].is_array(), "{stats}");
     running.store.set_deaf(true);
     running
         .cardex
@@ -238,9 +241,9 @@ fn caches_are_told_evicted_and_cleared() {
         .post("/v1/caches/memory_cache/evict", r#"{"entries":0}"#)
         .json();
     assert_eq!(none["evicted"], 0);
-    let all = running.post("/v1/evict", r#"{"entries":2}"#).json();
-    assert_eq!(all, json!({"evicted": {"memory_cache": 2}}));
-    assert_eq!(entries(), 1);
+    let all = running.post("/v1/evict", "").json();
+    assert_eq!(all, json!({"evicted": {"memory_cache": 1}}));
+    assert_eq!(entries(), 2);
     let cleared = running.post("/v1/caches/memory_cache/clear", "").json();
     assert_eq!(
         cleared,

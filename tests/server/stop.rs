@@ -87,7 +87,7 @@ fn a_server_can_be_dropped_anywhere_and_its_port_taken_again() {
     assert!(idle.is_closed());
     let options = crate::support::options().listen(address);
     wait_until("the port is free", || {
-        let again = cardex::server::Server::start(options.clone(), &cardex, Default::default());
+        let again = cardex::server::Server::start(options.clone(), crate::support::served(&cardex));
         again.is_ok()
     });
 }

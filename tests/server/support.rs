@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use cardex::server::{Served, Server, ServerOptions};
 use cardex::store::{MetadataStore, SqliteOptions, SqliteStore};
-use cardex::{CacheOptions, Cardex, Class, FileMetadata, FilePath, Function, SystemClock};
+use cardex::{
+    CacheCoordinator, CacheOptions, Cardex, Class, FileMetadata, FilePath, Function, SystemClock,
+};
 
 use crate::client::{Answer, Client};
 use crate::gated_store::{GatedStore, wait_until};
@@ -32,6 +34,13 @@ pub(crate) fn options() -> ServerOptions {
 /// A cache that follows nothing and holds no records: what a test does not ask for does not happen.
 pub(crate) fn quiet() -> CacheOptions {
     CacheOptions::default().follow(false).load_bodies(false)
+}
+
+/// A project, with its cache as the only one of the process.
+pub(crate) fn served(cardex: &Cardex) -> Served {
+    let coordinator = CacheCoordinator::default();
+    coordinator.register(cardex.as_cache()).unwrap();
+    Served::new(cardex, &Arc::new(coordinator))
 }
 
 /// A file with the token that nobody else may read.
@@ -109,11 +118,8 @@ impl Running {
         let store = Arc::new(GatedStore::new(inner));
         prepare(&store);
         let cardex = Cardex::over(store.clone(), Arc::new(SystemClock), cache).unwrap();
-        let served = Served {
-            root: directory.path().to_path_buf(),
-            database: file,
-        };
-        let server = Server::start(options, &cardex, served).unwrap();
+        let served = served(&cardex).at(directory.path(), file);
+        let server = Server::start(options, served).unwrap();
         Running {
             directory,
             store,

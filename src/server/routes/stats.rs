@@ -14,6 +14,7 @@ use super::caches::{Cache, all};
 use super::health::health;
 use super::millis;
 use super::sync::Mode;
+use crate::coordinator::CoordinatorStats;
 use crate::health::Health;
 use crate::metadata_cache::CacheStats;
 
@@ -44,6 +45,7 @@ struct Stats {
     index: Index,
     sync: Sync,
     caches: Vec<Cache>,
+    pressure: Pressure,
     requests: Requests,
     health: Health,
 }
@@ -100,6 +102,33 @@ struct Failure {
     help: Option<String>,
 }
 
+/// How tight memory is.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Pressure {
+    /// The used share of the tightest limit, 0 and up; null if none is known.
+    share: Option<f64>,
+    /// Above this share caches give room.
+    threshold: f64,
+    /// What sets the tightest limit.
+    source: Option<String>,
+    limits: Vec<Limit>,
+    /// How often pressure made caches give room.
+    triggers: u64,
+}
+
+/// A limit on memory.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "MemoryLimit")]
+struct Limit {
+    source: String,
+    /// Null where it is not known, as below.
+    share: Option<f64>,
+    used_bytes: Option<u64>,
+    limit_bytes: Option<u64>,
+}
+
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Requests {
@@ -116,6 +145,7 @@ struct Requests {
 fn stats(state: &State, _: &Call) -> Result<Reply, Problem> {
     let stats = state.cardex.stats()?;
     let age = stats.age.map(millis);
+    let caches = state.caches.stats();
     let (working, waiting) = state.limits.in_use();
     Reply::json(&Stats {
         version: env!("CARGO_PKG_VERSION"),
@@ -140,7 +170,8 @@ fn stats(state: &State, _: &Call) -> Result<Reply, Problem> {
                 help: failure.error.help().map(str::to_owned),
             }),
         },
-        caches: all(state),
+        caches: all(&caches),
+        pressure: pressure(&caches),
         requests: Requests {
             working,
             max_working: state.options.max_requests,
@@ -150,6 +181,23 @@ fn stats(state: &State, _: &Call) -> Result<Reply, Problem> {
         },
         health: health(state),
     })
+}
+
+fn pressure(stats: &CoordinatorStats) -> Pressure {
+    let tightest = stats.pressure.tightest();
+    let limits = stats.pressure.all().map(|limit| Limit {
+        source: limit.source().to_owned(),
+        share: limit.share(),
+        used_bytes: limit.used_bytes(),
+        limit_bytes: limit.limit_bytes(),
+    });
+    Pressure {
+        share: stats.memory_share(),
+        threshold: stats.pressure_threshold,
+        source: tightest.map(|limit| limit.source().to_owned()),
+        limits: limits.collect(),
+        triggers: stats.triggers,
+    }
 }
 
 fn index(state: &State, stats: &CacheStats) -> Index {
