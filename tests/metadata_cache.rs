@@ -1116,7 +1116,10 @@ fn a_start_without_the_database_ends_by_itself_when_that_comes() {
     wait_until("the first synchronisation succeeds", || {
         cache.query(&language("go")).is_ok()
     });
-    assert!(!cache.stats().unwrap().is_degraded());
+    // A pass is published first, and noted next.
+    wait_until("it is no longer degraded", || {
+        !cache.stats().unwrap().is_degraded()
+    });
 }
 
 #[test]

@@ -162,32 +162,37 @@ fn a_full_disk_refuses_writes_and_loses_none() {
     assert!(!victim.records.contains_key("g039"));
 }
 
-/// What was open before can be written to all the same; what comes then cannot.
+/// What was open before can be written to all the same; what comes then cannot. The place is a window
+/// on a directory: what is done there while the window is closed is seen only once it is open again.
 #[test]
 fn a_database_on_a_read_only_file_system_is_an_error_until_it_can_be_written_to() {
     let directory = tempfile::tempdir().unwrap();
-    let place = directory.path().join("place");
+    let [real, place] = ["real", "place"].map(|name| directory.path().join(name));
+    std::fs::create_dir(&real).unwrap();
     std::fs::create_dir(&place).unwrap();
-    let mut victim = Victim::at(directory, &place);
-    copy(&victim.file, &victim.beside("copy"));
-    let bind = Mount::new(&["--bind", place.to_str().unwrap()], &place);
-    let read_only = bind.as_ref().and_then(|_| {
-        let arguments = ["-o", "remount,bind,ro"];
-        let mount = Command::new("mount").args(arguments).arg(&place).output();
-        mount
-            .is_ok_and(|output| output.status.success())
-            .then_some(())
-    });
-    if read_only.is_none() {
+    let look = |how: &[&str]| {
+        let arguments: Vec<&str> = how
+            .iter()
+            .copied()
+            .chain([real.to_str().unwrap()])
+            .collect();
+        Mount::new(&arguments, &place)
+    };
+    let Some(window) = look(&["--bind"]) else {
         left_out("this user may not mount a read-only file system");
         return;
-    }
-    // The replacement is done where the directory can still be written to.
-    drop(bind);
-    put_in_place(&victim.beside("copy"), &victim.file);
-    let bind = Mount::new(&["--bind", "-o", "ro", place.to_str().unwrap()], &place);
+    };
+    let mut victim = Victim::at(directory, &place);
+    copy(&victim.file, &victim.beside("copy"));
+    drop(window);
+    let file = real.join(victim.file.file_name().unwrap());
+    put_in_place(&real.join("copy"), &file);
+    let window = look(&["--bind", "-o", "ro"]);
+    assert!(window.is_some(), "it could be mounted before");
     victim.during(&[ErrorKind::Database]);
-    drop(bind);
+    drop(window);
+    let window = look(&["--bind"]);
+    assert!(window.is_some(), "it could be mounted before");
     victim.after(LATER);
 }
 
