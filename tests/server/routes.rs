@@ -42,6 +42,14 @@ fn a_query_lists_the_files_that_match_every_criterion() {
         ("glob=**/*.rs", &["src/main.rs"]),
         ("path=%C3%B6+x", &["src/ö x.py"]),
         ("function=nobody", &[]),
+        (
+            "q=lang:python+-path:%5Edocs/",
+            &["src/lexer.py", "src/ö x.py"],
+        ),
+        (
+            "q=class:Lexer+OR+lang:rust&function=parse",
+            &["src/lexer.py", "src/main.rs"],
+        ),
     ] {
         assert_eq!(
             paths(&running.json(&format!("/v1/query?{query}"))),

@@ -33,6 +33,11 @@ pub(in super::super) static QUERY: Route = Route {
     doc: "The files that match every criterion, in path order; every file, if there is none.",
     access: Access::Read,
     parameters: &[
+        Parameter::text(
+            "q",
+            "A query as text, such as `lang:rust (fn:a OR fn:b) -path:^tests/`; it must hold beside \
+             the other criteria.",
+        ),
         Parameter::text("language", "Files in this language."),
         Parameter::text(
             "function",
@@ -84,7 +89,7 @@ struct Found<'a> {
     truncated: bool,
     /// How long it took to find them, in microseconds.
     took_us: u64,
-    /// The query in words.
+    /// The query in words, for people.
     query: String,
     hits: Vec<File<'a>>,
     /// How the query runs, in words.
@@ -193,6 +198,9 @@ fn compile(state: &State, call: &Call) -> Result<Query, Problem> {
         for value in call.all(field) {
             builder = builder.field(field, value);
         }
+    }
+    if let Some(text) = call.text("q") {
+        builder = builder.and(Query::parse(text)?);
     }
     Ok(builder.build()?)
 }
