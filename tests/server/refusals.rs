@@ -85,6 +85,12 @@ fn a_problem_says_what_was_meant_and_where() {
             .contains("unclosed group"),
         "{problem}"
     );
+    let problem = running.get("/v1/query?q=lang:rust+func:a").json();
+    assert_eq!(problem["excerpt"]["text"], "lang:rust func:a");
+    assert_eq!(
+        (&problem["excerpt"]["start"], &problem["excerpt"]["end"]),
+        (&10.into(), &14.into())
+    );
 }
 
 #[test]
