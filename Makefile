@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help test test-deps soak bench lint
+.PHONY: help test test-deps soak conformance bench lint
 
 help: ## Shows these lines.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ soak: ## Runs the tests of threads, kills and random steps ten to twenty times a
 		$(CARGO) test --features full --test cache_model --test cache_threads --test cache_kill \
 		--test history --test sync_kill
 	CARDEX_TEST_LOCK_SECONDS=60 $(CARGO) test --features full --test faults
+
+conformance: ## Holds a running server against schemathesis, promtool and a browser; installs them.
+	tests/conformance/run.sh
 
 bench: ## Runs the benches against their peers, alone, for about ten minutes.
 	$(CARGO) bench --features full --bench query --bench load --bench sync --bench extract --bench cache --bench serve

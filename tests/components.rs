@@ -357,7 +357,7 @@ fn the_coordinator_of_a_host_knows_its_cache_once_at_every_start() {
         host.registry.start().unwrap();
         let coordinator = component.coordinator().unwrap();
         assert_eq!(coordinator.list(), [MemoryCacheComponent::NAME]);
-        assert_eq!(coordinator.options(), &options);
+        assert_eq!(coordinator.options(), options);
         assert!(coordinator.is_started());
         let deadline = Instant::now() + DEADLINE;
         let has_given = || {

@@ -244,6 +244,19 @@ fn the_caches_own_limit_counts_beside_the_others() {
 }
 
 #[test]
+fn other_options_are_taken_while_it_runs() {
+    let bench = Bench::new(FakeGauge::stuck_at(700));
+    let cache = bench.cache("a", 100, 100);
+    assert!(!bench.check());
+    let options = bench.coordinator.options().pressure_threshold(0.60);
+    let options = options.and_then(|options| options.eviction_ratio(0.10));
+    bench.coordinator.reconfigure(options.unwrap());
+    assert!(bench.check());
+    assert_eq!(cache.asked(), [10]);
+    assert_eq!(bench.coordinator.stats().pressure_threshold, 0.60);
+}
+
+#[test]
 fn the_caches_own_limit_is_enforced_below_a_tenth_of_a_capacity() {
     let options = CoordinatorOptions::default()
         .max_bytes(Some(1 << 20))

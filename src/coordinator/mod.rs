@@ -48,7 +48,7 @@ pub struct CacheCoordinator {
 }
 
 struct Core {
-    options: CoordinatorOptions,
+    options: Mutex<CoordinatorOptions>,
     gauge: Arc<dyn PressureGauge>,
     clock: Arc<dyn Clock>,
     registry: Registry,
@@ -82,7 +82,7 @@ impl CacheCoordinator {
     ) -> Self {
         CacheCoordinator {
             core: Arc::new(Core {
-                options,
+                options: Mutex::new(options),
                 gauge,
                 clock,
                 registry: Registry::default(),
@@ -193,7 +193,7 @@ impl CacheCoordinator {
             let core = Arc::clone(&self.core);
             let worker = Worker::spawn("cardex-coordinate", move |stop| {
                 core.check(stop);
-                Some(core.options.interval())
+                Some(core.options().interval())
             })?;
             worker.ring();
             *watch = Some(worker);
@@ -213,20 +213,33 @@ impl CacheCoordinator {
         self.watch.lock().is_some()
     }
 
-    /// How it was set up.
-    pub fn options(&self) -> &CoordinatorOptions {
-        &self.core.options
+    /// By what it acts now.
+    pub fn options(&self) -> CoordinatorOptions {
+        self.core.options()
+    }
+
+    /// Acts by other options from the next measurement on, which is made at once if it checks by
+    /// itself.
+    pub fn reconfigure(&self, options: CoordinatorOptions) {
+        *self.core.options.lock() = options;
+        if let Some(watch) = &*self.watch.lock() {
+            watch.ring();
+        }
     }
 }
 
 impl Core {
+    fn options(&self) -> CoordinatorOptions {
+        self.options.lock().clone()
+    }
+
     /// A check, and the round that it calls for; whether anything was evicted.
     fn check(&self, stop: &AtomicBool) -> bool {
         let Some(_turn) = self.turns.try_take() else {
             return false;
         };
         let before = self.measure();
-        let threshold = self.options.threshold();
+        let threshold = self.options().threshold();
         let own = before.is_own(threshold);
         let is_due = {
             let mut progress = self.progress.lock();
@@ -251,7 +264,7 @@ impl Core {
         let now = self.clock.elapsed();
         let mut progress = self.progress.lock();
         progress.triggers += 1;
-        let (interval, helped) = (self.options.interval(), report.has_helped());
+        let (interval, helped) = (self.options().interval(), report.has_helped());
         progress.pace.made(now, interval, helped, own);
         progress.last = Some(report);
         evicted > 0
@@ -271,10 +284,10 @@ impl Core {
         let mut now = before.clone();
         let mut outcomes = Vec::new();
         // The caches' own limit is theirs to keep, whatever that takes.
-        let is_own = before.is_own(self.options.threshold());
+        let is_own = before.is_own(self.options().threshold());
         for enrolled in self.in_turn() {
             let is_enough = match cause {
-                RoundCause::Pressure => !now.exceeds(self.options.relief()),
+                RoundCause::Pressure => !now.exceeds(self.options().relief()),
                 RoundCause::Manual => false,
             };
             if is_enough || stop.load(Ordering::Relaxed) {
@@ -283,7 +296,7 @@ impl Core {
             if !self.registry.holds(&enrolled) {
                 continue;
             }
-            let is_own = is_own && now.is_own(self.options.relief());
+            let is_own = is_own && now.is_own(self.options().relief());
             let is_from_outside = cause == RoundCause::Pressure && !is_own;
             outcomes.push(self.ask(&enrolled, is_from_outside));
             now = self.measure().or_before(&now);
@@ -305,7 +318,7 @@ impl Core {
                 true => round::reserve(&usage),
                 false => 0,
             };
-            match round::quota(usage.entries, self.options.ratio(), spared) {
+            match round::quota(usage.entries, self.options().ratio(), spared) {
                 0 => Ok(0),
                 quota => enrolled.with(|cache| cache.evict(quota)),
             }
@@ -335,7 +348,7 @@ impl Core {
             tracing::warn!("the gauge of memory: {error:#}");
             Vec::new()
         });
-        let own = self.options.allowed_bytes();
+        let own = self.options().allowed_bytes();
         Pressure::new(limits, own.map(|allowed| (self.accounted_bytes(), allowed)))
     }
 
@@ -375,8 +388,8 @@ impl Core {
             total_items: sums.items,
             total_capacity: sums.capacity,
             unlimited: sums.unlimited,
-            pressure_threshold: self.options.threshold().as_f64(),
-            eviction_ratio: self.options.ratio().as_f64(),
+            pressure_threshold: self.options().threshold().as_f64(),
+            eviction_ratio: self.options().ratio().as_f64(),
             triggers: progress.triggers,
             manual_evictions: self.manual_evictions.get(),
             pressure,
@@ -395,7 +408,7 @@ impl fmt::Debug for CacheCoordinator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CacheCoordinator")
             .field("caches", &self.list())
-            .field("options", self.options())
+            .field("options", &self.options())
             .field("started", &self.is_started())
             .finish_non_exhaustive()
     }
