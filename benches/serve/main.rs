@@ -8,6 +8,18 @@
 //! `cargo bench --bench serve`; `CARDEX_BENCH_SCALE=small` for a short run. Works on copies of the
 //! databases of `load`. Times are those of the clock, from the first byte sent to the last one read: most of
 //! it is sockets, threads and JSON, which both pay. A ratio is theirs to ours, so more is better.
+//!
+//! Last table (small scale, two cores shared with other work; dependencies at `opt-level = 2`, so the times
+//! mean little and the ratios are near one by their nature):
+//!
+//! ```text
+//! case              peer                         ours     theirs   ratio  target
+//! point, 5k         rows of its database, mean   97.3us   0.14ms   1.40   1    ok
+//!   p99                                          0.17ms   0.25ms   1.41
+//!   ready JSON      mean                         0.11ms   0.15ms   1.27
+//! query20, 5k       clustered table, mean        0.13ms   0.15ms   1.15   1    ok
+//!   p99                                          0.23ms   0.30ms   1.31
+//! ```
 
 mod client;
 #[expect(dead_code, reason = "each bench uses another part of it")]
