@@ -10,6 +10,7 @@ use crate::error::Error;
 /// How well something does, from good to bad; [`HealthState::worst`] of several is the last in this
 /// order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum HealthState {
@@ -57,6 +58,7 @@ impl fmt::Display for HealthState {
 
 /// Why a state is not healthy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Reason {
     /// A stable code in kebab case: that of an error, where an error is the reason.
@@ -99,6 +101,7 @@ impl From<&Error> for Reason {
 
 /// How a part does, and the parts of that part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Health {
     /// Whose health it is.

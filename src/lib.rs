@@ -50,6 +50,10 @@
     doc = "- [`extract`] and [`index_tree`]: from a source tree to records."
 )]
 #![cfg_attr(
+    feature = "server",
+    doc = "- [`server`]: answering over HTTP, for other programs of this machine."
+)]
+#![cfg_attr(
     feature = "cli",
     doc = "- [`config`]: the command's configuration, layer over layer."
 )]
@@ -64,8 +68,8 @@
 //!
 //! `sqlite` (default): the embedded database. `extract`: tree-sitter extraction for C, Go, Java,
 //! JavaScript, Markdown, Python, Rust and TypeScript; `extract-more` adds C#, C++, PHP and Ruby.
-//! `pressure`: how tight memory is, also on machines that are not Linux. `cli`: the `cardex` command.
-//! `full`: everything.
+//! `server`: answering over HTTP. `pressure`: how tight memory is, also on machines that are not Linux.
+//! `cli`: the `cardex` command. `full`: everything.
 
 mod bounded;
 mod cache;
@@ -94,11 +98,17 @@ mod position;
 mod primitives;
 mod query;
 mod ratio;
+#[cfg(feature = "server")]
+pub mod server;
 mod single_flight;
 mod stats;
 pub mod store;
 mod suggest;
 mod sync;
+#[cfg(any(feature = "cli", feature = "server"))]
+mod text_file;
+#[cfg(any(feature = "cli", feature = "server"))]
+mod units;
 mod worker;
 
 pub use bounded::{BoundedMap, BoundedStats, Evicted, Inserted, Limits, RemovalCause, Usage};

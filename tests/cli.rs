@@ -1062,3 +1062,113 @@ fn every_shell_gets_completions() {
         );
     }
 }
+
+// ---- serve
+
+/// A server of the command, and the address that it printed.
+fn serve(project: &Project, args: &[&str]) -> (Child, String) {
+    let args: Vec<&str> = ["serve", "--listen", "127.0.0.1:0"]
+        .iter()
+        .chain(args)
+        .copied()
+        .collect();
+    let mut command = project.command(&args);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    (child, line.trim_end().to_owned())
+}
+
+/// Ends it by a signal, and returns its exit code and what it said to people.
+fn end(mut child: Child, signal: &str) -> (Option<i32>, String) {
+    let pid = child.id().to_string();
+    let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
+    assert!(sent.success());
+    let mut said = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    (child.wait().unwrap().code(), said)
+}
+
+#[test]
+fn a_server_prints_its_address_serves_the_database_as_it_is_and_ends_in_order() {
+    let project = Project::new();
+    assert!(
+        project
+            .command(&["index"])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let (child, address) = serve(&project, &[]);
+        let url = format!("http://{address}");
+        let ready = || ureq::get(format!("{url}/readyz")).call().is_ok();
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        while !ready() {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "it is not ready in time"
+            );
+            std::thread::yield_now();
+        }
+        let asked = ureq::get(format!("{url}/v1/query?language=rust&freshness=latest")).call();
+        let found: serde_json::Value = asked.unwrap().body_mut().read_json().unwrap();
+        assert_eq!(found["hits"][0]["path"], "src/main.rs");
+        let (ended, said) = end(child, signal);
+        assert_eq!(ended, Some(code));
+        assert_eq!(said, format!("Listening on {url}\n"));
+    }
+    let (child, _) = serve(&project, &["--quiet"]);
+    assert_eq!(end(child, "-TERM"), (Some(143), String::new()));
+}
+
+#[test]
+fn a_server_that_must_not_start_says_why() {
+    let project = Project::new();
+    let refused = |args: &[&str]| {
+        let output = project.command(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(refused(&["serve"]).contains("there is no database"));
+    assert!(
+        project
+            .command(&["index"])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    let public = refused(&["serve", "--listen", "0.0.0.0:0"]);
+    assert!(
+        public.contains("error[invalid-config]: others can reach 0.0.0.0:0"),
+        "{public}"
+    );
+    assert!(refused(&["serve", "--listen", "here"]).contains("command line --listen"));
+    project.write("token", "0123456789abcdef\n");
+    let open = refused(&["serve", "--listen", "127.0.0.1:0", "--token-file", "token"]);
+    assert!(
+        open.contains("others may use it") && open.contains("chmod 600"),
+        "{open}"
+    );
+    assert!(refused(&["serve", "--format", "json"]).contains("`serve` cannot print as json"));
+    project.write("cardex.toml", "[server]\nlisten = \"0.0.0.0:0\"\n");
+    let own = refused(&["serve"]);
+    assert!(
+        own.contains("can be reached by others") && own.contains("cardex.toml:2)"),
+        "{own}"
+    );
+}

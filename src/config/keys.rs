@@ -2,14 +2,15 @@
 //! that is not here does not exist.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::units;
 use crate::coordinator::CoordinatorOptions;
 use crate::eviction::Strategy;
 use crate::extract::Language;
 use crate::machine;
 use crate::ratio::Ratio;
+use crate::units;
 
 /// A configuration key.
 #[derive(Debug)]
@@ -52,6 +53,10 @@ pub enum Kind {
     Languages,
     /// A list of ignore patterns.
     Patterns,
+    /// An address of this machine and a port.
+    Address,
+    /// A file, or `none`.
+    File,
     /// A database. It may hold a secret, and is never shown with it.
     Database,
 }
@@ -225,6 +230,69 @@ pub static KEYS: &[Key] = &[
         is_live: true,
         default: || Value::Limit(None),
     },
+    Key {
+        name: "server.listen",
+        kind: Kind::Address,
+        doc: "Where `serve` listens; port 0 is any that is free. Others than this machine want a token.",
+        is_live: false,
+        default: || Value::Text("127.0.0.1:7878".to_owned()),
+    },
+    Key {
+        name: "server.token_file",
+        kind: Kind::File,
+        doc: "The file with the token that changing verbs want, readable by its owner alone; without one, nothing can be changed.",
+        is_live: false,
+        default: || Value::Text(UNSET.to_owned()),
+    },
+    Key {
+        name: "server.max_body_bytes",
+        kind: Kind::Size(1 << 10, 16 << 20),
+        doc: "Longer bodies of requests are refused.",
+        is_live: false,
+        default: || Value::Size(1 << 20),
+    },
+    Key {
+        name: "server.max_header_bytes",
+        kind: Kind::Size(8 << 10, 1 << 20),
+        doc: "Longer request lines and headers are refused.",
+        is_live: false,
+        default: || Value::Size(16 << 10),
+    },
+    Key {
+        name: "server.header_timeout",
+        kind: Kind::Duration(Duration::from_millis(100), Duration::from_secs(60)),
+        doc: "How long a client may take to send its headers, or keep a connection idle.",
+        is_live: false,
+        default: || Value::Duration(Duration::from_secs(5)),
+    },
+    Key {
+        name: "server.request_timeout",
+        kind: Kind::Duration(Duration::from_millis(100), Duration::from_secs(600)),
+        doc: "How long a request is worked on; what a client asked to wait for changes comes on top.",
+        is_live: false,
+        default: || Value::Duration(Duration::from_secs(10)),
+    },
+    Key {
+        name: "server.max_page",
+        kind: Kind::Count(1, 10_000),
+        doc: "How many files one answer lists at most.",
+        is_live: false,
+        default: || Value::Count(1000),
+    },
+    Key {
+        name: "server.max_requests",
+        kind: Kind::Count(1, 1024),
+        doc: "How many requests are worked on at once; others are told to come again. As many clients may wait for changes.",
+        is_live: false,
+        default: || Value::Count(64),
+    },
+    Key {
+        name: "server.max_connections",
+        kind: Kind::Count(1, 65_536),
+        doc: "How many connections are open at once; for one more, the one that was idle for the longest time is closed.",
+        is_live: false,
+        default: || Value::Count(1024),
+    },
 ];
 
 /// Another name of a key, under which its value is a whole number of some unit.
@@ -320,8 +388,8 @@ fn environment_variable(name: &str) -> String {
     format!("CARDEX_{}", name.replace('.', "__").to_ascii_uppercase())
 }
 
-/// How a limit that is not set is written.
-pub(super) const NO_LIMIT: &str = "none";
+/// How a limit or a file that is not set is written.
+pub(super) const UNSET: &str = "none";
 
 fn processors() -> u64 {
     std::thread::available_parallelism().map_or(1, |n| n.get().min(256) as u64)
@@ -357,7 +425,7 @@ impl fmt::Display for Kind {
                     "a size from {min} to the memory of the machine or container"
                 )
             }
-            Kind::Limit(min) => write!(f, "a size from {} up, or {NO_LIMIT}", size(min)),
+            Kind::Limit(min) => write!(f, "a size from {} up, or {UNSET}", size(min)),
             Kind::Ratio(min, max) => {
                 let (min, max) = (Ratio::percent(min), Ratio::percent(max));
                 write!(f, "a number from {min} to {max}")
@@ -369,6 +437,8 @@ impl fmt::Display for Kind {
             Kind::OneOf(words) => write!(f, "one of {}", words.join(", ")),
             Kind::Languages => f.write_str("a list of languages"),
             Kind::Patterns => f.write_str("a list of patterns"),
+            Kind::Address => f.write_str("an address and a port, such as 127.0.0.1:7878"),
+            Kind::File => write!(f, "a path, or {UNSET}"),
             Kind::Database => f.write_str("a path or sqlite:PATH"),
         }
     }
@@ -397,8 +467,13 @@ impl Kind {
             (Kind::Switch, Value::Switch(_)) | (Kind::Strategy, Value::Strategy(_)) => Ok(()),
             (Kind::Languages, Value::List(names)) => names.iter().try_for_each(|n| language(n)),
             (Kind::Patterns, Value::List(patterns)) => patterns.iter().try_for_each(|p| pattern(p)),
-            (Kind::OneOf(words), Value::Text(word)) => one_of(words, word),
             (Kind::Database, Value::Text(_)) => Ok(()),
+            (Kind::File, Value::Text(path)) if path.is_empty() => Err("is empty".to_owned()),
+            (Kind::File, Value::Text(_)) => Ok(()),
+            (Kind::Address, Value::Text(text)) => address(text)
+                .map(drop)
+                .ok_or_else(|| format!("is not {self}")),
+            (Kind::OneOf(words), Value::Text(word)) => one_of(words, word),
             _ => Err(format!("is not {self}")),
         }
     }
@@ -415,6 +490,13 @@ fn language(name: &str) -> Result<(), String> {
             None => format!("names the unknown language `{name}`"),
         },
     )
+}
+
+/// An address and a port; `localhost` is this machine.
+pub(super) fn address(text: &str) -> Option<SocketAddr> {
+    let port = text.strip_prefix("localhost:");
+    let port = port.map(|port| format!("127.0.0.1:{port}"));
+    port.as_deref().unwrap_or(text).parse().ok()
 }
 
 /// The eviction strategy of that name; the error says what is wrong with it.
@@ -461,7 +543,7 @@ impl fmt::Display for Value {
             Value::Size(bytes) => write!(f, "\"{}\"", units::format_size(*bytes)),
             Value::Duration(time) => write!(f, "\"{}\"", units::format_duration(*time)),
             Value::Count(count) => write!(f, "{count}"),
-            Value::Limit(None) => f.write_str(&quoted(NO_LIMIT)),
+            Value::Limit(None) => f.write_str(&quoted(UNSET)),
             Value::Limit(Some(bytes)) => write!(f, "\"{}\"", units::format_size(*bytes)),
             Value::Ratio(share) => write!(f, "{share}"),
             Value::Switch(on) => write!(f, "{on}"),

@@ -3,10 +3,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{Alias, Key, Kind, NO_LIMIT, Named, Reading};
-use super::units;
+use super::keys::{Alias, Key, Kind, Named, Reading, UNSET};
 use crate::eviction::Strategy;
 use crate::extract::Language;
+use crate::units;
 
 /// What stands in a file where a variable is replaced is checked when it has been.
 const VARIABLE: &str = r"\$\{[^}]+\}";
@@ -42,7 +42,7 @@ fn property(key: &Key) -> Value {
         Kind::Duration(..) => text(quantity(units::duration_units())),
         Kind::Count(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
         Kind::Switch => json!({"type": "boolean"}),
-        Kind::Limit(_) => text(format!("{NO_LIMIT}|{}", quantity(units::size_units()))),
+        Kind::Limit(_) => text(format!("{UNSET}|{}", quantity(units::size_units()))),
         Kind::Ratio(min, max) => {
             let share = |percent: u32| f64::from(percent) / 100.0;
             json!({"type": "number", "minimum": share(min), "maximum": share(max)})
@@ -54,7 +54,9 @@ fn property(key: &Key) -> Value {
             json!({"type": "array", "items": {"type": "string", "examples": known}})
         }
         Kind::Patterns => json!({"type": "array", "items": {"type": "string", "minLength": 1}}),
-        Kind::Database => json!({"type": "string", "minLength": 1}),
+        Kind::Database | Kind::Address | Kind::File => {
+            json!({"type": "string", "minLength": 1})
+        }
     };
     property["description"] = format!("{} {}.", key.doc, capitalised(&key.kind.to_string())).into();
     // The defaults of the table are TOML; so are those of the schema, read.

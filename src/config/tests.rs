@@ -438,6 +438,26 @@ fn what_variables_hold_is_not_shown() {
 }
 
 #[test]
+fn a_projects_own_file_lets_nobody_in() {
+    for text in [
+        "listen = \"0.0.0.0:7878\"",
+        "listen = \"192.168.1.2:7878\"",
+        "listen = \"${ADDRESS}\"",
+        "token_file = \"token\"",
+    ] {
+        let error = refusal(&format!("[server]\n{text}\n"));
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+        assert!(error.help().unwrap().contains("user file"), "{error:?}");
+    }
+    let root = project("[server]\nlisten = \"localhost:1\"\nmax_page = 5\n");
+    let config = ConfigSources::new(root.path()).load().unwrap();
+    let expected = crate::server::ServerOptions::default()
+        .listen("127.0.0.1:1".parse().unwrap())
+        .max_page(5);
+    assert_eq!(*config.server(), expected.unwrap());
+}
+
+#[test]
 fn an_unknown_write_policy_is_refused_by_key_value_and_choices() {
     let error = refusal("[memory_cache]\nwrite_policy = \"write_back\"\n");
     let message = error.to_string();

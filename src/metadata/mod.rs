@@ -21,10 +21,12 @@ use crate::error::Result;
 /// Everything known of one source file. JSON on the wire is camelCase; absent values and empty
 /// lists may be left out or null, unknown fields are ignored, the order of lists is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct FileMetadata {
     /// Where it is: relative to the project's root, unique in the project.
+    #[cfg_attr(feature = "server", schemars(with = "String"))]
     pub path: FilePath,
     /// Its language; compared without regard to ASCII case.
     #[serde(default, skip_serializing_if = "Option::is_none")]

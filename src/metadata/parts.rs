@@ -16,6 +16,7 @@ where
 
 /// What the header comment of a file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct HeaderSections {
     /// Why the file exists.
@@ -49,6 +50,7 @@ pub struct HeaderSections {
 
 /// One entry of a file's own change history.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct ChangeRecord {
     /// When, in the words of the file.
@@ -67,6 +69,7 @@ pub struct ChangeRecord {
 
 /// What the documentation of a function or class says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct DocSections {
     /// Why it exists: the whole documentation comment where it has no sections.
@@ -95,6 +98,7 @@ impl DocSections {
 /// A range of lines, counted from 1, both ends included and either of them unknown. It never ends
 /// before it starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", try_from = "RawLineRange")]
 pub struct LineRange {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,6 +108,7 @@ pub struct LineRange {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 struct RawLineRange {
     start: Option<u32>,
     end: Option<u32>,
@@ -148,6 +153,7 @@ impl LineRange {
 
 /// A function, or a method of a class. One without a name is kept but not indexed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Function {
     /// Its bare name.
@@ -207,6 +213,7 @@ impl Function {
 /// A class: also a struct, enum, trait, interface or named Go type. One without a name is kept but
 /// not indexed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Class {
     /// Its bare name.
@@ -262,6 +269,7 @@ impl Class {
 
 /// What kind of document a file is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 pub enum DocumentType {
     /// Source code.
     #[default]

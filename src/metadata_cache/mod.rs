@@ -13,6 +13,7 @@ mod record;
 mod stats;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
@@ -505,6 +506,16 @@ impl MetadataCache {
             last_failure: seen.failure,
             removed,
         })
+    }
+
+    /// How long ago the last look at the log began that succeeded: what was committed since then may
+    /// be missing from what is answered now.
+    ///
+    /// # Errors
+    /// As [`MetadataCache::query`].
+    pub fn age(&self) -> Result<Duration> {
+        let looked_at = self.sync.looked_at();
+        Ok(self.snapshot()?.age_since(looked_at))
     }
 
     /// Sets every count to 0; nothing else changes.

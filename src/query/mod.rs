@@ -6,6 +6,8 @@ mod criteria;
 mod expression;
 mod fields;
 mod matches;
+#[cfg(feature = "server")]
+mod names;
 mod plan;
 mod run;
 #[cfg(test)]
@@ -21,6 +23,8 @@ use self::expression::Conjunction;
 pub use self::answer::Answer;
 pub use self::builder::QueryBuilder;
 pub use self::fields::QUERY_FIELDS;
+#[cfg(feature = "server")]
+pub(crate) use self::names::{NAME_KINDS, Name};
 pub use self::plan::{LayerPlan, Plan, PlanStep};
 pub use self::text::MAX_QUERY_TEXT_BYTES;
 

@@ -16,32 +16,35 @@ const SIZES: &[(&str, u64)] = &[
 const DURATIONS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 
 /// Every unit of a size.
-pub(super) fn size_units() -> impl Iterator<Item = &'static str> {
+#[cfg(feature = "cli")]
+pub(crate) fn size_units() -> impl Iterator<Item = &'static str> {
     SIZES.iter().map(|(name, _)| *name)
 }
 
 /// Every unit of a duration.
-pub(super) fn duration_units() -> impl Iterator<Item = &'static str> {
+#[cfg(feature = "cli")]
+pub(crate) fn duration_units() -> impl Iterator<Item = &'static str> {
     DURATIONS.iter().map(|(name, _)| *name)
 }
 
 /// `64MiB` in bytes; the error says what is wrong with the text.
-pub(super) fn parse_size(text: &str) -> Result<u64, String> {
+#[cfg(feature = "cli")]
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     parse(text, SIZES, "a size such as 64MiB")
 }
 
 /// `300s` as a duration; the error says what is wrong with the text.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     parse(text, DURATIONS, "a duration such as 5s").map(Duration::from_millis)
 }
 
 /// The size in the largest binary unit that is exact.
-pub(super) fn format_size(bytes: u64) -> String {
+pub(crate) fn format_size(bytes: u64) -> String {
     format(bytes, &SIZES[..4])
 }
 
 /// The duration in the largest unit that is exact.
-pub(super) fn format_duration(duration: Duration) -> String {
+pub(crate) fn format_duration(duration: Duration) -> String {
     format(
         u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
         DURATIONS,
@@ -79,7 +82,7 @@ fn format(value: u64, units: &[(&str, u64)]) -> String {
     format!("{}{unit}", value / factor)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cli"))]
 mod tests {
     use super::*;
 

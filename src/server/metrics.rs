@@ -1,0 +1,220 @@
+//! What the server counts of itself, and what the cache tells of itself, in the OpenMetrics format.
+
+use std::fmt;
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::caches::{Caches, Told};
+use super::table::Route;
+use crate::cardex::Cardex;
+
+/// The content type of OpenMetrics.
+pub(super) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The bounds of the latency buckets, in seconds: from a hit in memory to a request's time-out.
+const BUCKETS: [f64; 10] = [
+    0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0,
+];
+
+/// The counts of a server.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    registry: Registry,
+    requests: Family<Answered, Counter>,
+    durations: Family<Asked, Histogram, fn() -> Histogram>,
+    refused: Counter,
+    connections: Gauge,
+    working: Gauge,
+    waiting: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    method: String,
+    route: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Asked {
+    route: &'static str,
+}
+
+impl Metrics {
+    pub(super) fn new(cardex: &Cardex, caches: &Caches) -> Self {
+        let mut registry = Registry::with_prefix("cardex");
+        let requests = Family::default();
+        let histogram: fn() -> Histogram = || Histogram::new(BUCKETS);
+        let durations = Family::new_with_constructor(histogram);
+        let (refused, connections) = (Counter::default(), Gauge::default());
+        let (working, waiting) = (Gauge::default(), Gauge::default());
+        registry.register("http_requests", "Requests answered", requests.clone());
+        registry.register_with_unit(
+            "http_request_duration",
+            "How long answers took; not of routes that wait for changes",
+            Unit::Seconds,
+            durations.clone(),
+        );
+        registry.register(
+            "http_refused",
+            "Requests refused for their host or origin",
+            refused.clone(),
+        );
+        registry.register("http_connections", "Open connections", connections.clone());
+        registry.register("http_working", "Requests being worked on", working.clone());
+        registry.register(
+            "http_waiting",
+            "Clients that wait for changes",
+            waiting.clone(),
+        );
+        registry.register_collector(Box::new(Asker {
+            cardex: cardex.clone(),
+            caches: caches.clone(),
+        }));
+        Metrics {
+            registry,
+            requests,
+            durations,
+            refused,
+            connections,
+            working,
+            waiting,
+        }
+    }
+
+    /// Counts an answer, and how long it took, unless somebody wanted it to.
+    pub(super) fn answered(&self, route: &Route, status: u16, took: Option<Duration>) {
+        let answered = Answered {
+            method: route.method.to_string(),
+            route: route.path,
+            status,
+        };
+        self.requests.get_or_create(&answered).inc();
+        if let Some(took) = took {
+            let asked = Asked { route: route.path };
+            let durations = self.durations.get_or_create(&asked);
+            durations.observe(took.as_secs_f64());
+        }
+    }
+
+    /// Counts a request that the guard refused.
+    pub(super) fn refused(&self) {
+        self.refused.inc();
+    }
+
+    /// How many connections are open.
+    pub(super) fn connections(&self, open: usize) {
+        self.connections
+            .set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn open_connections(&self) -> i64 {
+        self.connections.get()
+    }
+
+    /// Everything, as text; `in_use` is how many requests are worked on, and how many clients wait.
+    pub(super) fn text(&self, in_use: (usize, usize)) -> Result<String, fmt::Error> {
+        let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.working.set(number(in_use.0));
+        self.waiting.set(number(in_use.1));
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// What the caches tell when they are asked.
+#[derive(Debug)]
+struct Asker {
+    cardex: Cardex,
+    caches: Caches,
+}
+
+impl Collector for Asker {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let stats = self.caches.stats();
+        let caches: Vec<Told> = stats.caches.iter().map(Told::from).collect();
+        let mut family = |name: &str, help, is_count, value: &dyn Fn(&_) -> Option<u64>| {
+            let kind = match is_count {
+                true => ConstCounter::new(0u64).metric_type(),
+                false => ConstGauge::new(0i64).metric_type(),
+            };
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            for cache in &caches {
+                let Some(value) = value(cache) else { continue };
+                let labels = [("cache", cache.name.as_str())];
+                let metric = family.encode_family(&labels)?;
+                match is_count {
+                    true => ConstCounter::new(value).encode(metric)?,
+                    false => ConstGauge::new(value).encode(metric)?,
+                }
+            }
+            Ok::<(), fmt::Error>(())
+        };
+        family("cache_hits", "Gets answered from memory", true, &|c| {
+            Some(c.hits)
+        })?;
+        family("cache_misses", "Gets that were not", true, &|c| {
+            Some(c.misses)
+        })?;
+        family(
+            "cache_evictions",
+            "Entries that left for want of room",
+            true,
+            &|c| Some(c.evictions),
+        )?;
+        family("cache_entries", "Entries in memory", false, &|c| {
+            Some(c.entries)
+        })?;
+        family("cache_bytes", "What they weigh", false, &|c| c.bytes)?;
+        let triggers = ConstCounter::new(stats.triggers);
+        let help = "Rounds of eviction that memory pressure caused";
+        let metric = triggers.metric_type();
+        triggers.encode(encoder.encode_descriptor("pressure_rounds", help, None, metric)?)?;
+        let share = stats.memory_share();
+        let mut gauge = |name: &str, help, value: f64| {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
+        };
+        if let Some(share) = share {
+            gauge(
+                "memory_share",
+                "The used share of the tightest limit on memory",
+                share,
+            )?;
+        }
+        let Ok(stats) = self.cardex.stats() else {
+            return Ok(());
+        };
+        gauge("index_files", "Files in the index", stats.files as f64)?;
+        let unreadable = stats.unreadable as f64;
+        gauge(
+            "index_unreadable",
+            "Files whose rows cannot be read",
+            unreadable,
+        )?;
+        let sequence = stats.watermark.sequence as f64;
+        gauge(
+            "index_sequence",
+            "The log sequence that the index reflects",
+            sequence,
+        )?;
+        if let Some(age) = stats.age {
+            let help = "How long ago the database was looked at, in seconds";
+            gauge("index_age", help, age.as_secs_f64())?;
+        }
+        gauge(
+            "ready",
+            "Whether the index is loaded",
+            f64::from(u8::from(stats.last_sync.is_some())),
+        )
+    }
+}

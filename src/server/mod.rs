@@ -1,0 +1,209 @@
+//! Answering over HTTP: queries, records, changes and counts of one project, for programs and people of
+//! this machine.
+//!
+//! It serves what it is given, a [`Cardex`], and adds nothing to what that knows: each route is one verb
+//! of the library. It listens on this machine only, unless it is told otherwise and given a token; who
+//! asks under another name is not answered, and nothing is changed without the token. Whatever a client
+//! can make it do is bounded: headers, bodies, pages, times, requests at once, connections, waits.
+//!
+//! The only asynchronous code of this crate is here. Work that may wait for the database is done on
+//! threads of its own, never on those that serve the sockets.
+
+mod accept;
+mod auth;
+mod blocking;
+mod body;
+mod caches;
+mod call;
+mod connections;
+mod dispatch;
+mod events;
+mod guard;
+mod limits;
+mod metrics;
+mod openapi;
+mod options;
+mod patience;
+mod problem;
+mod reply;
+mod routes;
+mod state;
+mod table;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+
+use self::accept::Accept;
+use self::auth::Auth;
+use self::caches::Caches;
+use self::events::Feed;
+use self::guard::Guard;
+use self::limits::Limits;
+use self::metrics::Metrics;
+pub use self::options::ServerOptions;
+pub use self::state::Served;
+use self::state::State;
+use crate::cardex::Cardex;
+use crate::error::{Error, ErrorKind, Result};
+use crate::worker::Worker;
+
+/// How long requests under way may take once the server is to stop.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How long is waited for the accept loop beyond that.
+const DRAIN_SLACK: Duration = Duration::from_secs(1);
+/// Threads that serve sockets: they never wait for anything else.
+const MAX_THREADS: usize = 4;
+/// Connections that the kernel holds until they are taken.
+const BACKLOG: u32 = 1024;
+
+/// A running server. It stops when it is told to or dropped, on any thread.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    drained: Receiver<bool>,
+    runtime: Option<Runtime>,
+    /// Loads the index; it has ended long ago, mostly.
+    _loader: Worker,
+}
+
+impl Server {
+    /// Listens, and answers from then on. An index that is not loaded yet is loaded by a thread of the
+    /// server's own; until that has succeeded, whatever needs it is a `NotLoaded` error and `/readyz`
+    /// says so.
+    ///
+    /// # Errors
+    /// `InvalidConfig` if others can reach the address and there is no token, or if the token file is
+    /// refused; `Io` if that or the address cannot be had.
+    pub fn start(options: ServerOptions, served: Served) -> Result<Server> {
+        let cardex = served.cardex.clone();
+        let auth = Auth::read(options.token_file.as_deref())?;
+        let is_public = !options.listen.ip().to_canonical().is_loopback();
+        if is_public && !auth.has_token() {
+            let message = format!("others can reach {}, and there is no token", options.listen);
+            return Err(Error::new(ErrorKind::InvalidConfig, message)
+                .with_help("name a token file (server.token_file), or listen on 127.0.0.1"));
+        }
+        let runtime = runtime(&options)?;
+        let listener = listen(&runtime, options.listen)?;
+        let address = listener
+            .local_addr()
+            .map_err(cannot_listen(options.listen))?;
+        let (stop, stopping) = watch::channel(false);
+        let caches = Caches::new(Arc::clone(&served.coordinator));
+        let state = Arc::new(State {
+            cardex: cardex.clone(),
+            metrics: Metrics::new(&cardex, &caches),
+            caches,
+            served,
+            auth,
+            is_public,
+            limits: Limits::new(options.max_requests),
+            feed: Feed::start(cardex.clone())?,
+            options,
+            started: Instant::now(),
+            stopping,
+        });
+        let accept = Accept {
+            router: dispatch::router(&state),
+            guard: Guard::new(address),
+            state,
+        };
+        let (tell, drained) = sync_channel(1);
+        runtime.spawn(async move {
+            // Nobody may wait for it any more.
+            let _ = tell.send(accept.run(listener, DRAIN).await);
+        });
+        Ok(Server {
+            address,
+            stop,
+            drained,
+            runtime: Some(runtime),
+            _loader: load(cardex)?,
+        })
+    }
+
+    /// The address that it listens on, with the port that was chosen.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops: takes no more connections, ends waits for changes at once, and gives requests under way
+    /// five seconds. Returns whether all of them came to their end.
+    pub fn stop(self) -> bool {
+        self.stop.send_replace(true);
+        let drained = self.drained.recv_timeout(DRAIN + DRAIN_SLACK);
+        drained.unwrap_or(false)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(runtime) = self.runtime.take() {
+            // It may be dropped on a thread that must not wait, one of another runtime.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn runtime(options: &ServerOptions) -> Result<Runtime> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    Builder::new_multi_thread()
+        .thread_name("cardex-serve")
+        .worker_threads(processors.min(MAX_THREADS))
+        .max_blocking_threads(options.max_requests + limits::MAX_WATCHERS)
+        .enable_all()
+        .build()
+        .map_err(|cause| {
+            let message = "cannot start the threads of the server";
+            Error::new(ErrorKind::Io, message).because(cause)
+        })
+}
+
+fn listen(runtime: &Runtime, address: SocketAddr) -> Result<TcpListener> {
+    let _inside = runtime.enter();
+    let listen = || {
+        let socket = match address.is_ipv4() {
+            true => TcpSocket::new_v4()?,
+            false => TcpSocket::new_v6()?,
+        };
+        // A server that was stopped just now has left connections that hold its port for a while.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(cannot_listen(address))
+}
+
+fn cannot_listen(address: SocketAddr) -> impl FnOnce(std::io::Error) -> Error {
+    move |cause| {
+        let is_taken = cause.kind() == std::io::ErrorKind::AddrInUse;
+        let error = Error::new(ErrorKind::Io, format!("cannot listen on {address}"));
+        let error = error.because(cause);
+        match is_taken {
+            true => error.with_help("something else listens there: choose another port, or 0"),
+            false => error,
+        }
+    }
+}
+
+/// Loads the index, unless it is loaded already.
+fn load(cardex: Cardex) -> Result<Worker> {
+    let loader = Worker::spawn("cardex-load", move |_| {
+        if cardex.snapshot().is_err()
+            && let Err(error) = cardex.load()
+        {
+            tracing::warn!("the index is not loaded: {error:#}");
+        }
+        None
+    })?;
+    loader.ring();
+    Ok(loader)
+}

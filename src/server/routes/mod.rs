@@ -1,0 +1,45 @@
+//! The routes, one file a noun: what each takes, and which verb of the library it is.
+
+mod admin;
+mod caches;
+mod changes;
+mod dashboard;
+mod events;
+mod files;
+mod health;
+mod query;
+mod spec;
+mod stats;
+mod symbols;
+mod sync;
+
+use super::table::Route;
+
+/// Every route.
+pub(super) static ROUTES: &[&Route] = &[
+    &dashboard::PAGE,
+    &query::QUERY,
+    &files::FILE,
+    &symbols::SYMBOLS,
+    &changes::CHANGES,
+    &events::EVENTS,
+    &stats::STATS,
+    &caches::LIST,
+    &caches::EVICT,
+    &caches::EVICT_ALL,
+    &caches::CLEAR,
+    &sync::SYNC,
+    &admin::STATS,
+    &admin::EVICT,
+    &admin::CLEAR,
+    &health::LIVE,
+    &health::READY,
+    &health::HEALTH,
+    &health::METRICS,
+    &spec::OPENAPI,
+];
+
+/// A duration on the wire, in whole milliseconds.
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

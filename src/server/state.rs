@@ -1,0 +1,64 @@
+//! `State`: what every route sees.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use super::auth::Auth;
+use super::caches::Caches;
+use super::events::Feed;
+use super::limits::Limits;
+use super::metrics::Metrics;
+use super::options::ServerOptions;
+use crate::cardex::Cardex;
+use crate::coordinator::CacheCoordinator;
+
+/// What a server serves.
+#[derive(Clone, Debug)]
+pub struct Served {
+    pub(super) cardex: Cardex,
+    pub(super) coordinator: Arc<CacheCoordinator>,
+    pub(super) root: PathBuf,
+    pub(super) database: PathBuf,
+}
+
+impl Served {
+    /// A project, and the caches of this process. The server neither registers a cache nor starts the
+    /// coordinator: it shows what there is.
+    pub fn new(cardex: &Cardex, coordinator: &Arc<CacheCoordinator>) -> Self {
+        Served {
+            cardex: cardex.clone(),
+            coordinator: Arc::clone(coordinator),
+            root: PathBuf::new(),
+            database: PathBuf::new(),
+        }
+    }
+
+    /// The project's root and its database, for those who ask: nothing is opened by these names.
+    #[must_use]
+    pub fn at(mut self, root: impl Into<PathBuf>, database: impl Into<PathBuf>) -> Self {
+        self.root = root.into();
+        self.database = database.into();
+        self
+    }
+}
+
+/// What every route sees.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) cardex: Cardex,
+    pub(super) caches: Caches,
+    pub(super) served: Served,
+    pub(super) options: ServerOptions,
+    pub(super) auth: Auth,
+    /// Whether other machines can reach it.
+    pub(super) is_public: bool,
+    pub(super) limits: Limits,
+    pub(super) metrics: Metrics,
+    pub(super) feed: Feed,
+    pub(super) started: Instant,
+    /// True once the server is to stop: whoever waits ends at once.
+    pub(super) stopping: watch::Receiver<bool>,
+}
