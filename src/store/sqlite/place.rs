@@ -36,9 +36,12 @@ struct Undisturbed {
 /// also be hidden by another one that is mounted over it.
 const TRUSTED: Duration = Duration::from_millis(250);
 
-/// Times of files are kept in steps, on some file systems of two seconds. A directory that changed less
-/// than this ago may change again and tell the same time.
-const SETTLED: Duration = Duration::from_secs(3);
+/// Times of files are taken from a clock that goes in steps. A directory that changed less than this ago
+/// may change again and tell the same time.
+const SETTLED: Duration = Duration::from_millis(50);
+
+/// The same where times are kept in whole seconds, or in pairs of them.
+const SETTLED_COARSELY: Duration = Duration::from_secs(3);
 
 impl Place {
     /// The place of a file that must exist.
@@ -99,10 +102,7 @@ impl Place {
         let is_current =
             FileIdentity::of(&self.file)? == self.identity && self.lost_sidecar().is_none();
         *self.undisturbed.lock() = directory
-            .filter(|(_, changed_at)| {
-                let age = SystemTime::now().duration_since(*changed_at);
-                is_current && age.is_ok_and(|age| age > SETTLED)
-            })
+            .filter(|(_, changed_at)| is_current && is_settled(*changed_at))
             .map(|(directory, changed_at)| Undisturbed {
                 directory,
                 changed_at,
@@ -173,6 +173,18 @@ fn changed_at(directory: &Path) -> Option<(FileIdentity, SystemTime)> {
     Some((FileIdentity::from_metadata(&found), found.modified().ok()?))
 }
 
+/// Whether a change from now on would tell another time than this one.
+fn is_settled(changed_at: SystemTime) -> bool {
+    let fraction = changed_at.duration_since(SystemTime::UNIX_EPOCH);
+    let fraction = fraction.map_or(0, |since| since.subsec_nanos());
+    let settled = match fraction {
+        0 => SETTLED_COARSELY,
+        _ => SETTLED,
+    };
+    let age = SystemTime::now().duration_since(changed_at);
+    age.is_ok_and(|age| age > settled)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -220,6 +232,23 @@ mod tests {
         fs::write(directory.path().join("new"), "c").unwrap();
         assert!(place.is_current().unwrap());
         assert!(!is_trusted(&place));
+    }
+
+    #[test]
+    fn a_time_is_settled_once_the_next_change_must_tell_another() {
+        let now = SystemTime::now();
+        assert!(
+            !is_settled(now + Duration::from_secs(60)),
+            "the clock was set back"
+        );
+        let seconds = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
+        let whole = |ago| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds - ago);
+        assert!(!is_settled(whole(1)) && is_settled(whole(4)));
+        let fine = whole(1) + Duration::from_nanos(1);
+        assert!(is_settled(fine) && !is_settled(now));
     }
 
     #[test]
