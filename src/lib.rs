@@ -119,7 +119,9 @@ pub use metadata_cache::{
     CacheOptions, CacheStats, ChangeFeed, Fetch, MetadataCache, Missing, Page, Record,
 };
 pub use position::Position;
-pub use query::{Answer, LayerPlan, Plan, PlanStep, QUERY_FIELDS, Query, QueryBuilder};
+pub use query::{
+    Answer, LayerPlan, MAX_QUERY_TEXT_BYTES, Plan, PlanStep, QUERY_FIELDS, Query, QueryBuilder,
+};
 pub use stats::Counter;
 pub use sync::{LastSync, SyncFailure, SyncMode, SyncReport, Synchronizer};
 

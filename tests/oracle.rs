@@ -11,7 +11,8 @@ use fastrand::Rng;
 use oracle_support::{Asked, compare, foreign_statement, open_sql, path, record, seed};
 use rusqlite::Connection;
 
-/// Rounds of changes, and queries after each: 20,400 queries a run.
+/// Rounds of changes, and queries after each: 20,400 queries a run, half of them with alternatives or
+/// denials.
 const ROUNDS: usize = 120;
 const QUERIES: usize = 170;
 
@@ -62,8 +63,8 @@ fn every_answer_equals_sql_on_the_same_database() {
     let (cardex, neighbour) = (open("main"), open("neighbour"));
     let database = open_sql(&file);
     let everything = Asked::default();
-    let mut queries = 0;
-    let mut largest = 0;
+    let (mut queries, mut alternatives, mut denials) = (0, 0, 0);
+    let (mut largest, mut tiered, mut folded) = (0, 0, 0);
     for round in 0..ROUNDS {
         let files = everything.answer_of_sql(&database, "main");
         largest = largest.max(files.len());
@@ -76,12 +77,19 @@ fn every_answer_equals_sql_on_the_same_database() {
         }
         let report = cardex.sync(SyncMode::Incremental).unwrap();
         assert_eq!(report.skipped_total, 0, "{report:?}");
-        if round % 40 == 39 {
+        if round % 6 == 5 {
             cardex.rebuild().unwrap();
         }
+        match cardex.snapshot().unwrap().tiers() {
+            0 => folded += QUERIES,
+            _ => tiered += QUERIES,
+        }
         for _ in 0..QUERIES {
-            compare(&mut random, &cardex, &database, "main");
+            let asked = compare(&mut random, &cardex, &database, "main");
+            let (any_of, not) = asked.has_groups();
             queries += 1;
+            alternatives += usize::from(any_of);
+            denials += usize::from(not);
         }
         // What follows the log from the start equals what is read afresh.
         if round % 20 == 0 {
@@ -95,9 +103,13 @@ fn every_answer_equals_sql_on_the_same_database() {
             compare(&mut random, &neighbour, &database, "neighbour");
         }
     }
-    println!("{queries} queries, up to {largest} files, 0 differences");
-    assert!(
-        queries >= 20_000 && largest > 100,
-        "{queries} queries over {largest} files"
+    println!(
+        "{queries} queries ({alternatives} with alternatives, {denials} with denials; {tiered} over \
+         tiers, {folded} over a base alone), up to {largest} files, 0 differences"
     );
+    assert!(
+        queries >= 20_000 && alternatives.min(denials) > 4_000 && largest > 100,
+        "{queries} queries, {alternatives}, {denials}, over {largest} files"
+    );
+    assert!(tiered > 0 && folded > 0, "{tiered} and {folded}");
 }

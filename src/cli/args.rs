@@ -88,6 +88,12 @@ pub(super) enum Command {
         path: Option<PathBuf>,
     },
     /// List the files that match every criterion, in path order
+    ///
+    /// Criteria are flags, or text, or both. Text knows more: `lang:rust (fn:parse OR class:Lexer)
+    /// -path:^tests/`. Its fields are lang:, fn:, class:, ref:, path: (a regular expression) and glob:.
+    /// What stands beside each other must all hold; OR is between alternatives, `-` right before what
+    /// is denied, a comma between names of which one must hold (lang:rust,go). A value with blanks
+    /// stands in double quotes. Quote the whole of it from the shell.
     Query(QueryArgs),
     /// Show what is known of one file
     Show {
@@ -136,6 +142,9 @@ pub(super) enum Command {
 
 #[derive(Args, Debug)]
 pub(super) struct QueryArgs {
+    /// What to look for, as text: lang:rust (fn:parse OR class:Lexer) -path:^tests/
+    #[arg(value_name = "TEXT")]
+    pub(super) text: Vec<String>,
     /// Files in this language
     #[arg(short = 't', long, value_name = "LANG")]
     pub(super) language: Option<String>,

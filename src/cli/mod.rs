@@ -9,6 +9,7 @@ mod changes;
 mod check;
 mod config;
 mod context;
+mod denial;
 mod doctor;
 mod export;
 mod failure;
@@ -48,7 +49,7 @@ enum Outcome {
 
 /// Runs the command line of this process.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(denial::shielded(std::env::args_os()));
     log(&cli.global);
     let paint = output::Paint::for_stderr(cli.global.color);
     match run(cli) {

@@ -1,4 +1,4 @@
-//! `cardex query`: the flags become one query of the library; its answer is printed.
+//! `cardex query`: text and flags become one query of the library; its answer is printed.
 
 use std::sync::Arc;
 
@@ -40,7 +40,6 @@ pub(super) fn run(context: &Context, args: QueryArgs) -> Result<Outcome, Failure
         let format = context.list_format(&out);
         let shown = Shown {
             query: &query,
-            args: &args,
             answer: &answer,
             confirmed,
         };
@@ -48,7 +47,7 @@ pub(super) fn run(context: &Context, args: QueryArgs) -> Result<Outcome, Failure
     }
     out.finish()?;
     if total == 0 {
-        doubt_language(context, &args, &*cardex.snapshot()?);
+        doubt_language(context, &query, &*cardex.snapshot()?);
     }
     Ok(if total > 0 {
         Outcome::Found
@@ -57,26 +56,20 @@ pub(super) fn run(context: &Context, args: QueryArgs) -> Result<Outcome, Failure
     })
 }
 
-/// Says which languages there are, if the one asked for is none of them: a slip looks like a true
-/// "nothing found".
-fn doubt_language(context: &Context, args: &QueryArgs, snapshot: &Snapshot) {
-    let Some(asked) = &args.language else {
-        return;
-    };
+/// Says which languages there are, if one that was asked for is none of them: a slip looks like a
+/// true "nothing found".
+fn doubt_language(context: &Context, query: &Query, snapshot: &Snapshot) {
     let languages = snapshot.languages();
-    if languages.is_empty()
-        || languages
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case(asked))
-    {
-        return;
-    }
     let known: Vec<&str> = languages.iter().map(|(name, _)| *name).collect();
-    context.note(&format!(
-        "note: no file is in the language `{}`; there are {}",
-        printable(asked),
-        printable(&known.join(", "))
-    ));
+    for asked in query.names("language") {
+        if !known.is_empty() && !known.contains(&asked) {
+            context.note(&format!(
+                "note: no file is in the language `{}`; there are {}",
+                printable(asked),
+                printable(&known.join(", "))
+            ));
+        }
+    }
 }
 
 fn compile(args: &QueryArgs) -> cardex::Result<Query> {
@@ -96,13 +89,14 @@ fn compile(args: &QueryArgs) -> cardex::Result<Query> {
             builder = builder.field(field, value);
         }
     }
-    builder.build()
+    // The shell may have cut the text at its blanks.
+    let text = args.text.join(" ");
+    builder.and(Query::parse(text.trim_start())?).build()
 }
 
 /// An answer and what it answers.
 struct Shown<'a> {
     query: &'a Query,
-    args: &'a QueryArgs,
     answer: &'a Answer,
     /// Whether every file of the tree could be looked at.
     confirmed: bool,
@@ -183,8 +177,12 @@ fn people(
     store: &dyn MetadataStore,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    let names = shown.args.function.len() + shown.args.class.len() > 0;
-    let headings: &[&str] = match names {
+    let wanted = Wanted {
+        functions: shown.query.names("function"),
+        classes: shown.query.names("class"),
+    };
+    let has_names = wanted.functions.len() + wanted.classes.len() > 0;
+    let headings: &[&str] = match has_names {
         true => &["PATH", "LANGUAGE", "DEFINES"],
         false => &["PATH", "LANGUAGE", ">FUNCTIONS", ">CLASSES", ">SIZE"],
     };
@@ -201,10 +199,10 @@ fn people(
                 .filter(|found| found.version == hit.version)
                 .map(|f| f.record);
             let mut row = vec![cell(hit.path), cell(hit.language.unwrap_or("-"))];
-            match (names, record) {
+            match (has_names, record) {
                 (true, record) => {
                     row.push(cell(&record.map_or_else(String::new, |record| {
-                        definitions(&record, shown.args)
+                        definitions(&record, &wanted)
                     })))
                 }
                 (false, Some(record)) => row.extend(measures(&record).map(|text| cell(&text))),
@@ -266,17 +264,23 @@ fn measures(record: &FileMetadata) -> [String; 3] {
     ]
 }
 
+/// The names that were asked for.
+struct Wanted<'a> {
+    functions: Vec<&'a str>,
+    classes: Vec<&'a str>,
+}
+
 /// The definitions that were asked for, with their lines.
-fn definitions(record: &FileMetadata, args: &QueryArgs) -> String {
+fn definitions(record: &FileMetadata, wanted: &Wanted<'_>) -> String {
     let mut found = Vec::new();
     let mut tell = |name: &str, lines: LineRange| found.push(format!("{name}{}", at(lines)));
     for class in &record.classes {
         let name = class.name.as_deref().unwrap_or_default();
-        if args.class.iter().any(|wanted| wanted == name) {
+        if wanted.classes.contains(&name) {
             tell(name, class.line_range);
         }
     }
-    let wanted = |name: &str| args.function.iter().any(|wanted| wanted == name);
+    let wanted = |name: &str| wanted.functions.contains(&name);
     let bare = |function: &Function| function.name.clone().unwrap_or_default();
     for function in record.functions.iter().filter(|f| wanted(&bare(f))) {
         tell(&bare(function), function.line_range);

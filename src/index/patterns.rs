@@ -40,6 +40,15 @@ pub(crate) struct PathPattern {
     prefix_is_all: bool,
 }
 
+/// The same text in the same syntax.
+impl PartialEq for PathPattern {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.text, self.syntax) == (&other.text, other.syntax)
+    }
+}
+
+impl Eq for PathPattern {}
+
 impl PathPattern {
     /// A regular expression, searched for anywhere in the path.
     ///

@@ -3,7 +3,7 @@
 
 use smallvec::SmallVec;
 
-use super::Query;
+use super::expression::Conjunction;
 use crate::index::{Bitmap, Field, Postings, Segment, Term, hash};
 
 /// Most queries have no more criteria of a kind than this, and need no allocation for them.
@@ -30,9 +30,8 @@ pub(super) struct Criteria<'s> {
 /// The hash of each name of a query, the same for every layer of a snapshot.
 pub(super) type Hashes = SmallVec<[u64; FEW]>;
 
-pub(super) fn hashes(query: &Query, segment: &Segment) -> Hashes {
-    query
-        .terms()
+pub(super) fn hashes(all: &Conjunction, segment: &Segment) -> Hashes {
+    all.terms
         .iter()
         .map(|(_, name)| hash(segment.hasher(), name))
         .collect()
@@ -41,9 +40,9 @@ pub(super) fn hashes(query: &Query, segment: &Segment) -> Hashes {
 impl<'s> Criteria<'s> {
     /// The criteria in this segment; `None` if a name does not occur in it, so that no file of it
     /// can match. The first name that is missing ends the search: in most tiers, that is one probe.
-    pub(super) fn find(query: &Query, hashes: &Hashes, segment: &'s Segment) -> Option<Self> {
+    pub(super) fn find(all: &Conjunction, hashes: &Hashes, segment: &'s Segment) -> Option<Self> {
         let mut terms: SmallVec<[Option<Term>; FEW]> = SmallVec::new();
-        for ((field, name), hash) in query.terms().iter().zip(hashes) {
+        for ((field, name), hash) in all.terms.iter().zip(hashes) {
             let term = segment.dictionary(*field).find(*hash, name);
             if term.is_none() && !may_be_method(*field, name) {
                 return None;
@@ -51,7 +50,7 @@ impl<'s> Criteria<'s> {
             terms.push(term);
         }
         let mut criteria = Criteria::default();
-        for ((field, name), term) in query.terms().iter().zip(terms) {
+        for ((field, name), term) in all.terms.iter().zip(terms) {
             criteria.add(segment, *field, name, term)?;
         }
         if criteria.sorted.len() > 1 {

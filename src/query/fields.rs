@@ -72,6 +72,11 @@ fn unknown_field(name: &str) -> Error {
     }
 }
 
+/// The field that has posting lists and this name.
+pub(super) fn term_field(name: &str) -> Option<Field> {
+    Field::ALL.into_iter().find(|&field| name_of(field) == name)
+}
+
 pub(super) fn name_of(field: Field) -> &'static str {
     match field {
         Field::Language => "language",

@@ -1,8 +1,9 @@
 //! `Matches`: the files of one layer that match, in path order. The rarest criterion drives; the
-//! others check its files, and where one of them has a later file next, the driver leaps to it.
+//! others check its files, and where one of them has a later file next, the driver leaps to it. Of
+//! alternatives and denials it knows nothing: those are `tree`'s.
 
-use super::Query;
-use super::criteria::{Criteria, Hashes, Sorted};
+use super::criteria::{Criteria, Hashes, Method, Sorted};
+use super::expression::Conjunction;
 use crate::index::{Layer, PathPattern, gallop};
 
 /// A path pattern counts as a list of this share of the files when the driver is chosen: to search
@@ -38,25 +39,67 @@ enum Driver {
 }
 
 impl<'s> Matches<'s> {
-    /// The matches in a layer; `None` if there cannot be any.
-    pub(super) fn new(query: &'s Query, hashes: &Hashes, layer: &'s Layer) -> Option<Self> {
+    /// The matches in a layer, to be read; `None` if there cannot be any.
+    pub(super) fn new(all: &'s Conjunction, hashes: &Hashes, layer: &'s Layer) -> Option<Self> {
+        let mut matches = Self::idle(all, hashes, layer)?;
+        matches.start();
+        Some(matches)
+    }
+
+    /// The same without a driver: for whoever only asks [`Matches::holds`], or starts it later.
+    pub(super) fn idle(all: &'s Conjunction, hashes: &Hashes, layer: &'s Layer) -> Option<Self> {
         let segment = &*layer.segment;
-        let criteria = Criteria::find(query, hashes, segment)?;
+        let criteria = Criteria::find(all, hashes, segment)?;
         let (mut from, mut to) = (0, segment.len());
-        for pattern in query.patterns() {
+        for pattern in &all.patterns {
             let (low, high) = pattern.range(segment.paths());
             (from, to) = (from.max(low), to.min(high));
         }
-        let patterns = query.patterns();
-        let driver = Driver::choose(&criteria, patterns, segment.len());
         Some(Matches {
             layer,
             criteria,
-            patterns,
-            driver,
+            patterns: &all.patterns,
+            driver: Driver::All,
             from,
             to,
         })
+    }
+
+    /// Chooses the driver.
+    pub(super) fn start(&mut self) {
+        self.driver = Driver::choose(&self.criteria, self.patterns, self.layer.segment.len());
+    }
+
+    /// The ranks outside of which nothing matches.
+    pub(super) fn range(&self) -> (u32, u32) {
+        (self.from, self.to)
+    }
+
+    /// Leaves out the ranks outside of these. To be said before anything is read.
+    pub(super) fn narrow(&mut self, (from, to): (u32, u32)) {
+        (self.from, self.to) = (self.from.max(from), self.to.min(to));
+    }
+
+    /// At most so many files match, by what would drive; a pattern counts as what it costs.
+    pub(super) fn at_most(&self) -> u32 {
+        let files = self.layer.segment.len();
+        let sorted = self.criteria.sorted.first();
+        let list = match sorted {
+            Some(list) => Some(list.ids.len() as u32),
+            None => (!self.criteria.dense.is_empty()).then_some(self.criteria.dense_len),
+        };
+        let methods = self.criteria.methods.iter().map(Method::files_at_most);
+        let pattern = (!self.patterns.is_empty()).then_some(files / PATTERN_SHARE);
+        list.into_iter()
+            .chain(methods)
+            .chain(pattern)
+            .fold(files, u32::min)
+    }
+
+    /// Whether a file matches, masked or not. Ranks only grow from call to call, and whoever asks
+    /// this reads nothing.
+    pub(super) fn holds(&mut self, rank: u32) -> bool {
+        (self.from..self.to).contains(&rank) && self.is_shared(rank) && self.verify(rank)
     }
 
     /// Appends matches until `found` holds `most` or there are no more.
@@ -70,7 +113,6 @@ impl<'s> Matches<'s> {
 
     /// How many matches there are from here on.
     pub(super) fn count(mut self) -> u64 {
-        const PIECE: usize = 1024;
         let whole = self.layer.mask.len() == 0 && (self.from, self.to) == (0, self.layer.live());
         if whole && self.patterns.is_empty() && self.criteria.is_lists_only() {
             match (
@@ -83,15 +125,7 @@ impl<'s> Matches<'s> {
                 _ => {}
             }
         }
-        let (mut found, mut count) = (Vec::with_capacity(PIECE), 0);
-        loop {
-            found.clear();
-            self.fill(PIECE, &mut found);
-            count += found.len() as u64;
-            if found.len() < PIECE {
-                return count;
-            }
-        }
+        count_in_pieces(|most, found| self.fill(most, found))
     }
 
     fn fill_from_list(&mut self, most: usize, found: &mut Vec<u32>) {
@@ -153,9 +187,7 @@ impl<'s> Matches<'s> {
             && rank < self.to
         {
             self.from = rank + 1;
-            let shared = self.criteria.sorted.iter_mut().all(|list| list.holds(rank))
-                && self.criteria.dense.iter().all(|bits| bits.contains(rank));
-            if shared && !self.layer.mask.contains(rank) && self.verify(rank) {
+            if self.is_shared(rank) && !self.layer.mask.contains(rank) && self.verify(rank) {
                 found.push(rank);
             }
         }
@@ -178,6 +210,12 @@ impl<'s> Matches<'s> {
         }
     }
 
+    /// Whether a file is in all lists.
+    fn is_shared(&mut self, rank: u32) -> bool {
+        self.criteria.sorted.iter_mut().all(|list| list.holds(rank))
+            && self.criteria.dense.iter().all(|bits| bits.contains(rank))
+    }
+
     /// Whether a file that all lists share also fits what no list can tell.
     fn verify(&self, rank: u32) -> bool {
         let segment = &*self.layer.segment;
@@ -193,6 +231,22 @@ impl<'s> Matches<'s> {
             .iter()
             .all(|method| method.holds(segment, rank))
             && patterns.all(|(_, pattern)| pattern.matches(segment.paths().bytes(rank)))
+    }
+}
+
+/// How many files are counted, or tried, at a time.
+pub(super) const PIECE: usize = 1024;
+
+/// Reads a stream to its end, and keeps no more than a piece of it.
+pub(super) fn count_in_pieces(mut fill: impl FnMut(usize, &mut Vec<u32>)) -> u64 {
+    let (mut found, mut count) = (Vec::with_capacity(PIECE), 0);
+    loop {
+        found.clear();
+        fill(PIECE, &mut found);
+        count += found.len() as u64;
+        if found.len() < PIECE {
+            return count;
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Query;
 use super::criteria::{Criteria, Hashes, hashes};
 use super::matches::Matches;
+use super::tree::Tree;
 use crate::index::{FileId, Layer, Snapshot};
 
 /// Room for an answer's files is made for at most this many before they are found.
@@ -10,13 +11,11 @@ const PIECE: usize = 32;
 
 /// The first `limit` files that match, in path order.
 pub(super) fn search(snapshot: &Snapshot, query: &Query, limit: usize) -> Vec<FileId> {
-    let hashes = hashes(query, &snapshot.layers[0].segment);
+    let hashes = hashes(query.all(), &snapshot.layers[0].segment);
     match &snapshot.layers[..] {
         [base] => {
             let mut ranks = Vec::with_capacity(limit.min(PIECE));
-            if let Some(mut matches) = Matches::new(query, &hashes, base) {
-                matches.fill(limit, &mut ranks);
-            }
+            fill(query, &hashes, base, limit, &mut ranks);
             ranks
                 .into_iter()
                 .map(|rank| FileId { layer: 0, rank })
@@ -26,9 +25,22 @@ pub(super) fn search(snapshot: &Snapshot, query: &Query, limit: usize) -> Vec<Fi
     }
 }
 
+/// Appends the first files of a layer that match, until there are `most`.
+fn fill(query: &Query, hashes: &Hashes, layer: &Layer, most: usize, found: &mut Vec<u32>) {
+    let all = query.all();
+    if all.groups.is_empty() {
+        if let Some(mut matches) = Matches::new(all, hashes, layer) {
+            matches.fill(most, found);
+        }
+    } else if let Some(mut tree) = Tree::new(all, hashes, layer) {
+        tree.start();
+        tree.fill(most, found);
+    }
+}
+
 /// How many files match.
 pub(super) fn count(snapshot: &Snapshot, query: &Query) -> u64 {
-    let hashes = hashes(query, &snapshot.layers[0].segment);
+    let hashes = hashes(query.all(), &snapshot.layers[0].segment);
     snapshot
         .layers
         .iter()
@@ -48,11 +60,8 @@ fn merged(layers: &[Layer], query: &Query, hashes: &Hashes, limit: usize) -> Vec
     let mut found: Vec<Placed> = Vec::with_capacity(limit.min(PIECE));
     let mut layers_found = 0;
     for (layer, of) in (0..).zip(layers) {
-        let Some(mut matches) = Matches::new(query, hashes, of) else {
-            continue;
-        };
         ranks.clear();
-        matches.fill(limit, &mut ranks);
+        fill(query, hashes, of, limit, &mut ranks);
         layers_found += usize::from(!ranks.is_empty());
         found.extend(ranks.iter().map(|&rank| {
             let place = match layer {
@@ -72,18 +81,22 @@ fn merged(layers: &[Layer], query: &Query, hashes: &Hashes, limit: usize) -> Vec
 }
 
 fn count_layer(layer: &Layer, query: &Query, hashes: &Hashes) -> u64 {
-    if query.patterns().is_empty() {
-        if query.terms().is_empty() {
+    let all = query.all();
+    if !all.groups.is_empty() {
+        return Tree::new(all, hashes, layer).map_or(0, Tree::count);
+    }
+    if all.patterns.is_empty() {
+        if all.terms.is_empty() {
             return layer.live().into();
         }
-        let Some(criteria) = Criteria::find(query, hashes, &layer.segment) else {
+        let Some(criteria) = Criteria::find(all, hashes, &layer.segment) else {
             return 0;
         };
         if criteria.sorted.is_empty() && criteria.is_lists_only() {
             return count_words(layer, &criteria);
         }
     }
-    Matches::new(query, hashes, layer).map_or(0, Matches::count)
+    Matches::new(all, hashes, layer).map_or(0, Matches::count)
 }
 
 /// Counts the members that all of the bitmaps share, less those that are masked.

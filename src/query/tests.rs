@@ -41,7 +41,14 @@ struct Asked {
     reference: Option<&'static str>,
     regex: Option<&'static str>,
     glob: Option<&'static str>,
+    groups: Vec<AskedGroup>,
     limit: Option<usize>,
+}
+
+#[derive(Clone, Debug)]
+enum AskedGroup {
+    AnyOf(Vec<Asked>),
+    Not(Box<Asked>),
 }
 
 const LANGUAGES: [&str; 4] = ["rust", "Python", "go", "c"];
@@ -65,6 +72,12 @@ impl Asked {
             .filter_map(|(field, value)| Some((field, value?)));
         for (field, value) in functions.chain(single) {
             query = query.field(field, value);
+        }
+        for group in &self.groups {
+            query = match group {
+                AskedGroup::AnyOf(branches) => query.any_of(branches.iter().map(Asked::query)),
+                AskedGroup::Not(denied) => query.not(denied.query()),
+            };
         }
         query.build().unwrap()
     }
@@ -97,6 +110,10 @@ impl Asked {
             && self.reference.is_none_or(|r| file.references.contains(&r))
             && self.regex.is_none_or(matches)
             && self.glob.is_none_or(globs)
+            && self.groups.iter().all(|group| match group {
+                AskedGroup::AnyOf(branches) => branches.iter().any(|b| b.holds(path, file)),
+                AskedGroup::Not(denied) => !denied.holds(path, file),
+            })
     }
 }
 
@@ -184,9 +201,54 @@ fn asked() -> impl Strategy<Value = Asked> {
                 reference,
                 regex,
                 glob,
+                groups: Vec::new(),
                 limit,
             },
         )
+}
+
+/// Criteria for a group: one at least, no limit, and names that no file has.
+fn inner() -> impl Strategy<Value = Asked> {
+    (asked(), 0usize..3).prop_map(|(asked, gone)| {
+        let mut asked = Asked {
+            limit: None,
+            ..asked
+        };
+        if asked.query().all().is_empty() {
+            asked.functions.push(["parse", "gone", "C.new"][gone]);
+        }
+        asked
+    })
+}
+
+/// Any tree of criteria.
+fn tree() -> impl Strategy<Value = Asked> {
+    let inner = inner().prop_recursive(4, 12, 3, |inner| {
+        let group = prop_oneof![
+            proptest::collection::vec(inner.clone(), 1..4).prop_map(AskedGroup::AnyOf),
+            inner.prop_map(|denied| AskedGroup::Not(Box::new(denied))),
+        ];
+        let flat = prop_oneof![Just(Asked::default()), asked()];
+        (flat, proptest::collection::vec(group, 1..3)).prop_map(|(flat, groups)| Asked {
+            groups,
+            limit: None,
+            ..flat
+        })
+    });
+    let limit = proptest::option::weighted(0.6, 0usize..6);
+    (inner, limit).prop_filter_map("larger than a query may be", |(tree, limit)| {
+        (tree.size() <= 64).then_some(Asked { limit, ..tree })
+    })
+}
+
+impl Asked {
+    fn size(&self) -> usize {
+        let groups = self.groups.iter().map(|group| match group {
+            AskedGroup::AnyOf(branches) => branches.iter().map(Asked::size).sum(),
+            AskedGroup::Not(denied) => denied.size(),
+        });
+        7 + groups.sum::<usize>()
+    }
 }
 
 /// The index beside the map that it should equal.
@@ -270,6 +332,11 @@ impl Model {
             ..asked.clone()
         }
         .query();
+        assert_eq!(
+            Query::parse(&unlimited.to_text()).unwrap(),
+            unlimited,
+            "the text is the query"
+        );
         let query = match asked.limit {
             Some(limit) => super::Query(Arc::new(super::Wanted {
                 limit: Some(limit),
@@ -326,6 +393,40 @@ proptest! {
             queries.iter().for_each(|asked| model.check(asked));
         }
     }
+
+    #[test]
+    fn alternatives_and_denials_equal_a_naive_map(
+        steps in proptest::collection::vec((step(), proptest::collection::vec(tree(), 4)), 1..16),
+    ) {
+        let mut model = Model::new();
+        for (step, queries) in steps {
+            model.run(step);
+            queries.iter().for_each(|asked| model.check(asked));
+        }
+    }
+}
+
+fn in_language(language: &'static str) -> Asked {
+    Asked {
+        language: Some(language),
+        ..Asked::default()
+    }
+}
+
+fn not(language: &'static str) -> AskedGroup {
+    AskedGroup::Not(Box::new(in_language(language)))
+}
+
+fn any<const N: usize>(languages: [&'static str; N]) -> AskedGroup {
+    AskedGroup::AnyOf(languages.map(in_language).into())
+}
+
+fn grouped<const N: usize>(flat: Asked, groups: [AskedGroup; N], limit: Option<usize>) -> Asked {
+    Asked {
+        groups: groups.into(),
+        limit,
+        ..flat
+    }
 }
 
 #[test]
@@ -375,6 +476,18 @@ fn dense_lists_are_bitmaps_and_equal_a_naive_map() {
             ..Asked::default()
         },
         Asked::default(),
+        grouped(Asked::default(), [not("rust"), not("c")], Some(20)),
+        grouped(Asked::default(), [not("python")], None),
+        grouped(Asked::default(), [any(["go", "c"])], Some(50)),
+        grouped(Asked::default(), [any(["go", "rust"]), not("c")], None),
+        grouped(
+            Asked {
+                regex: Some("^d3/"),
+                ..Asked::default()
+            },
+            [any(["rust", "c"])],
+            Some(300),
+        ),
     ];
     let steps = [
         commit(0..20_000, "rust"),

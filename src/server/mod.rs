@@ -23,10 +23,12 @@ mod limits;
 mod metrics;
 mod openapi;
 mod options;
+mod page;
 mod patience;
 mod problem;
 mod reply;
 mod routes;
+mod samples;
 mod state;
 mod table;
 
@@ -47,6 +49,7 @@ use self::guard::Guard;
 use self::limits::Limits;
 use self::metrics::Metrics;
 pub use self::options::ServerOptions;
+use self::samples::Samples;
 pub use self::state::Served;
 use self::state::State;
 use crate::cardex::Cardex;
@@ -70,6 +73,7 @@ pub struct Server {
     drained: Receiver<bool>,
     runtime: Option<Runtime>,
     /// Loads the index; it has ended long ago, mostly.
+    _sampler: Worker,
     _loader: Worker,
 }
 
@@ -105,10 +109,12 @@ impl Server {
             is_public,
             limits: Limits::new(options.max_requests),
             feed: Feed::start(cardex.clone())?,
+            samples: Samples::default(),
             options,
             started: Instant::now(),
             stopping,
         });
+        let sampler = Samples::take(&state)?;
         let accept = Accept {
             router: dispatch::router(&state),
             guard: Guard::new(address),
@@ -124,6 +130,7 @@ impl Server {
             stop,
             drained,
             runtime: Some(runtime),
+            _sampler: sampler,
             _loader: load(cardex.clone())?,
         })
     }

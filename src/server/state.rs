@@ -11,6 +11,7 @@ use super::events::Feed;
 use super::limits::Limits;
 use super::metrics::Metrics;
 use super::options::ServerOptions;
+use super::samples::Samples;
 use crate::cardex::Cardex;
 
 /// What a server serves, for those who ask it. Told as it is: nothing is opened by these names.
@@ -35,6 +36,7 @@ pub(super) struct State {
     pub(super) limits: Limits,
     pub(super) metrics: Metrics,
     pub(super) feed: Feed,
+    pub(super) samples: Samples,
     pub(super) started: Instant,
     /// True once the server is to stop: whoever waits ends at once.
     pub(super) stopping: watch::Receiver<bool>,

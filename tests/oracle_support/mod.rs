@@ -133,41 +133,46 @@ pub fn record_of(path: &str, random: &mut Rng) -> FileMetadata {
 #[derive(Debug, Default)]
 pub struct Asked {
     fields: Vec<(&'static str, String)>,
+    groups: Vec<Group>,
     sql: String,
     values: Vec<Value>,
 }
 
+/// Alternatives, or one query that is denied.
+#[derive(Debug)]
+enum Group {
+    AnyOf(Vec<Asked>),
+    Not(Asked),
+}
+
+/// The deepest groups inside each other, and the most of them side by side.
+const DEPTH: usize = 3;
+const GROUPS: usize = 3;
+
 impl Asked {
+    /// Any query; half of them have alternatives or denials.
     pub fn random(random: &mut Rng) -> Asked {
+        let mut asked = Asked::flat(random);
+        if random.bool() {
+            asked.add_groups(random, DEPTH);
+        }
+        asked
+    }
+
+    /// Criteria that must all hold.
+    fn flat(random: &mut Rng) -> Asked {
         let mut asked = Asked::default();
         if let Some(language) = some(random, 0.4, &LANGUAGES) {
-            asked.add("language", language, "lower(d.language) = lower(?)", 1);
+            asked.add_language(language);
         }
         for _ in 0..random.usize(0..5) / 2 {
-            let name = match random.bool() {
-                true => pick(random, &NAMES[..13]).to_owned(),
-                false => format!(
-                    "{}.{}",
-                    pick(random, &CLASSES[..7]),
-                    pick(random, &NAMES[..13])
-                ),
-            };
-            let sql =
-                "(EXISTS (SELECT 1 FROM functions f WHERE f.document_id = d.id AND f.name = ?)
-                OR EXISTS (SELECT 1 FROM methods m WHERE m.document_id = d.id AND m.name = ?)
-                OR EXISTS (SELECT 1 FROM methods m JOIN classes c ON c.document_id = m.document_id
-                        AND c.ordinal = m.class_ordinal AND c.name <> '' AND m.name <> ''
-                    WHERE m.document_id = d.id AND c.name || '.' || m.name = ?))";
-            asked.add("function", &name, sql, 3);
+            asked.add_function(random);
         }
         if let Some(name) = some(random, 0.3, &CLASSES[..7]) {
-            let sql = "EXISTS (SELECT 1 FROM classes c WHERE c.document_id = d.id AND c.name = ?)";
-            asked.add("class", name, sql, 1);
+            asked.add_class(name);
         }
         if let Some(document) = some(random, 0.3, &DOCUMENTS[..4]) {
-            let sql = "EXISTS (SELECT 1 FROM reference_docs r
-                WHERE r.document_id = d.id AND r.document = ?)";
-            asked.add("reference", document, sql, 1);
+            asked.add_reference(document);
         }
         if let Some(regex) = some(random, 0.3, &REGEXES) {
             asked.add("path", regex, "d.path REGEXP ?", 1);
@@ -178,17 +183,118 @@ impl Asked {
         asked
     }
 
+    /// What stands in a group: one criterion at least, and more groups down to a depth.
+    fn inner(random: &mut Rng, depth: usize) -> Asked {
+        let mut asked = Asked::default();
+        for _ in 0..1 + random.usize(0..4) / 3 {
+            match random.u32(0..12) {
+                0..4 => asked.add_language(pick(random, &LANGUAGES)),
+                4..7 => asked.add_function(random),
+                7..9 => asked.add_class(pick(random, &CLASSES[..7])),
+                9 => asked.add_reference(pick(random, &DOCUMENTS[..4])),
+                10 => asked.add("path", pick(random, &REGEXES), "d.path REGEXP ?", 1),
+                _ => asked.add("glob", pick(random, &GLOBS), "path_glob(?, d.path)", 1),
+            }
+        }
+        if depth > 0 && random.u32(0..4) == 0 {
+            asked.add_groups(random, depth);
+        }
+        asked
+    }
+
+    fn add_groups(&mut self, random: &mut Rng, depth: usize) {
+        for _ in 0..random.usize(1..GROUPS) {
+            let group = match random.bool() {
+                true => Group::AnyOf(
+                    (0..random.usize(1..=GROUPS))
+                        .map(|_| Asked::inner(random, depth - 1))
+                        .collect(),
+                ),
+                false => Group::Not(Asked::inner(random, depth - 1)),
+            };
+            let (sql, inside) = match &group {
+                Group::AnyOf(branches) => {
+                    let each: Vec<_> = branches.iter().map(Asked::condition).collect();
+                    (format!(" AND ({})", each.join(" OR ")), &branches[..])
+                }
+                Group::Not(denied) => (
+                    format!(" AND NOT {}", denied.condition()),
+                    std::slice::from_ref(denied),
+                ),
+            };
+            self.sql += &sql;
+            let values = inside.iter().flat_map(|asked| asked.values.iter().cloned());
+            self.values.extend(values);
+            self.groups.push(group);
+        }
+    }
+
+    /// What must hold, in parentheses.
+    fn condition(&self) -> String {
+        format!("(1{})", self.sql)
+    }
+
+    fn add_language(&mut self, language: &str) {
+        // A file without a language is in none: not in an unknown one, as NULL would be.
+        let sql = "coalesce(lower(d.language) = lower(?), 0)";
+        self.add("language", language, sql, 1);
+    }
+
+    fn add_function(&mut self, random: &mut Rng) {
+        let name = match random.bool() {
+            true => pick(random, &NAMES[..13]).to_owned(),
+            false => format!(
+                "{}.{}",
+                pick(random, &CLASSES[..7]),
+                pick(random, &NAMES[..13])
+            ),
+        };
+        let sql = "(EXISTS (SELECT 1 FROM functions f WHERE f.document_id = d.id AND f.name = ?)
+            OR EXISTS (SELECT 1 FROM methods m WHERE m.document_id = d.id AND m.name = ?)
+            OR EXISTS (SELECT 1 FROM methods m JOIN classes c ON c.document_id = m.document_id
+                    AND c.ordinal = m.class_ordinal AND c.name <> '' AND m.name <> ''
+                WHERE m.document_id = d.id AND c.name || '.' || m.name = ?))";
+        self.add("function", &name, sql, 3);
+    }
+
+    fn add_class(&mut self, name: &str) {
+        let sql = "EXISTS (SELECT 1 FROM classes c WHERE c.document_id = d.id AND c.name = ?)";
+        self.add("class", name, sql, 1);
+    }
+
+    fn add_reference(&mut self, document: &str) {
+        let sql = "EXISTS (SELECT 1 FROM reference_docs r
+            WHERE r.document_id = d.id AND r.document = ?)";
+        self.add("reference", document, sql, 1);
+    }
+
     fn add(&mut self, field: &'static str, value: &str, sql: &str, times: usize) {
+        assert!(self.groups.is_empty(), "values are in the order of the SQL");
         self.fields.push((field, value.to_owned()));
         write!(self.sql, " AND {sql}").unwrap();
         self.values
             .extend(std::iter::repeat_n(Value::from(value.to_owned()), times));
     }
 
+    /// Whether it has alternatives, denials.
+    pub fn has_groups(&self) -> (bool, bool) {
+        let any_of = |group: &Group| matches!(group, Group::AnyOf(_));
+        (
+            self.groups.iter().any(any_of),
+            !self.groups.iter().all(any_of),
+        )
+    }
+
     pub fn query(&self, limit: Option<usize>) -> Query {
         let mut query = Query::builder();
         for (field, value) in &self.fields {
             query = query.field(field, value);
+        }
+        for group in &self.groups {
+            query = match group {
+                Group::AnyOf(branches) => query.any_of(branches.iter().map(|b| b.query(None))),
+                Group::Not(denied) => query.not(denied.query(None)),
+            };
         }
         if let Some(limit) = limit {
             query = query.limit(limit);
@@ -312,13 +418,25 @@ pub fn foreign_statement(random: &mut Rng, database: &Connection, [path, other]:
     }
 }
 
-/// Puts a random question to the index and to SQL.
-pub fn compare(random: &mut Rng, cardex: &Cardex, database: &Connection, project: &str) {
+/// Puts a random question to the index, half of the time as text, and to SQL. What was asked is
+/// handed back.
+pub fn compare(random: &mut Rng, cardex: &Cardex, database: &Connection, project: &str) -> Asked {
     let asked = Asked::random(random);
     let limit = (random.u32(0..3) > 0).then(|| random.usize(0..25));
+    let mut query = asked.query(limit);
+    if random.bool() {
+        let read = Query::builder().and(Query::parse(&query.to_text()).unwrap());
+        let read = limit
+            .into_iter()
+            .fold(read, |read, limit| read.limit(limit));
+        let read = read.build().unwrap();
+        assert_eq!(read, query);
+        query = read;
+    }
     let snapshot = cardex.snapshot().unwrap();
-    let answer = snapshot.search(&asked.query(limit));
+    let answer = snapshot.search(&query);
     asked.assert_is_answer(&answer, limit, database, project);
+    asked
 }
 
 pub fn seed() -> u64 {

@@ -12,9 +12,13 @@ use super::super::problem::Problem;
 use super::super::reply::Reply;
 use super::super::state::State;
 use super::super::table::{Access, Action, Answers, Parameter, Route};
+use super::millis;
 use super::stats::stats_of;
 use crate::error::{Error, ErrorKind};
 use crate::query::Query;
+
+/// Whatever is younger is fresh to a person.
+const LEAST_FRESH_MS: u64 = 1000;
 
 const HTML: &str = "text/html; charset=utf-8";
 
@@ -71,6 +75,7 @@ fn told<T>(state: &State, query: &str, tell: impl FnOnce(&Told<'_>) -> T) -> Res
         samples: &state.samples.all(),
         recent: &state.samples.recent(),
         asked,
+        fresh_ms: millis(state.cardex.options().intervals().0 * 2).max(LEAST_FRESH_MS),
     }))
 }
 
@@ -80,7 +85,8 @@ fn ask(state: &State, query: &str) -> Asked {
         return Asked::Nothing;
     }
     let found = || {
-        let query = Query::parse(query)?.first(MAX_HITS);
+        let query = Query::builder().and(Query::parse(query)?);
+        let query = query.limit(MAX_HITS).build()?;
         let start = Instant::now();
         let answer = state.cardex.query(&query)?;
         let took = start.elapsed().as_micros();

@@ -13,11 +13,13 @@ mod stats;
 mod symbols;
 mod sync;
 
+pub(super) use self::stats::stats_of;
 use super::table::Route;
 
 /// Every route.
 pub(super) static ROUTES: &[&Route] = &[
     &dashboard::PAGE,
+    &dashboard::PIECES,
     &query::QUERY,
     &files::FILE,
     &symbols::SYMBOLS,
