@@ -16,12 +16,12 @@ const SIZES: &[(&str, u64)] = &[
 const DURATIONS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 
 /// Every unit of a size.
-pub(super) fn size_units() -> impl Iterator<Item = &'static str> {
+pub(crate) fn size_units() -> impl Iterator<Item = &'static str> {
     SIZES.iter().map(|(name, _)| *name)
 }
 
 /// Every unit of a duration.
-pub(super) fn duration_units() -> impl Iterator<Item = &'static str> {
+pub(crate) fn duration_units() -> impl Iterator<Item = &'static str> {
     DURATIONS.iter().map(|(name, _)| *name)
 }
 

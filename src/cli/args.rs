@@ -121,6 +121,12 @@ pub(super) enum Command {
     Changes(ChangesArgs),
     /// Show what the index holds, of which position
     Stats,
+    /// Answer over HTTP, until SIGINT or SIGTERM
+    ///
+    /// The database is served as it is, and followed, whoever writes to it; `cardex index` brings it
+    /// up to date with the tree. The standard output gets one line, the address that is listened on.
+    /// Requests under way are finished before the end, for five seconds at most.
+    Serve(ServeArgs),
     /// Import, export and check the database
     #[command(subcommand)]
     Db(DbCommand),
@@ -191,6 +197,16 @@ pub(super) struct ChangesArgs {
     /// List at most this many files
     #[arg(short = 'n', long, value_name = "LIMIT")]
     pub(super) limit: Option<usize>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ServeArgs {
+    /// Listen there; port 0 is any that is free [default: 127.0.0.1:7878]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(super) listen: Option<String>,
+    /// Let the bearer of the token in FILE change things; it must be yours alone (chmod 600)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -42,6 +42,15 @@ fn name(format: &Format) -> String {
 impl Context {
     /// Finds the project and reads its configuration. `root` is one that the command names itself.
     pub(super) fn new(global: Global, root: Option<PathBuf>) -> Result<Self, Failure> {
+        Self::with_flags(global, root, &[])
+    }
+
+    /// As [`Context::new`], with the flags of a command that are configuration: key, value, flag.
+    pub(super) fn with_flags(
+        global: Global,
+        root: Option<PathBuf>,
+        flags: &[(&str, &str, &str)],
+    ) -> Result<Self, Failure> {
         let root = project::root(root.as_deref().or(global.directory.as_deref()))?;
         let mut sources = ConfigSources::new(&root).with_process()?;
         if let Some(file) = &global.config {
@@ -49,6 +58,9 @@ impl Context {
         }
         if let Some(url) = &global.db {
             sources = sources.command_line("database.url", url, "--db")?;
+        }
+        for (key, value, flag) in flags {
+            sources = sources.command_line(key, value, flag)?;
         }
         let config = sources.load()?;
         let paint = Paint::for_stdout(global.color);

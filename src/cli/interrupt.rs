@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use cardex::{Error, ErrorKind};
+use rustix::event::{Timespec, poll};
+use rustix::io::Errno;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
@@ -46,5 +48,21 @@ pub(super) fn check() -> Result<(), Failure> {
             Err(Failure::Interrupted(u8::try_from(signal).unwrap_or(2)))
         }
         _ => Ok(()),
+    }
+}
+
+/// Waits until the process is asked to stop, and returns as an early end. A signal that comes to
+/// another thread wakes nobody: it is looked for twenty times a second.
+pub(super) fn wait() -> Result<std::convert::Infallible, Failure> {
+    let rest = Timespec {
+        tv_sec: 0,
+        tv_nsec: 50_000_000,
+    };
+    loop {
+        check()?;
+        match poll(&mut [], Some(&rest)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(cause) => return Err(std::io::Error::from(cause).into()),
+        }
     }
 }

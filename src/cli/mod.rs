@@ -21,6 +21,7 @@ mod output;
 mod progress;
 mod project;
 mod query;
+mod serve;
 mod show;
 mod stats;
 mod sync;
@@ -72,6 +73,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         }
         Command::Config(ConfigCommand::Schema) => return config::schema(&cli.global),
         Command::Doctor => return doctor::run(cli.global),
+        Command::Serve(args) => return serve::run(cli.global, &args),
         _ => {}
     }
     let root = match &cli.command {
@@ -92,6 +94,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Config(ConfigCommand::Show { origin }) => config::show(&context, origin),
         Command::Config(ConfigCommand::Schema) => config::schema(&context.global),
         Command::Doctor => doctor::run(context.global),
+        Command::Serve(args) => serve::run(context.global, &args),
         Command::Completions { shell } => completions(shell),
     }
 }

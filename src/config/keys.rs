@@ -2,6 +2,7 @@
 //! that is not here does not exist.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::eviction::Strategy;
@@ -44,6 +45,10 @@ pub enum Kind {
     Languages,
     /// A list of ignore patterns.
     Patterns,
+    /// An address of this machine and a port.
+    Address,
+    /// A file; an empty path is none.
+    File,
     /// A database. It may hold a secret, and is never shown with it.
     Database,
 }
@@ -170,6 +175,69 @@ pub static KEYS: &[Key] = &[
         is_live: true,
         default: || Value::Duration(Duration::from_secs(300)),
     },
+    Key {
+        name: "server.listen",
+        kind: Kind::Address,
+        doc: "Where `serve` listens; port 0 is any that is free. Others than this machine want a token.",
+        is_live: false,
+        default: || Value::Text("127.0.0.1:7878".to_owned()),
+    },
+    Key {
+        name: "server.token_file",
+        kind: Kind::File,
+        doc: "The file with the token that changing verbs want, readable by its owner alone; without one, nothing can be changed.",
+        is_live: false,
+        default: || Value::Text(String::new()),
+    },
+    Key {
+        name: "server.max_body_bytes",
+        kind: Kind::Size(1 << 10, 16 << 20),
+        doc: "Longer bodies of requests are refused.",
+        is_live: false,
+        default: || Value::Size(1 << 20),
+    },
+    Key {
+        name: "server.max_header_bytes",
+        kind: Kind::Size(8 << 10, 1 << 20),
+        doc: "Longer request lines and headers are refused.",
+        is_live: false,
+        default: || Value::Size(16 << 10),
+    },
+    Key {
+        name: "server.header_timeout",
+        kind: Kind::Duration(Duration::from_millis(100), Duration::from_secs(60)),
+        doc: "How long a client may take to send its headers, or keep a connection idle.",
+        is_live: false,
+        default: || Value::Duration(Duration::from_secs(5)),
+    },
+    Key {
+        name: "server.request_timeout",
+        kind: Kind::Duration(Duration::from_millis(100), Duration::from_secs(600)),
+        doc: "How long a request is worked on; what a client asked to wait for changes comes on top.",
+        is_live: false,
+        default: || Value::Duration(Duration::from_secs(10)),
+    },
+    Key {
+        name: "server.max_page",
+        kind: Kind::Count(1, 10_000),
+        doc: "How many files one answer lists at most.",
+        is_live: false,
+        default: || Value::Count(1000),
+    },
+    Key {
+        name: "server.max_requests",
+        kind: Kind::Count(1, 1024),
+        doc: "How many requests are worked on at once; others are told to come again. As many clients may wait for changes.",
+        is_live: false,
+        default: || Value::Count(64),
+    },
+    Key {
+        name: "server.max_connections",
+        kind: Kind::Count(1, 65_536),
+        doc: "How many connections are open at once; for one more, the one that was idle for the longest time is closed.",
+        is_live: false,
+        default: || Value::Count(1024),
+    },
 ];
 
 fn processors() -> u64 {
@@ -213,6 +281,8 @@ impl fmt::Display for Kind {
             }
             Kind::Languages => f.write_str("a list of languages"),
             Kind::Patterns => f.write_str("a list of patterns"),
+            Kind::Address => f.write_str("an address and a port, such as 127.0.0.1:7878"),
+            Kind::File => f.write_str("a path"),
             Kind::Database => f.write_str("a path or sqlite:PATH"),
         }
     }
@@ -237,7 +307,10 @@ impl Kind {
             (Kind::Switch, Value::Switch(_)) | (Kind::Strategy, Value::Strategy(_)) => Ok(()),
             (Kind::Languages, Value::List(names)) => names.iter().try_for_each(|n| language(n)),
             (Kind::Patterns, Value::List(patterns)) => patterns.iter().try_for_each(|p| pattern(p)),
-            (Kind::Database, Value::Text(_)) => Ok(()),
+            (Kind::Database | Kind::File, Value::Text(_)) => Ok(()),
+            (Kind::Address, Value::Text(text)) => address(text)
+                .map(drop)
+                .ok_or_else(|| format!("is not {self}")),
             _ => Err(format!("is not {self}")),
         }
     }
@@ -254,6 +327,13 @@ fn language(name: &str) -> Result<(), String> {
             None => format!("names the unknown language `{name}`"),
         },
     )
+}
+
+/// An address and a port; `localhost` is this machine.
+pub(super) fn address(text: &str) -> Option<SocketAddr> {
+    let port = text.strip_prefix("localhost:");
+    let port = port.map(|port| format!("127.0.0.1:{port}"));
+    port.as_deref().unwrap_or(text).parse().ok()
 }
 
 /// The eviction strategy of that name; the error says what is wrong with it.

@@ -25,6 +25,7 @@ pub use self::schema::schema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extract::{Language, ScanOptions};
 use crate::metadata_cache::CacheOptions;
+use crate::server::ServerOptions;
 use crate::store::SqliteOptions;
 pub use crate::text_file::read_text;
 use crate::units;
@@ -156,15 +157,39 @@ fn user_file(environment: &[(String, String)]) -> Option<PathBuf> {
     Some(base.join("cardex").join("config.toml"))
 }
 
+/// Where a relative path of a setting begins: that of a flag here, others at the root.
+fn base(setting: &Setting, root: &Path) -> PathBuf {
+    match setting.origin {
+        Origin::CommandLine(_) => std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+        _ => root.to_path_buf(),
+    }
+}
+
 /// A project's file comes with the project, from whoever wrote it: it must not make this program
-/// write elsewhere.
+/// write elsewhere, or let anybody in.
 fn assert_inside(setting: &Setting, root: &Path) -> Result<()> {
     let Raw::Text(text) = &setting.raw else {
         return Ok(());
     };
-    if setting.key.name != "database.url" {
-        return Ok(());
+    match setting.key.name {
+        "database.url" => assert_database_inside(setting, text, root),
+        "server.listen" if keys::address(text).is_none_or(|to| !to.ip().is_loopback()) => {
+            Err(setting.refuse(
+                "can be reached by others",
+                "a project's own file can only name an address of this machine alone; take it out \
+                 there, and use --listen, CARDEX_SERVER__LISTEN or your user file",
+            ))
+        }
+        "server.token_file" => Err(setting.refuse(
+            "would say whom to trust",
+            "a project's own file cannot; take it out there, and use --token-file, \
+             CARDEX_SERVER__TOKEN_FILE or your user file",
+        )),
+        _ => Ok(()),
     }
+}
+
+fn assert_database_inside(setting: &Setting, text: &str, root: &Path) -> Result<()> {
     let Ok(file) = database_url::sqlite_file(text, root) else {
         return Ok(());
     };
@@ -264,7 +289,9 @@ fn evaluate(setting: &Setting, environment: &[(String, String)]) -> Result<Value
                 .filter(|item| !item.is_empty());
             Value::List(items.map(str::to_owned).collect())
         }
-        (Kind::Database, Raw::Text(text) | Raw::Word(text)) => Value::Text(expand(text)?),
+        (Kind::Database | Kind::Address | Kind::File, Raw::Text(text) | Raw::Word(text)) => {
+            Value::Text(expand(text)?)
+        }
         _ => return Err(wrong(format!("is not {kind}"))),
     };
     kind.check(&value).map_err(wrong)?;
@@ -279,6 +306,7 @@ pub struct Config {
     database: PathBuf,
     cache: CacheOptions,
     cache_enabled: bool,
+    server: ServerOptions,
     root: PathBuf,
     entries: Vec<Entry>,
 }
@@ -305,6 +333,7 @@ impl Config {
             database: PathBuf::new(),
             cache: CacheOptions::default(),
             cache_enabled: true,
+            server: ServerOptions::default(),
             root: root.to_path_buf(),
             entries: Vec::with_capacity(KEYS.len()),
         };
@@ -356,12 +385,7 @@ impl Config {
                     .and_then(|n| n.try_into().ok());
             }
             ("database.url", Value::Text(text)) => {
-                let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-                let base = match setting.origin {
-                    Origin::CommandLine(_) => &here,
-                    _ => &self.root,
-                };
-                self.database = database_url::sqlite_file(&text, base)
+                self.database = database_url::sqlite_file(&text, &base(setting, &self.root))
                     .map_err(|refusal| setting.refuse(&refusal.reason, refusal.help))?;
             }
             ("database.max_connections", Value::Count(count)) => {
@@ -392,12 +416,44 @@ impl Config {
             ("memory_cache.eviction_batch_size", Value::Count(records)) => {
                 self.cache = cache.eviction_batch_size(whole(records))?;
             }
+            (name, value) if name.starts_with("server.") => {
+                self.server = self.server_with(setting, value)?;
+            }
             (name, value) => {
                 let message = format!("`{name}` = {value} has no use");
                 return Err(Error::new(ErrorKind::Internal, message));
             }
         }
         Ok(())
+    }
+
+    /// The options of a server with one more value.
+    fn server_with(&self, setting: &Setting, value: Value) -> Result<ServerOptions> {
+        let server = self.server.clone();
+        let whole = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        match (setting.key.name, value) {
+            ("server.listen", Value::Text(text)) => {
+                let help = || format!("give {}", setting.key.kind);
+                let address = keys::address(&text);
+                let address = address.ok_or_else(|| setting.refuse("is no address", help()))?;
+                Ok(server.listen(address))
+            }
+            ("server.token_file", Value::Text(text)) => {
+                let file = base(setting, &self.root).join(&text);
+                Ok(server.token_file((!text.is_empty()).then_some(file)))
+            }
+            ("server.max_body_bytes", Value::Size(bytes)) => server.max_body_bytes(bytes),
+            ("server.max_header_bytes", Value::Size(bytes)) => server.max_header_bytes(bytes),
+            ("server.header_timeout", Value::Duration(time)) => server.header_timeout(time),
+            ("server.request_timeout", Value::Duration(time)) => server.request_timeout(time),
+            ("server.max_page", Value::Count(files)) => server.max_page(whole(files)),
+            ("server.max_requests", Value::Count(most)) => server.max_requests(whole(most)),
+            ("server.max_connections", Value::Count(most)) => server.max_connections(whole(most)),
+            (name, value) => {
+                let message = format!("`{name}` = {value} has no use");
+                Err(Error::new(ErrorKind::Internal, message))
+            }
+        }
     }
 
     /// What a scan of the tree reads and leaves out.
@@ -424,6 +480,11 @@ impl Config {
     /// [`MemoryCacheComponent`](crate::component::MemoryCacheComponent) as enabled if so.
     pub fn cache_enabled(&self) -> bool {
         self.cache_enabled
+    }
+
+    /// Where a server listens, and its limits.
+    pub fn server(&self) -> &ServerOptions {
+        &self.server
     }
 
     /// Every value in force, in the order of the table.

@@ -4,9 +4,9 @@
 use serde_json::{Map, Value, json};
 
 use super::keys::{KEYS, Key, Kind};
-use super::units;
 use crate::eviction::Strategy;
 use crate::extract::Language;
+use crate::units;
 
 /// What stands in a file where a variable is replaced is checked when it has been.
 const VARIABLE: &str = r"\$\{[^}]+\}";
@@ -45,7 +45,8 @@ fn property(key: &Key) -> Value {
             json!({"type": "array", "items": {"type": "string", "examples": known}})
         }
         Kind::Patterns => json!({"type": "array", "items": {"type": "string", "minLength": 1}}),
-        Kind::Database => json!({"type": "string", "minLength": 1}),
+        Kind::Database | Kind::Address => json!({"type": "string", "minLength": 1}),
+        Kind::File => json!({"type": "string"}),
     };
     property["description"] = format!("{} {}.", key.doc, capitalised(&key.kind.to_string())).into();
     // The defaults of the table are TOML; so are those of the schema, read.

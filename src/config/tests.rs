@@ -419,3 +419,23 @@ fn what_variables_hold_is_not_shown() {
     assert_eq!(entry(&config, "index.max_file_bytes").value, "\"${SIZE}\"");
     assert_eq!(config.scan().exclude, ["ahunter2", "b"]);
 }
+
+#[test]
+fn a_projects_own_file_lets_nobody_in() {
+    for text in [
+        "listen = \"0.0.0.0:7878\"",
+        "listen = \"192.168.1.2:7878\"",
+        "listen = \"${ADDRESS}\"",
+        "token_file = \"token\"",
+    ] {
+        let error = refusal(&format!("[server]\n{text}\n"));
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+        assert!(error.help().unwrap().contains("user file"), "{error:?}");
+    }
+    let root = project("[server]\nlisten = \"localhost:1\"\nmax_page = 5\n");
+    let config = ConfigSources::new(root.path()).load().unwrap();
+    let expected = crate::server::ServerOptions::default()
+        .listen("127.0.0.1:1".parse().unwrap())
+        .max_page(5);
+    assert_eq!(*config.server(), expected.unwrap());
+}

@@ -61,7 +61,7 @@ impl Metrics {
         registry.register("http_requests", "Requests answered", requests.clone());
         registry.register_with_unit(
             "http_request_duration",
-            "How long answers took, without the time that clients asked to wait",
+            "How long answers took; not of routes that wait for changes",
             Unit::Seconds,
             durations.clone(),
         );
@@ -93,8 +93,8 @@ impl Metrics {
         }
     }
 
-    /// Counts an answer.
-    pub(super) fn answered(&self, route: &Route, status: u16, took: Duration) {
+    /// Counts an answer, and how long it took, unless somebody wanted it to.
+    pub(super) fn answered(&self, route: &Route, status: u16, took: Option<Duration>) {
         let answered = Answered {
             method: route.method.to_string(),
             route: route.path,
@@ -102,10 +102,11 @@ impl Metrics {
         };
         self.requests.get_or_create(&answered).inc();
         self.answers.fetch_add(1, Ordering::Relaxed);
-        let asked = Asked { route: route.path };
-        self.durations
-            .get_or_create(&asked)
-            .observe(took.as_secs_f64());
+        if let Some(took) = took {
+            let asked = Asked { route: route.path };
+            let durations = self.durations.get_or_create(&asked);
+            durations.observe(took.as_secs_f64());
+        }
     }
 
     /// How many requests have been answered.

@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -57,8 +57,8 @@ impl ServerOptions {
     /// The file that holds the token which changing verbs want. It is read when the server is started,
     /// and must be nobody's but its owner's. Default: none, and nothing can be changed.
     #[must_use]
-    pub fn token_file(mut self, file: impl AsRef<Path>) -> Self {
-        self.token_file = Some(file.as_ref().to_path_buf());
+    pub fn token_file(mut self, file: Option<PathBuf>) -> Self {
+        self.token_file = file;
         self
     }
 

@@ -102,7 +102,12 @@ impl Samples {
         let stats = stats_of(state).ok();
         let stats = stats.as_ref().unwrap_or(&Value::Null);
         let caches = stats["caches"].as_array().map_or(&[][..], Vec::as_slice);
-        let sum = |name: &str| caches.iter().filter_map(|cache| cache[name].as_u64()).sum::<u64>();
+        let sum = |name: &str| {
+            caches
+                .iter()
+                .filter_map(|cache| cache[name].as_u64())
+                .sum::<u64>()
+        };
         let counts = Counts {
             at: Instant::now(),
             requests: state.metrics.answers(),
@@ -164,7 +169,10 @@ impl Counts {
 
     /// None where there was no get.
     fn hit_rate_since(self, before: Counts) -> Option<f64> {
-        let gets = self.gets.checked_sub(before.gets).filter(|gets| *gets > 0)?;
+        let gets = self
+            .gets
+            .checked_sub(before.gets)
+            .filter(|gets| *gets > 0)?;
         Some(self.hits.saturating_sub(before.hits) as f64 / gets as f64)
     }
 }

@@ -74,7 +74,10 @@ mod tests {
     #[test]
     fn nothing_that_comes_from_outside_becomes_markup() {
         let mut html = Html::default();
-        html.element("p class=\"x\"", "<script>alert('a' & \"b\")</script>\u{202e}\u{1b}");
+        html.element(
+            "p class=\"x\"",
+            "<script>alert('a' & \"b\")</script>\u{202e}\u{1b}",
+        );
         assert_eq!(
             html.finish(),
             "<p class=\"x\">&lt;script&gt;alert(&#39;a&#39; &amp; &quot;b&quot;)&lt;/script&gt;\

@@ -99,7 +99,9 @@ fn badge(html: &mut Html, told: &Told<'_>) {
     };
     html.raw("<p id=\"badge\" role=\"status\" class=\"badge ");
     html.text(class).raw("\">").text(&words);
-    html.raw(" <span class=\"at\">at ").text(text(&stats["asOf"])).raw("</span></p>");
+    html.raw(" <span class=\"at\">at ")
+        .text(text(&stats["asOf"]))
+        .raw("</span></p>");
 }
 
 /// Why it is not healthy, with the cures.
@@ -115,7 +117,9 @@ fn reasons(html: &mut Html, health: &Value) {
         html.text(text(&reason["message"])).raw(" <code>");
         html.text(text(&reason["code"])).raw("</code>");
         if let Some(help) = reason["help"].as_str() {
-            html.raw("<br><span class=\"help\">").text(help).raw("</span>");
+            html.raw("<br><span class=\"help\">")
+                .text(help)
+                .raw("</span>");
         }
         html.raw("</li>");
     }
@@ -151,11 +155,15 @@ fn answer(html: &mut Html, asked: &Asked) {
                 html.text(&format!(", the first {listed} are listed"));
             }
             if !answer.is_complete() {
-                html.raw(" <strong>Rows of some files cannot be read: those were not asked.</strong>");
+                html.raw(
+                    " <strong>Rows of some files cannot be read: those were not asked.</strong>",
+                );
             }
             html.raw("</p><ol class=\"hits\">");
             for hit in answer.hits() {
-                html.raw("<li><a href=\"/v1/files/").url(hit.path).raw("\">");
+                html.raw("<li><a href=\"/v1/files/")
+                    .url(hit.path)
+                    .raw("\">");
                 html.text(hit.path).raw("</a> ");
                 html.element("span class=\"dim\"", hit.language.unwrap_or_default());
                 html.raw("</li>");
@@ -168,11 +176,18 @@ fn answer(html: &mut Html, asked: &Asked) {
 
 /// The error, and its bad place marked.
 fn refused(html: &mut Html, error: &Error) {
-    html.raw("<p class=\"error\"><strong>").text(&format!("{error:#}"));
-    html.raw("</strong> <code>").text(error.code()).raw("</code></p>");
+    html.raw("<p class=\"error\"><strong>")
+        .text(&format!("{error:#}"));
+    html.raw("</strong> <code>")
+        .text(error.code())
+        .raw("</code></p>");
     if let Some(excerpt) = error.excerpt() {
         let (start, end) = (excerpt.at.start, excerpt.at.end.max(excerpt.at.start));
-        let parts = (excerpt.text.get(..start), excerpt.text.get(start..end), excerpt.text.get(end..));
+        let parts = (
+            excerpt.text.get(..start),
+            excerpt.text.get(start..end),
+            excerpt.text.get(end..),
+        );
         if let (Some(before), Some(bad), Some(after)) = parts {
             html.raw("<pre>").text(before).raw("<mark>");
             html.text(if bad.is_empty() { "▯" } else { bad });
@@ -234,9 +249,17 @@ fn memory(html: &mut Html, told: &Told<'_>) {
         if let Some(source) = pressure["source"].as_str() {
             rows.push(("tightest", source.to_owned()));
         }
-        rows.push(("relieved", format!("{} times", count(number(&pressure["triggers"])))));
+        rows.push((
+            "relieved",
+            format!("{} times", count(number(&pressure["triggers"]))),
+        ));
     }
-    card(html, "Memory", &rows, Some(("memory of the caches", &held, &top)));
+    card(
+        html,
+        "Memory",
+        &rows,
+        Some(("memory of the caches", &held, &top)),
+    );
 }
 
 fn requests(html: &mut Html, told: &Told<'_>) {
@@ -244,7 +267,11 @@ fn requests(html: &mut Html, told: &Told<'_>) {
     let rates: Vec<_> = told.samples.iter().map(|sample| sample.requests).collect();
     let hits: Vec<_> = told.samples.iter().map(|sample| sample.hit_rate).collect();
     let of = |some: &str, most: &str| {
-        format!("{} of {}", count(number(&requests[some])), count(number(&requests[most])))
+        format!(
+            "{} of {}",
+            count(number(&requests[some])),
+            count(number(&requests[most]))
+        )
     };
     let now = rates.last().copied().flatten();
     let mut rows = vec![
@@ -264,9 +291,14 @@ fn requests(html: &mut Html, told: &Told<'_>) {
 type Past<'a> = (&'a str, &'a [Option<f64>], &'a dyn Fn(f64) -> String);
 
 fn card(html: &mut Html, title: &str, rows: &[(&str, String)], past: Option<Past<'_>>) {
-    html.raw("<section class=\"card\">").element("h2", title).raw("<dl>");
+    html.raw("<section class=\"card\">")
+        .element("h2", title)
+        .raw("<dl>");
     for (name, value) in rows {
-        html.raw("<div>").element("dt", name).element("dd", value).raw("</div>");
+        html.raw("<div>")
+            .element("dt", name)
+            .element("dd", value)
+            .raw("</div>");
     }
     html.raw("</dl>");
     if let Some((name, values, tell)) = past {
@@ -285,9 +317,13 @@ fn caches(html: &mut Html, stats: &Value) {
          <th scope=\"col\">hit ratio</th><th scope=\"col\">evictions</th></tr></thead><tbody>",
     );
     for cache in stats["caches"].as_array().into_iter().flatten() {
-        html.raw("<tr><th scope=\"row\">").text(text(&cache["name"])).raw("</th>");
+        html.raw("<tr><th scope=\"row\">")
+            .text(text(&cache["name"]))
+            .raw("</th>");
         if let Some(error) = cache["error"].as_str() {
-            html.raw("<td colspan=\"5\" class=\"error\">").text(error).raw("</td></tr>");
+            html.raw("<td colspan=\"5\" class=\"error\">")
+                .text(error)
+                .raw("</td></tr>");
             continue;
         }
         let of = |held: &Value, most: &Value, tell: &dyn Fn(u64) -> String| {
@@ -323,8 +359,13 @@ fn meter(html: &mut Html, cache: &Value) {
         html.element("td", "unlimited");
         return;
     };
-    html.raw("<td><meter min=\"0\" max=\"1\" value=\"").number(used).raw("\">");
-    html.text(&percent(used)).raw("</meter> ").text(&percent(used)).raw("</td>");
+    html.raw("<td><meter min=\"0\" max=\"1\" value=\"")
+        .number(used)
+        .raw("\">");
+    html.text(&percent(used))
+        .raw("</meter> ")
+        .text(&percent(used))
+        .raw("</td>");
 }
 
 fn changes(html: &mut Html, recent: &[Recent]) {
@@ -341,12 +382,17 @@ fn changes(html: &mut Html, recent: &[Recent]) {
                 html.element("del", &change.path);
             }
             false => {
-                html.raw("<a href=\"/v1/files/").url(&change.path).raw("\">");
+                html.raw("<a href=\"/v1/files/")
+                    .url(&change.path)
+                    .raw("\">");
                 html.text(&change.path).raw("</a>");
             }
         }
         let at = change.at.format("%Y-%m-%dT%H:%M:%SZ").to_string();
-        html.raw(" <time class=\"dim\" datetime=\"").text(&at).raw("\">").text(&at);
+        html.raw(" <time class=\"dim\" datetime=\"")
+            .text(&at)
+            .raw("\">")
+            .text(&at);
         html.raw("</time></li>");
     }
     html.raw("</ul></section>");

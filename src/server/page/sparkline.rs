@@ -14,7 +14,10 @@ pub(super) fn sparkline(html: &mut Html, values: &[Option<f64>], most: usize, sa
     let known = || values.iter().flatten().copied();
     let top = known().fold(0.0_f64, f64::max);
     html.raw("<svg class=\"spark\" role=\"img\" preserveAspectRatio=\"none\" viewBox=\"0 0 ");
-    html.number(WIDTH).raw(" ").number(HEIGHT).raw("\" aria-label=\"");
+    html.number(WIDTH)
+        .raw(" ")
+        .number(HEIGHT)
+        .raw("\" aria-label=\"");
     html.text(says).raw("\"><path d=\"");
     let step = WIDTH / (most.max(2) - 1) as f64;
     let first = most.saturating_sub(values.len());

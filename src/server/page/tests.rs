@@ -1,13 +1,12 @@
 //! What the page shows of a state.
 
-
 use chrono::DateTime;
 use serde_json::json;
 
 use super::*;
+use crate::FileMetadata;
 use crate::cardex::Cardex;
 use crate::query::Query;
-use crate::FileMetadata;
 
 fn stats() -> Value {
     json!({
@@ -83,7 +82,10 @@ fn everything_is_said_without_a_script() {
         ],
     );
     assert!(html.contains("<a href=\"/v1/files/a%26b.rs\">"), "{html}");
-    assert!(html.contains("aria-label=\"requests over ten minutes, at most 2.0/s\""), "{html}");
+    assert!(
+        html.contains("aria-label=\"requests over ten minutes, at most 2.0/s\""),
+        "{html}"
+    );
     assert!(!words(&html).contains("What is wrong"));
 }
 
@@ -122,7 +124,10 @@ fn what_is_wrong_stands_there_with_its_cure() {
             "memory_cache it is gone",
         ],
     );
-    assert!(!html.contains("no redis"), "what is switched off is not wrong");
+    assert!(
+        !html.contains("no redis"),
+        "what is switched off is not wrong"
+    );
 }
 
 #[test]
@@ -133,7 +138,10 @@ fn an_answer_lists_its_files_and_what_the_limit_cut_off() {
         .open()
         .unwrap();
     for path in ["<a>.rs", "b.rs", "c.rs"] {
-        let record = FileMetadata::builder(path).language("rust").build().unwrap();
+        let record = FileMetadata::builder(path)
+            .language("rust")
+            .build()
+            .unwrap();
         cardex.update(&record).unwrap();
     }
     let query = Query::builder().language("rust").limit(2).build().unwrap();
@@ -178,8 +186,17 @@ fn the_frame_holds_the_query_as_text_and_nothing_it_says_is_replaced_again() {
     assert!(page.contains(shown), "{page}");
     assert_eq!(page.matches("<script").count(), 1);
     assert_eq!(page.matches("nonce=\"NONCE\"").count(), 2);
-    assert!(!page.contains(" style=") && !page.contains(" onclick"), "the policy refuses those");
-    assert!(!page.contains("http://") || page.matches("http://").count() == 1, "only a namespace");
+    assert!(
+        !page.contains(" style=") && !page.contains(" onclick"),
+        "the policy refuses those"
+    );
+    assert!(
+        !page.contains("http://") || page.matches("http://").count() == 1,
+        "only a namespace"
+    );
     let locked = document("NONCE", "", None);
-    assert!(!locked.contains("1,234") && locked.contains("id=\"live\""), "{locked}");
+    assert!(
+        !locked.contains("1,234") && locked.contains("id=\"live\""),
+        "{locked}"
+    );
 }

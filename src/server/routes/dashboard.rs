@@ -52,7 +52,9 @@ fn page(state: &State, call: &Call) -> Result<Reply, Problem> {
     let query = call.text("q").unwrap_or_default();
     let html = match state.is_public {
         true => page::document(&nonce, query, None),
-        false => told(state, query, |told| page::document(&nonce, query, Some(told)))?,
+        false => told(state, query, |told| {
+            page::document(&nonce, query, Some(told))
+        })?,
     };
     let mut reply = Reply::text(HTML, html);
     reply.policy = Some(format!(

@@ -1,5 +1,7 @@
 //! `/v1/files/{path}`: all that is known of one file.
 
+use std::time::Instant;
+
 use axum::http::Method;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -43,8 +45,10 @@ struct File<'a> {
 
 fn file(state: &State, call: &Call) -> Result<Reply, Problem> {
     let path = FilePath::new(call.text("path").unwrap_or_default())?;
-    // The age comes before the record: what is found cannot be older than it.
-    let found = state.cardex.get_with(&path, call.freshness()?)?;
+    state.cardex.refresh(call.freshness()?)?;
+    // The look comes before the record: what is found cannot be older than it.
+    let (age, start) = (state.cardex.age()?, Instant::now());
+    let found = state.cardex.get(&path)?;
     let Some(record) = found else {
         let error = Error::new(ErrorKind::NotFound, format!("`{path}` is not in the index"));
         return Err(error
@@ -53,7 +57,7 @@ fn file(state: &State, call: &Call) -> Result<Reply, Problem> {
     };
     Reply::json(&File {
         as_of: record.as_of().to_string(),
-        age_ms: millis(state.cardex.age()?),
+        age_ms: millis(age + start.elapsed()),
         version: record.version(),
         record: &record,
     })
