@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::cache::Cache;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::eviction::Strategy;
@@ -144,6 +145,12 @@ impl Cardex {
         options: CacheOptions,
     ) -> Result<Self> {
         Ok(Cardex(Arc::new(MetadataCache::new(store, clock, options)?)))
+    }
+
+    /// Its records in memory as a cache, to be registered with a
+    /// [`CacheCoordinator`](crate::CacheCoordinator) under the name `memory_cache`.
+    pub fn as_cache(&self) -> Arc<dyn Cache> {
+        Arc::clone(&self.0) as _
     }
 }
 

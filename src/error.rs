@@ -47,6 +47,9 @@ pub enum ErrorKind {
     /// Components cannot be put together, started or stopped as they are: a name is taken, a
     /// dependency is missing or circular, one of them panicked.
     Component,
+    /// Caches cannot be coordinated as they are: a name is empty or taken, one of them panicked, or a
+    /// round takes longer than anybody waits for it.
+    Coordinator,
     /// A component was asked to work before it was initialized, or after it was shut down.
     NotInitialized,
     /// The index was asked before it was ever loaded: what the project holds is not known.
@@ -90,6 +93,7 @@ impl ErrorKind {
             ErrorKind::LogPruned => "log-pruned",
             ErrorKind::Cancelled => "cancelled",
             ErrorKind::Component => "component",
+            ErrorKind::Coordinator => "coordinator",
             ErrorKind::NotInitialized => "not-initialized",
             ErrorKind::NotLoaded => "not-loaded",
             ErrorKind::NotFresh => "not-fresh",

@@ -41,11 +41,17 @@
 //!   else's: other processes, other programs, a person with `sqlite3`.
 //! - [`FileMetadata`]: a record, made by a builder or read from JSON.
 //! - [`store`]: the database behind all that, and the trait to bring another one.
+//! - [`CacheCoordinator`]: all caches of a program, yours by the trait [`Cache`], giving room together
+//!   when memory is tight.
 //! - [`component`]: a host whose parts start in the order of their dependencies and stop in reverse,
 //!   the cache among them.
 #![cfg_attr(
     feature = "extract",
     doc = "- [`extract`] and [`index_tree`]: from a source tree to records."
+)]
+#![cfg_attr(
+    feature = "server",
+    doc = "- [`server`]: answering over HTTP, for other programs of this machine."
 )]
 #![cfg_attr(
     feature = "cli",
@@ -62,15 +68,18 @@
 //!
 //! `sqlite` (default): the embedded database. `extract`: tree-sitter extraction for C, Go, Java,
 //! JavaScript, Markdown, Python, Rust and TypeScript; `extract-more` adds C#, C++, PHP and Ruby.
+//! `server`: answering over HTTP. `pressure`: how tight memory is, also on machines that are not Linux.
 //! `cli`: the `cardex` command. `full`: everything.
 
 mod bounded;
+mod cache;
 #[cfg(feature = "sqlite")]
 mod cardex;
 mod clock;
 pub mod component;
 #[cfg(feature = "cli")]
 pub mod config;
+mod coordinator;
 mod error;
 mod eviction;
 #[cfg(feature = "extract")]
@@ -83,10 +92,12 @@ mod indexing;
 mod machine;
 mod metadata;
 mod metadata_cache;
+mod panics;
 mod passes;
 mod position;
 mod primitives;
 mod query;
+mod ratio;
 #[cfg(feature = "server")]
 pub mod server;
 mod single_flight;
@@ -101,16 +112,22 @@ mod units;
 mod worker;
 
 pub use bounded::{BoundedMap, BoundedStats, Evicted, Inserted, Limits, RemovalCause, Usage};
+pub use cache::{Cache, CacheReport, CacheUsage, Scope};
 #[cfg(feature = "sqlite")]
 pub use cardex::{Cardex, CardexBuilder};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use coordinator::{
+    CacheCoordinator, CacheEntry, CacheOutcome, CoordinatorOptions, CoordinatorStats, Pressure,
+    PressureGauge, RoundCause, RoundReport,
+};
 pub use error::{Error, ErrorKind, Excerpt, Result};
 pub use eviction::Strategy;
 pub use freshness::Freshness;
 pub use health::{Health, HealthState, Reason};
-pub use index::{Hit, Index, MemoryUse, Snapshot, TermCounts};
+pub use index::{Hit, Index, MemoryUse, ScopeMatcher, Snapshot, TermCounts};
 #[cfg(feature = "extract")]
 pub use indexing::{IndexReport, MAX_SKIPPED_KEPT, index_tree};
+pub use machine::{MemoryLimit, SystemMemory};
 pub use metadata::{
     ChangeRecord, Class, DocSections, DocumentType, FileMetadata, FileMetadataBuilder, FilePath,
     FileState, Function, HeaderSections, LineRange, MAX_PATH_BYTES,

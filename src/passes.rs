@@ -62,6 +62,23 @@ impl<T: Clone> Passes<T> {
         self.start(state, run)
     }
 
+    /// The outcome of the pass that is running, however long it has been; of one that the caller makes
+    /// with `run`, if there is none.
+    ///
+    /// # Errors
+    /// As [`Passes::share`].
+    pub(crate) fn join(&self, run: impl FnOnce() -> Result<T>) -> Result<T> {
+        let mut state = self.state.lock();
+        let number = state.started;
+        while let Some(runner) = state.runner {
+            self.wait_for(runner, &mut state)?;
+            if let Some(ended) = state.last.as_ref().filter(|ended| ended.number >= number) {
+                return ended.outcome.clone();
+            }
+        }
+        self.start(state, run)
+    }
+
     /// The outcome of `run`, made as a pass when it is the caller's turn. Who asked before it began
     /// may share it.
     ///
@@ -154,6 +171,35 @@ mod tests {
         // The first, the one shared, and one more for whoever was late at the lock.
         let runs = runs.load(Ordering::SeqCst);
         assert!((2..=3).contains(&runs), "{runs} passes for 21 requests");
+    }
+
+    #[test]
+    fn those_who_join_take_the_pass_that_runs_or_make_one() {
+        let passes = Passes::default();
+        let (runs, joined) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let count = || {
+            runs.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let join = || {
+                joined.fetch_add(1, Ordering::SeqCst);
+                passes.join(count).unwrap();
+            };
+            let first = passes.join(|| {
+                scope.spawn(join);
+                // It stands in the pass's way, or will find it ended.
+                while joined.load(Ordering::SeqCst) < 1 {
+                    std::thread::yield_now();
+                }
+                count()
+            });
+            first.unwrap();
+        });
+        assert!((1..=2).contains(&runs.load(Ordering::SeqCst)));
+        passes.join(count).unwrap();
+        let outcome = passes.join(|| passes.join(|| Ok(())));
+        assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Internal);
     }
 
     #[test]

@@ -103,6 +103,11 @@ impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
         }
     }
 
+    /// What is being loaded at this moment.
+    pub(crate) fn keys(&self) -> Vec<K> {
+        self.table.lock().keys().cloned().collect()
+    }
+
     /// Voids every load in progress.
     pub(crate) fn void_all(&self) {
         let flights = std::mem::take(&mut *self.table.lock());

@@ -13,14 +13,15 @@ use rustix::fs::OFlags;
 /// # Errors
 /// `InvalidInput` if it is no regular file, `FileTooLarge` if it is larger, `InvalidData` if it is
 /// not UTF-8, and whatever the system says.
+#[cfg(feature = "cli")]
 pub fn read_text(path: &Path, max_bytes: u64) -> io::Result<String> {
     read(open(path)?, max_bytes)
 }
 
-/// As [`read_text`], of a file that nobody but its owner may read or write.
+/// The text of a regular file of at most `max_bytes` bytes that nobody but its owner may read or write.
 ///
 /// # Errors
-/// As there; `PermissionDenied` if others may.
+/// As `read_text`; `PermissionDenied` if others may.
 #[cfg(feature = "server")]
 pub(crate) fn read_secret(path: &Path, max_bytes: u64) -> io::Result<String> {
     use std::os::unix::fs::PermissionsExt;
@@ -82,6 +83,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "cli")]
     #[test]
     fn only_small_regular_files_are_read() {
         let directory = tempfile::tempdir().unwrap();

@@ -16,16 +16,19 @@ const SIZES: &[(&str, u64)] = &[
 const DURATIONS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 
 /// Every unit of a size.
+#[cfg(feature = "cli")]
 pub(crate) fn size_units() -> impl Iterator<Item = &'static str> {
     SIZES.iter().map(|(name, _)| *name)
 }
 
 /// Every unit of a duration.
+#[cfg(feature = "cli")]
 pub(crate) fn duration_units() -> impl Iterator<Item = &'static str> {
     DURATIONS.iter().map(|(name, _)| *name)
 }
 
 /// `64MiB` in bytes; the error says what is wrong with the text.
+#[cfg(feature = "cli")]
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     parse(text, SIZES, "a size such as 64MiB")
 }
@@ -79,7 +82,7 @@ fn format(value: u64, units: &[(&str, u64)]) -> String {
     format!("{}{unit}", value / factor)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cli"))]
 mod tests {
     use super::*;
 

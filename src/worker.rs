@@ -12,10 +12,10 @@ use crate::primitives::{Condvar, Mutex};
 
 /// How long the end of a thread is waited for. A round that is held up by a database for longer ends
 /// by itself afterwards, and is the last one.
-const STOP_WAIT: Duration = Duration::from_millis(1500);
+const STOP_WAIT: Duration = Duration::from_millis(750);
 
 /// A thread with a doorbell. Dropping it sets the stop flag, rings, and waits for the round in
-/// progress, which looks at the flag as often as it can; at most for a second and a half.
+/// progress, which looks at the flag as often as it can; at most for three quarters of a second.
 #[derive(Debug)]
 pub(crate) struct Worker {
     bell: Arc<Bell>,

@@ -1062,3 +1062,197 @@ fn every_shell_gets_completions() {
         );
     }
 }
+
+// ---- serve
+
+/// A server of the command, and the address that it printed.
+fn serve(project: &Project, args: &[&str]) -> (Child, String) {
+    let args: Vec<&str> = ["serve", "--listen", "127.0.0.1:0"]
+        .iter()
+        .chain(args)
+        .copied()
+        .collect();
+    let mut command = project.command(&args);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    (child, line.trim_end().to_owned())
+}
+
+/// Ends it by a signal, and returns its exit code and what it said to people.
+fn end(mut child: Child, signal: &str) -> (Option<i32>, String) {
+    let pid = child.id().to_string();
+    let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
+    assert!(sent.success());
+    let mut said = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    (child.wait().unwrap().code(), said)
+}
+
+#[test]
+fn a_server_prints_its_address_serves_the_database_as_it_is_and_ends_in_order() {
+    let project = Project::new();
+    assert!(
+        project
+            .command(&["index"])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let (child, address) = serve(&project, &[]);
+        let url = format!("http://{address}");
+        let ready = || ureq::get(format!("{url}/readyz")).call().is_ok();
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        while !ready() {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "it is not ready in time"
+            );
+            std::thread::yield_now();
+        }
+        let asked = ureq::get(format!("{url}/v1/query?language=rust&freshness=latest")).call();
+        let found: serde_json::Value = asked.unwrap().body_mut().read_json().unwrap();
+        assert_eq!(found["hits"][0]["path"], "src/main.rs");
+        let (ended, said) = end(child, signal);
+        assert_eq!(ended, Some(code));
+        assert_eq!(said, format!("Listening on {url}\n"));
+    }
+    let (child, _) = serve(&project, &["--quiet"]);
+    assert_eq!(end(child, "-TERM"), (Some(143), String::new()));
+}
+
+#[test]
+fn a_server_that_must_not_start_says_why() {
+    let project = Project::new();
+    let refused = |args: &[&str]| {
+        let output = project.command(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(refused(&["serve"]).contains("there is no database"));
+    assert!(
+        project
+            .command(&["index"])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    let public = refused(&["serve", "--listen", "0.0.0.0:0"]);
+    assert!(
+        public.contains("error[invalid-config]: others can reach 0.0.0.0:0"),
+        "{public}"
+    );
+    assert!(refused(&["serve", "--listen", "here"]).contains("command line --listen"));
+    project.write("token", "0123456789abcdef\n");
+    let open = refused(&["serve", "--listen", "127.0.0.1:0", "--token-file", "token"]);
+    assert!(
+        open.contains("others may use it") && open.contains("chmod 600"),
+        "{open}"
+    );
+    assert!(refused(&["serve", "--format", "json"]).contains("`serve` cannot print as json"));
+    project.write("cardex.toml", "[server]\nlisten = \"0.0.0.0:0\"\n");
+    let own = refused(&["serve"]);
+    assert!(
+        own.contains("can be reached by others") && own.contains("cardex.toml:2)"),
+        "{own}"
+    );
+}
+
+/// Asks the server until it answers so.
+#[track_caller]
+fn wait_for(url: &str, pointer: &str, wanted: &serde_json::Value) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let answer = ureq::get(url).call();
+        let told: Option<serde_json::Value> = answer
+            .ok()
+            .and_then(|mut answer| answer.body_mut().read_json().ok());
+        if told.as_ref().and_then(|told| told.pointer(pointer)) == Some(wanted) {
+            return;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{url} does not say {wanted} at {pointer}: {told:?}"
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_server_reads_its_configuration_again_on_a_signal_and_when_it_is_asked() {
+    let project = Project::new();
+    let indexed = project.command(&["index"]).output().unwrap();
+    assert!(indexed.status.success());
+    let token = "0123456789abcdef";
+    project.write("token", token);
+    fs::set_permissions(project.at("token"), fs::Permissions::from_mode(0o600)).unwrap();
+    let (child, address) = serve(&project, &["--token-file", "token"]);
+    let caches = format!("http://{address}/v1/caches");
+    let capacity = |items: u64| wait_for(&caches, "/caches/0/capacity", &items.into());
+    capacity(10_000);
+    project.write("cardex.toml", "[memory_cache]\nmax_items = 300\n");
+    let pid = child.id().to_string();
+    let hang_up = || Command::new("kill").args(["-HUP", &pid]).status().unwrap();
+    assert!(hang_up().success());
+    capacity(300);
+    project.write(
+        "cardex.toml",
+        "[memory_cache]\nmax_items = 400\n[server]\nmax_requests = 7\nmax_page = 1\n",
+    );
+    let reload = || {
+        let url = format!("http://{address}/v1/config/reload");
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .build()
+            .into();
+        let asked = agent
+            .post(&url)
+            .header("Authorization", format!("Bearer {token}"));
+        let mut answer = asked.send_empty().unwrap();
+        let told: serde_json::Value = answer.body_mut().read_json().unwrap();
+        (answer.status().as_u16(), told)
+    };
+    let (status, told) = reload();
+    assert_eq!(status, 200, "{told}");
+    let keys = |list: &str| -> Vec<&str> {
+        let list = told[list].as_array().unwrap().iter();
+        list.map(|changed| changed["key"].as_str().unwrap())
+            .collect()
+    };
+    assert_eq!(
+        keys("changed"),
+        ["memory_cache.max_items", "server.max_page"]
+    );
+    assert_eq!(keys("atRestart"), ["server.max_requests"]);
+    capacity(400);
+    let two = ureq::get(format!("http://{address}/v1/query?limit=2")).call();
+    assert!(two.is_err(), "a page holds one file now");
+    project.write("cardex.toml", "[memory_cache]\nmax_itms = 500\n");
+    let (status, told) = reload();
+    assert_eq!(
+        (status, told["code"].as_str()),
+        (400, Some("invalid-config")),
+        "{told}"
+    );
+    capacity(400);
+    let (_, said) = end(child, "-TERM");
+    assert!(
+        said.contains("memory_cache.max_items: 10000 becomes 300\n"),
+        "{said}"
+    );
+}

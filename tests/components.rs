@@ -11,15 +11,16 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, OnceLock, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cardex::component::{
-    Component, ComponentRegistry, ComponentState, ConfigManagerComponent, DatabaseComponent,
-    InitializationContext, MemoryCacheComponent, Settings,
+    Component, ComponentRegistry, ComponentState, ConfigManagerComponent, CoordinatorComponent,
+    DatabaseComponent, InitializationContext, MemoryCacheComponent, Settings,
 };
 use cardex::store::{MetadataStore, SqliteOptions, SqliteStore};
 use cardex::{
-    CacheOptions, ErrorKind, Fetch, FileMetadata, FilePath, Function, Query, Result, SyncMode,
+    CacheOptions, CoordinatorOptions, ErrorKind, Fetch, FileMetadata, FilePath, Function,
+    MemoryLimit, PressureGauge, Query, Result, Scope, SyncMode, SystemClock,
 };
 use tempfile::TempDir;
 
@@ -104,6 +105,9 @@ fn verbs(cache: &MemoryCacheComponent) -> Vec<(&'static str, Result<()>)> {
         ("update", cache.update(&record("a.py")).map(drop)),
         ("remove", cache.remove(&file).map(drop)),
         ("clear", cache.clear()),
+        ("evict", cache.evict(1).map(drop)),
+        ("invalidate", cache.invalidate(&Scope::All).map(drop)),
+        ("cache", cache.cache().map(drop)),
         ("sync", cache.sync(SyncMode::Incremental).map(drop)),
         ("rebuild", cache.rebuild().map(drop)),
         ("stats", cache.stats().map(drop)),
@@ -314,15 +318,85 @@ fn a_cache_that_is_switched_off_is_not_started_and_the_database_is() {
     assert!(config.database().exists());
 }
 
-/// The example as its source is now: a run of this test alone does not build it.
-fn example() -> Command {
+/// Memory that is tight from the start, and stays so.
+struct Tight;
+
+impl PressureGauge for Tight {
+    fn limits(&self) -> Vec<MemoryLimit> {
+        vec![MemoryLimit::new("machine", 9, 10)]
+    }
+}
+
+#[test]
+fn the_coordinator_of_a_host_knows_its_cache_once_at_every_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let cache = CacheOptions::default().max_items(100).unwrap();
+    let options = CoordinatorOptions::default()
+        .check_interval(Duration::from_millis(100))
+        .unwrap();
+    let settings = Settings {
+        database: directory.path().join("data/host.db"),
+        cache,
+        coordinator: options.clone(),
+        ..Settings::default()
+    };
+    let host = Host::with(directory, ConfigManagerComponent::new(settings), true);
+    let component = Arc::new(CoordinatorComponent::with_gauge(
+        Arc::new(Tight),
+        Arc::new(SystemClock),
+    ));
+    let on = CoordinatorComponent::DEPENDENCIES;
+    host.registry.register(component.clone(), on, true).unwrap();
+    let stopped = component.coordinator().unwrap_err();
+    assert_eq!(stopped.kind(), ErrorKind::NotInitialized);
+    assert!(stopped.to_string().contains("`cache_coordinator`"));
+    for file in 0..100 {
+        host.foreign().put(&record(&format!("f{file}.py"))).unwrap();
+    }
+    for _ in 0..2 {
+        host.registry.start().unwrap();
+        let coordinator = component.coordinator().unwrap();
+        assert_eq!(coordinator.list(), [MemoryCacheComponent::NAME]);
+        assert_eq!(coordinator.options(), options);
+        assert!(coordinator.is_started());
+        let deadline = Instant::now() + DEADLINE;
+        let has_given = || {
+            let stats = coordinator.stats();
+            stats.triggers > 0 && host.cache.stats().unwrap().items < 100
+        };
+        while !has_given() {
+            assert!(Instant::now() < deadline, "the cache gives room by itself");
+            std::thread::yield_now();
+        }
+        assert_eq!(host.paths().len(), 100, "no answer depends on it");
+        host.registry.stop().unwrap();
+        assert!(component.coordinator().is_err());
+        assert!(!coordinator.is_started());
+    }
+}
+
+#[test]
+fn a_host_without_a_cache_has_a_coordinator_that_knows_none() {
+    let component = Arc::new(CoordinatorComponent::new());
+    let host = ComponentRegistry::new();
+    let config = Arc::new(ConfigManagerComponent::new(Settings::default()));
+    host.register(config, &[], true).unwrap();
+    let on = &[ConfigManagerComponent::NAME];
+    host.register(component.clone(), on, true).unwrap();
+    host.start().unwrap();
+    assert!(component.coordinator().unwrap().list().is_empty());
+    host.stop().unwrap();
+}
+
+/// An example as its source is now: a run of this test alone does not build it.
+fn example(name: &str) -> Command {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    Command::new(BUILT.get_or_init(|| {
+    let directory = BUILT.get_or_init(|| {
         let test = std::env::current_exe().unwrap();
         let profile = test.ancestors().nth(2).unwrap();
         let mut build = Command::new(env!("CARGO"));
         build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        build.args(["build", "--quiet", "--offline", "--example", "host"]);
+        build.args(["build", "--quiet", "--offline", "--examples"]);
         build.arg("--target-dir").arg(profile.parent().unwrap());
         // As this test was built, so that nothing else is built anew.
         if cfg!(feature = "full") {
@@ -332,8 +406,9 @@ fn example() -> Command {
             build.arg("--release");
         }
         assert!(build.status().unwrap().success());
-        profile.join("examples/host")
-    }))
+        profile.join("examples")
+    });
+    Command::new(directory.join(name))
 }
 
 fn text_of(mut command: Command) -> String {
@@ -348,7 +423,7 @@ fn text_of(mut command: Command) -> String {
 
 #[test]
 fn the_example_host_answers_and_ends_by_itself() {
-    let told = text_of(example());
+    let told = text_of(example("host"));
     let lines: Vec<&str> = told.lines().collect();
     assert_eq!(lines[0], "librarian: open", "{told}");
     assert!(lines[1].starts_with("2 found, as of "), "{told}");
@@ -359,10 +434,39 @@ fn the_example_host_answers_and_ends_by_itself() {
 }
 
 #[test]
+fn the_example_of_own_caches_gives_room_together() {
+    let told = text_of(example("coordinate"));
+    let lines: Vec<&str> = told.lines().map(str::trim).collect();
+    assert_eq!(
+        lines[0], "enrolled: memory_cache, file_content, findings",
+        "{told}"
+    );
+    let has = |line: &str| lines.iter().any(|one| one.starts_with(line));
+    for line in [
+        "file_content   100 entries,",
+        "findings       100 entries,",
+        "src/part3 changed: 50 of memory_cache left",
+        "src/part3 changed: 25 of file_content left",
+        "src/part3 changed: 25 of findings left",
+        "file_content   200 entries,",
+        "40 of file_content left",
+        "40 of findings left",
+        "40 of memory_cache left",
+    ] {
+        assert!(has(line), "{line}\n{told}");
+    }
+    let memory = lines
+        .iter()
+        .find(|line| line.starts_with("memory "))
+        .unwrap();
+    assert!(memory.ends_with("% used, then 105 %:"), "{told}");
+}
+
+#[test]
 fn the_example_host_opens_the_database_that_it_is_given() {
     let host = Host::new();
     host.foreign().put(&record("mine.py")).unwrap();
-    let mut command = example();
+    let mut command = example("host");
     command.arg("--once").arg(host.file());
     let told = text_of(command);
     assert!(told.contains("1 found, as of "), "{told}");
@@ -382,7 +486,7 @@ impl Drop for Reaped {
 #[test]
 fn the_example_host_stops_in_order_when_it_is_told_to() {
     for signal in ["-TERM", "-INT"] {
-        let mut command = example();
+        let mut command = example("host");
         command
             .arg("--stay")
             .stdin(Stdio::null())

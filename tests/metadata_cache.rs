@@ -1116,7 +1116,10 @@ fn a_start_without_the_database_ends_by_itself_when_that_comes() {
     wait_until("the first synchronisation succeeds", || {
         cache.query(&language("go")).is_ok()
     });
-    assert!(!cache.stats().unwrap().is_degraded());
+    // A pass is published first, and noted next.
+    wait_until("it is no longer degraded", || {
+        !cache.stats().unwrap().is_degraded()
+    });
 }
 
 #[test]
@@ -1156,6 +1159,65 @@ fn incremental_passes_go_on_while_everything_is_read_anew() {
     });
     assert_eq!(test.paths(&language("go")), ["f000", "new"]);
     assert_eq!(test.paths(&language("rust")), ["f002"]);
+}
+
+/// Another database lies there, and is read; the first one comes back meanwhile.
+#[test]
+fn an_update_goes_through_while_everything_is_read_because_the_log_could_not_be_followed() {
+    let test = TestCache::with(CacheOptions::default(), files(3));
+    test.sql("PRAGMA wal_checkpoint(TRUNCATE)");
+    let named = |name: &str| test.directory.path().join(name);
+    test.sql(&format!("VACUUM INTO '{}'", named("other.db").display()));
+    let before = test.cache.stats().unwrap().watermark;
+    std::fs::rename(named("test.db"), named("kept.db")).unwrap();
+    std::fs::rename(named("other.db"), named("test.db")).unwrap();
+    let gate = test.store.hold_scan();
+    std::thread::scope(|scope| {
+        let look = scope.spawn(|| test.cache.sync(SyncMode::Incremental));
+        gate.wait();
+        std::fs::rename(named("kept.db"), named("test.db")).unwrap();
+        let position = test.cache.update(&record("new", "go")).unwrap();
+        assert_eq!(position.epoch, before.epoch);
+        assert_eq!(test.paths(&language("go")), ["new"]);
+        assert!(gate.is_waiting(), "what was read is not handed over yet");
+        gate.release();
+        // What was read is of another database: it is read again.
+        assert_eq!(look.join().unwrap().unwrap().to, position);
+    });
+    assert_eq!(test.store.scans(), 1 + 2, "the first load, and both");
+    assert_eq!(test.paths(&language("go")), ["new"]);
+    assert_eq!(test.paths(&language("rust")).len(), 3);
+}
+
+#[test]
+fn those_who_find_the_log_pruned_have_everything_read_once_and_lose_no_write() {
+    let test = TestCache::with(CacheOptions::default(), files(3));
+    test.sql("DELETE FROM documents WHERE path = 'f001'");
+    test.store.sqlite().prune_log(0).unwrap();
+    let gate = test.store.hold_scan();
+    std::thread::scope(|scope| {
+        let looks: Vec<_> = (0..6)
+            .map(|_| scope.spawn(|| test.cache.sync(SyncMode::Incremental)))
+            .collect();
+        gate.wait();
+        // It is committed at once, and comes in with the rest.
+        let update = scope.spawn(|| test.cache.update(&record("new", "go")));
+        wait_until("the write is committed", || {
+            test.store.sqlite().get(&path("new")).unwrap().is_some()
+        });
+        assert!(!test.cache.stats().unwrap().is_degraded());
+        assert_eq!(test.paths(&language("rust")).len(), 3, "as it was");
+        gate.release();
+        update.join().unwrap().unwrap();
+        assert_eq!(test.paths(&language("go")), ["new"]);
+        for look in looks {
+            look.join().unwrap().unwrap();
+        }
+    });
+    // And once more for whoever looked before the switch and was late to ask for it.
+    let scans = test.store.scans() - 1;
+    assert!((1..=2).contains(&scans), "{scans}");
+    assert_eq!(test.paths(&language("rust")), ["f000", "f002"]);
 }
 
 // ---- changes

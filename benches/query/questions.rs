@@ -1,7 +1,7 @@
 //! The questions of a case: drawn from the files themselves, so that a name is asked for as often as
 //! it occurs, and kept in the forms that cardex and its peers hold ready before they are timed.
 
-use cardex::Query;
+use cardex::{Query, QueryBuilder};
 
 use crate::common::Random;
 use crate::common::corpus::{Corpus, Field, Term};
@@ -15,7 +15,8 @@ const QUESTIONS: usize = 4096;
 /// Names counted as frequent: the first so many of the functions by files.
 const FREQUENT: usize = 200;
 
-/// One question: files in the language, if there is one, that hold every term.
+/// One question: files in the language, if there is one, that hold every term; or what its query says
+/// of them.
 #[derive(Debug)]
 pub(crate) struct Question {
     /// As cardex takes it, limited to the first [`LIMIT`].
@@ -102,6 +103,75 @@ impl Drawer<'_> {
         })
     }
 
+    /// A function of one file, or one of another.
+    pub(crate) fn either_function(&mut self) -> Vec<Question> {
+        self.draw(|drawer, file| {
+            let other = drawer.random.below(drawer.corpus.len());
+            let (one, two) = drawer.two(file, other)?;
+            let query = Query::builder().any_of([function(&one), function(&two)]);
+            Some(grouped(query, None, [one, two]))
+        })
+    }
+
+    /// The same, in the language of the first.
+    pub(crate) fn language_either_function(&mut self) -> Vec<Question> {
+        self.draw(|drawer, file| {
+            let language = drawer.corpus.language(file)?;
+            let other = drawer.random.below(drawer.corpus.len());
+            let (one, two) = drawer.two(file, other)?;
+            let query = Query::builder()
+                .language(&drawer.corpus.languages()[usize::from(language)])
+                .any_of([function(&one), function(&two)]);
+            Some(grouped(query, Some(language), [one, two]))
+        })
+    }
+
+    /// A function without another one of the same file.
+    pub(crate) fn function_without_function(&mut self) -> Vec<Question> {
+        self.draw(|drawer, file| {
+            let (one, two) = drawer.two(file, file)?;
+            let query = Query::builder().function(&one.name).not(function(&two));
+            Some(grouped(query, None, [one, two]))
+        })
+    }
+
+    /// One of the most frequent functions, outside of the language of a file that holds it.
+    pub(crate) fn function_without_language(&mut self) -> Vec<Question> {
+        let functions = self.lists.by_files(Field::Function);
+        self.draw(|drawer, _| {
+            let function = functions[drawer.random.below(FREQUENT)];
+            let files = drawer.lists.files(Field::Function, function);
+            let file = files[drawer.random.below(files.len())] as usize;
+            let language = drawer.corpus.language(file)?;
+            let (one, two) = (drawer.named(function)?, drawer.named(function)?);
+            let name = &drawer.corpus.languages()[usize::from(language)];
+            let denied = Query::builder().language(name).build();
+            let query = Query::builder().function(&one.name);
+            let query = query.not(denied.expect("a language has a name"));
+            Some(grouped(query, Some(language), [one, two]))
+        })
+    }
+
+    /// A function of each of these files; not the same one.
+    fn two(&mut self, file: usize, other: usize) -> Option<(NamedTerm, NamedTerm)> {
+        let one = self.any(file, Field::Function)?;
+        let two = self.any(other, Field::Function)?;
+        (one != two).then_some(())?;
+        Some((self.named(one)?, self.named(two)?))
+    }
+
+    /// A function that is no method.
+    fn named(&self, term: Term) -> Option<NamedTerm> {
+        let field = Field::Function;
+        let name = self.corpus.name(field, term).into_owned();
+        (!name.contains('.')).then(|| NamedTerm {
+            field,
+            term,
+            name,
+            files: self.lists.files(field, term).len(),
+        })
+    }
+
     /// Two dense lists, to be counted: the first language with the first document, and the first
     /// two documents.
     pub(crate) fn dense(&mut self) -> [(&'static str, Vec<Question>); 2] {
@@ -163,5 +233,18 @@ impl Drawer<'_> {
             language,
             terms: named,
         })
+    }
+}
+
+fn function(term: &NamedTerm) -> Query {
+    let query = Query::builder().function(&term.name).build();
+    query.expect("names are not empty")
+}
+
+fn grouped(query: QueryBuilder, language: Option<u16>, terms: [NamedTerm; 2]) -> Question {
+    Question {
+        query: query.limit(LIMIT).build().expect("groups have criteria"),
+        language,
+        terms: terms.into(),
     }
 }

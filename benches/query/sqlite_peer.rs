@@ -48,8 +48,19 @@ impl Sqlite {
                 }
             }
         }
+        conn.execute_batch("CREATE TABLE files (file INTEGER PRIMARY KEY, language INTEGER)")?;
+        let mut insert = conn.prepare("INSERT INTO files VALUES (?1, ?2)")?;
+        for (file, language) in (0u32..).zip(&lists.languages) {
+            insert.execute((file, language))?;
+        }
+        drop(insert);
         conn.execute_batch("COMMIT; ANALYZE")?;
         Ok(Sqlite { conn })
+    }
+
+    /// Holds one statement.
+    pub(crate) fn hold(&self, sql: &str) -> rusqlite::Result<Statement<'_>> {
+        self.conn.prepare(sql)
     }
 
     /// Holds statements for all of these questions, one pair for each shape among them.

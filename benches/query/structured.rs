@@ -80,14 +80,17 @@ pub(crate) fn ask_ours(index: &Index, questions: &[Question]) {
 type Ask<'q> = dyn FnMut(usize, &mut Vec<u32>) + 'q;
 
 /// A peer's turn: every question once.
-struct Turn<'q> {
+pub(crate) struct Turn<'q> {
     questions: &'q [Question],
     ask: Box<Ask<'q>>,
     found: Vec<u32>,
 }
 
 impl<'q> Turn<'q> {
-    fn new(questions: &'q [Question], ask: impl FnMut(usize, &mut Vec<u32>) + 'q) -> Self {
+    pub(crate) fn new(
+        questions: &'q [Question],
+        ask: impl FnMut(usize, &mut Vec<u32>) + 'q,
+    ) -> Self {
         Turn {
             questions,
             ask: Box::new(ask),
@@ -95,7 +98,7 @@ impl<'q> Turn<'q> {
         }
     }
 
-    fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         for at in 0..self.questions.len() {
             self.found.clear();
             (self.ask)(at, &mut self.found);
@@ -103,7 +106,7 @@ impl<'q> Turn<'q> {
         }
     }
 
-    fn check(&mut self, bench: &Bench<'_>, peer: &str, index: &Index) {
+    pub(crate) fn check(&mut self, bench: &Bench<'_>, peer: &str, index: &Index) {
         let snapshot = index.snapshot();
         for (at, question) in self.questions.iter().enumerate() {
             self.found.clear();

@@ -110,6 +110,10 @@ pub(super) enum Command {
     /// else, so that one sees how long it takes and which rows cannot be read. The exit code is 1 if
     /// there are such rows, or if --verify finds a difference. The tree is not looked at.
     Sync {
+        /// Read everything anew: what this command does without it as well, as it begins without an
+        /// index
+        #[arg(long)]
+        full: bool,
         /// Compare the index with the rows, one by one, as `db check` does
         #[arg(long)]
         verify: bool,
@@ -139,6 +143,13 @@ pub(super) enum Command {
     /// change log, the index made of it, the limits of this process. Nothing is made or changed. The
     /// exit code is 1 if anything is not as it should be.
     Doctor,
+    /// Prove that no answer is wrong, by processes that read, write and die
+    ///
+    /// They share a scratch database, record every answer and every commit, and then each answer is
+    /// compared with the database at the position that it names. The exit code is 0 if every answer
+    /// is proven and 1 if one is wrong; then the recording is kept.
+    #[command(hide = true)]
+    Verify(VerifyArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -207,6 +218,43 @@ pub(super) struct ServeArgs {
     /// Let the bearer of the token in FILE change things; it must be yours alone (chmod 600)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) token_file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct VerifyArgs {
+    /// Record for so long
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(super) seconds: u64,
+    /// Processes that ask
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(super) readers: u8,
+    /// Processes that write: a foreign program, a cache, and so on in turns
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(super) writers: u8,
+    /// Threads of each process that asks
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(super) threads: u8,
+    /// Kill a process that writes, again and again
+    #[arg(long)]
+    pub(super) kills: bool,
+    /// Prune the log, stop processes for a while, rewrite the file and change its schema
+    #[arg(long)]
+    pub(super) faults: bool,
+    /// Repeat what is asked and written, though not in what order the processes come to it
+    #[arg(long, value_name = "S")]
+    pub(super) seed: Option<u64>,
+    /// Record in this folder, and keep it; it must be empty or new
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) dir: Option<PathBuf>,
+    /// Check the recording that was kept in this folder again
+    #[arg(
+        long, value_name = "DIR", value_hint = ValueHint::DirPath,
+        conflicts_with_all = ["seconds", "readers", "writers", "threads", "kills", "faults", "seed", "dir"],
+    )]
+    pub(super) replay: Option<PathBuf>,
+    /// Be one of those processes
+    #[arg(long, hide = true)]
+    pub(super) task: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,8 +1,9 @@
 //! What every command needs: the project, its configuration, and how to talk.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use cardex::config::{Config, ConfigSources};
+use cardex::config::{Config, ConfigSources, LiveConfig};
 use cardex::{Error, ErrorKind};
 
 use super::args::{Format, Global};
@@ -15,7 +16,9 @@ use super::project;
 pub(super) struct Context {
     /// The project's root, with every symbolic link resolved.
     pub(super) root: PathBuf,
-    pub(super) config: Config,
+    pub(super) config: Arc<Config>,
+    /// The same, for a command that runs so long that it may change.
+    pub(super) live: LiveConfig,
     pub(super) global: Global,
     /// Colours of the standard output.
     pub(super) paint: Paint,
@@ -26,6 +29,22 @@ impl Global {
     pub(super) fn no_format(&self, command: &str) -> Result<(), Failure> {
         let refuse = |format| unprintable(command, format, "leave --format out");
         self.format.map_or(Ok(()), |format| Err(refuse(format)))
+    }
+
+    /// The format asked for, if `command` can print it; else the first of `formats`.
+    pub(super) fn format(&self, command: &str, formats: &[Format]) -> Result<Format, Failure> {
+        match self.format {
+            None => Ok(formats[0]),
+            Some(format) if formats.contains(&format) => Ok(format),
+            Some(format) => {
+                let known: Vec<String> = formats.iter().map(name).collect();
+                Err(unprintable(
+                    command,
+                    format,
+                    &format!("it prints as {}", known.join(", ")),
+                ))
+            }
+        }
     }
 }
 
@@ -62,30 +81,21 @@ impl Context {
         for (key, value, flag) in flags {
             sources = sources.command_line(key, value, flag)?;
         }
-        let config = sources.load()?;
+        let live = LiveConfig::load(sources)?;
+        let config = live.current();
         let paint = Paint::for_stdout(global.color);
         Ok(Context {
             root,
             config,
+            live,
             global,
             paint,
         })
     }
 
-    /// The format asked for, if `command` can print it; else the first of `formats`.
+    /// As [`Global::format`].
     pub(super) fn format(&self, command: &str, formats: &[Format]) -> Result<Format, Failure> {
-        match self.global.format {
-            None => Ok(formats[0]),
-            Some(format) if formats.contains(&format) => Ok(format),
-            Some(format) => {
-                let known: Vec<String> = formats.iter().map(name).collect();
-                Err(unprintable(
-                    command,
-                    format,
-                    &format!("it prints as {}", known.join(", ")),
-                ))
-            }
-        }
+        self.global.format(command, formats)
     }
 
     /// The format of a list of files: a table for people, paths for pipes.

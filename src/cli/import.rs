@@ -43,7 +43,7 @@ pub(super) fn run(context: &Context, file: &Path) -> Result<Outcome, Failure> {
         imported: 0,
         bad: 0,
     };
-    let mut bar = Bar::new(context, &context.root, false);
+    let mut bar = Bar::new(&context.global, &context.root, false);
     let mut line = Vec::new();
     let mut number = 0;
     let result = loop {

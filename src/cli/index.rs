@@ -96,7 +96,7 @@ fn follow(context: &Context, at_once: bool) -> Result<(Arc<SqliteStore>, IndexRe
         // Before the first record: a run that is cut short leaves a database that follows a tree.
         tree.write(database)?;
     }
-    let mut bar = Bar::new(context, &context.root, at_once);
+    let mut bar = Bar::new(&context.global, &context.root, at_once);
     let report = cardex::index_tree(&*store, &scanner, stop, |progress| bar.scan(progress));
     bar.clear();
     match report {

@@ -27,6 +27,7 @@ mod stats;
 mod sync;
 mod table;
 mod tree;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -74,6 +75,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Config(ConfigCommand::Schema) => return config::schema(&cli.global),
         Command::Doctor => return doctor::run(cli.global),
         Command::Serve(args) => return serve::run(cli.global, &args),
+        Command::Verify(args) => return verify::run(&cli.global, &args),
         _ => {}
     }
     let root = match &cli.command {
@@ -85,7 +87,8 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Index { .. } => index::run(&context),
         Command::Query(args) => query::run(&context, args),
         Command::Show { path, cached } => show::run(&context, &path, cached),
-        Command::Sync { verify } => sync::run(&context, verify),
+        // Both ways it is a full pass: nothing is remembered from one command to the next.
+        Command::Sync { full: _, verify } => sync::run(&context, verify),
         Command::Changes(args) => changes::run(&context, &args),
         Command::Stats => stats::run(&context),
         Command::Db(DbCommand::Import { file }) => import::run(&context, &file),
@@ -95,6 +98,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Config(ConfigCommand::Schema) => config::schema(&context.global),
         Command::Doctor => doctor::run(context.global),
         Command::Serve(args) => serve::run(context.global, &args),
+        Command::Verify(args) => verify::run(&context.global, &args),
         Command::Completions { shell } => completions(shell),
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use cardex::extract::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::context::Context;
+use super::args::Global;
 use super::format;
 
 /// What is over sooner needs no bar.
@@ -31,8 +31,7 @@ pub(super) struct Bar {
 
 impl Bar {
     /// A bar about `root`, shown `at_once` or after a moment.
-    pub(super) fn new(context: &Context, root: &Path, at_once: bool) -> Self {
-        let global = &context.global;
+    pub(super) fn new(global: &Global, root: &Path, at_once: bool) -> Self {
         let wanted = !global.quiet && !global.no_progress && std::io::stderr().is_terminal();
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         bar.set_style(style("{spinner} Looking at {prefix} {elapsed}"));

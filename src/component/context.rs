@@ -30,6 +30,11 @@ impl<'a> InitializationContext<'a> {
         self.component
     }
 
+    /// Whether this was declared as a dependency when the component was registered.
+    pub fn depends_on(&self, name: &str) -> bool {
+        self.dependencies.iter().any(|(known, _)| *known == name)
+    }
+
     /// A dependency, which runs already. It may be kept until the component is shut down.
     ///
     /// # Errors

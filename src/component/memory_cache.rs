@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::running::Running;
 use super::{Component, ConfigManagerComponent, DatabaseComponent, InitializationContext};
+use crate::cache::Scope;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::index::Snapshot;
@@ -115,6 +116,31 @@ impl MemoryCacheComponent {
     /// `NotInitialized`, or as there.
     pub fn clear(&self) -> Result<()> {
         self.running.with(|cache| cache.clear())
+    }
+
+    /// As [`MetadataCache::evict`].
+    ///
+    /// # Errors
+    /// `NotInitialized`, or as there.
+    pub fn evict(&self, n: usize) -> Result<usize> {
+        self.running.with(|cache| cache.evict(n))
+    }
+
+    /// As [`MetadataCache::invalidate`].
+    ///
+    /// # Errors
+    /// `NotInitialized`, or as there.
+    pub fn invalidate(&self, scope: &Scope) -> Result<usize> {
+        self.running.with(|cache| cache.invalidate(scope))
+    }
+
+    /// The cache of this run. It may be kept; when the component is shut down its verbs become
+    /// `NotInitialized` errors.
+    ///
+    /// # Errors
+    /// `NotInitialized` unless it runs.
+    pub fn cache(&self) -> Result<Arc<MetadataCache>> {
+        self.running.with(|cache| Ok(Arc::clone(cache)))
     }
 
     /// As [`MetadataCache::sync`].

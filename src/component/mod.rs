@@ -6,7 +6,8 @@
     doc = "
 
 Three components make this crate's cache a part of a host: [`ConfigManagerComponent`],
-[`DatabaseComponent`] and [`MemoryCacheComponent`].
+[`DatabaseComponent`] and [`MemoryCacheComponent`]. A fourth, [`CoordinatorComponent`], lets the caches
+of the host give room when memory is tight.
 
 ```
 use std::sync::Arc;
@@ -35,6 +36,8 @@ assert!(cache.query(&Query::builder().build()?).is_err());
 mod config_manager;
 mod context;
 #[cfg(feature = "sqlite")]
+mod coordinator;
+#[cfg(feature = "sqlite")]
 mod database;
 #[cfg(test)]
 mod logged;
@@ -56,6 +59,8 @@ use std::sync::Arc;
 #[cfg(feature = "sqlite")]
 pub use self::config_manager::ConfigManagerComponent;
 pub use self::context::InitializationContext;
+#[cfg(feature = "sqlite")]
+pub use self::coordinator::CoordinatorComponent;
 #[cfg(feature = "sqlite")]
 pub use self::database::DatabaseComponent;
 #[cfg(feature = "sqlite")]

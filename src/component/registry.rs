@@ -3,12 +3,12 @@
 //! other, and what happens when one fails.
 
 use std::any::type_name;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::order::{Node, start_order};
 use super::{Component, InitializationContext, typed};
 use crate::error::{Error, ErrorKind, Result};
+use crate::panics::caught;
 use crate::primitives::thread::{self, ThreadId};
 use crate::primitives::{Condvar, Mutex};
 use crate::suggest;
@@ -295,26 +295,15 @@ impl Registered {
             .map(|other| (&*other.name, Arc::clone(&other.component)))
             .collect();
         let context = InitializationContext::new(&self.name, &dependencies);
-        caught(|| self.component.initialize(&context))
+        caught(ErrorKind::Component, || self.component.initialize(&context))
             .map_err(|error| error.prefixed(&format!("component `{}` did not start", self.name)))
     }
 
     fn shutdown(&self) -> Result<()> {
-        caught(|| self.component.shutdown()).map_err(|error| {
+        caught(ErrorKind::Component, || self.component.shutdown()).map_err(|error| {
             error.prefixed(&format!("component `{}` did not shut down well", self.name))
         })
     }
-}
-
-/// A component's verb; its panic is an error, and the host lives on.
-fn caught(verb: impl FnOnce() -> Result<()>) -> Result<()> {
-    // What a component leaves behind when it panics is seen by its own shutdown alone.
-    catch_unwind(AssertUnwindSafe(verb)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        let message = format!("it panicked: {}", text.unwrap_or("without a word"));
-        Err(Error::new(ErrorKind::Component, message))
-    })
 }
 
 /// The right to start and stop components, given back when it is dropped.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 #[cfg(feature = "cli")]
 use crate::config::Config;
+use crate::coordinator::CoordinatorOptions;
 use crate::metadata_cache::CacheOptions;
 use crate::store::SqliteOptions;
 
@@ -19,6 +20,8 @@ pub struct Settings {
     pub sqlite: SqliteOptions,
     /// What the cache of records may hold.
     pub cache: CacheOptions,
+    /// When the caches of the host give room, and how much.
+    pub coordinator: CoordinatorOptions,
 }
 
 impl Default for Settings {
@@ -29,6 +32,7 @@ impl Default for Settings {
             project: "default".to_owned(),
             sqlite: SqliteOptions::default(),
             cache: CacheOptions::default(),
+            coordinator: CoordinatorOptions::default(),
         }
     }
 }
@@ -41,6 +45,7 @@ impl From<&Config> for Settings {
             database: config.database().to_path_buf(),
             sqlite: config.sqlite().clone(),
             cache: config.cache().clone(),
+            coordinator: config.coordinator().clone(),
             ..Settings::default()
         }
     }

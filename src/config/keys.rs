@@ -5,9 +5,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::coordinator::CoordinatorOptions;
 use crate::eviction::Strategy;
 use crate::extract::Language;
 use crate::machine;
+use crate::ratio::Ratio;
 use crate::units;
 
 /// A configuration key.
@@ -35,19 +37,25 @@ pub enum Kind {
     Duration(Duration, Duration),
     /// A whole number; both ends are allowed.
     Count(u64, u64),
-    /// A size with a unit, from this to all the memory of the machine.
+    /// A size with a unit, from this to all the memory of the machine, or of the container.
     Memory(u64),
+    /// A size with a unit, from this upwards, or `none`.
+    Limit(u64),
+    /// A share of the whole, in hundredths; both ends are allowed.
+    Ratio(u32, u32),
     /// `true` or `false`.
     Switch,
     /// The name of an eviction strategy.
     Strategy,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
     /// A list of names of languages.
     Languages,
     /// A list of ignore patterns.
     Patterns,
     /// An address of this machine and a port.
     Address,
-    /// A file; an empty path is none.
+    /// A file, or `none`.
     File,
     /// A database. It may hold a secret, and is never shown with it.
     Database,
@@ -59,6 +67,8 @@ pub(super) enum Value {
     Size(u64),
     Duration(Duration),
     Count(u64),
+    Limit(Option<u64>),
+    Ratio(Ratio),
     Switch(bool),
     Strategy(Strategy),
     List(Vec<String>),
@@ -138,7 +148,8 @@ pub static KEYS: &[Key] = &[
         kind: Kind::Memory(1 << 20),
         doc: "How much memory the records take at most.",
         is_live: true,
-        default: || Value::Size(64 << 20),
+        // A smaller container starts with all that it has.
+        default: || Value::Size(machine::total_memory_bytes().min(64 << 20)),
     },
     Key {
         name: "memory_cache.max_record_bytes",
@@ -162,6 +173,13 @@ pub static KEYS: &[Key] = &[
         default: || Value::Count(100),
     },
     Key {
+        name: "memory_cache.write_policy",
+        kind: Kind::OneOf(&["write_through"]),
+        doc: "When a write is in the database: with write_through, before it returns.",
+        is_live: false,
+        default: || Value::Text("write_through".to_owned()),
+    },
+    Key {
         name: "memory_cache.change_poll",
         kind: Kind::Duration(Duration::from_millis(1), Duration::from_secs(10)),
         doc: "How long a host's cache rests between two looks at the change log.",
@@ -176,6 +194,43 @@ pub static KEYS: &[Key] = &[
         default: || Value::Duration(Duration::from_secs(300)),
     },
     Key {
+        name: "coordinator.pressure_threshold",
+        kind: {
+            let (min, max) = CoordinatorOptions::THRESHOLD_PERCENT;
+            Kind::Ratio(min, max)
+        },
+        doc: "Above this used share of memory, a host's caches give room.",
+        is_live: true,
+        default: || Value::Ratio(Ratio::percent(80)),
+    },
+    Key {
+        name: "coordinator.eviction_ratio",
+        kind: {
+            let (min, max) = CoordinatorOptions::RATIO_PERCENT;
+            Kind::Ratio(min, max)
+        },
+        doc: "How much of its entries each cache gives up at once.",
+        is_live: true,
+        default: || Value::Ratio(Ratio::percent(20)),
+    },
+    Key {
+        name: "coordinator.check_interval",
+        kind: Kind::Duration(
+            CoordinatorOptions::MIN_INTERVAL,
+            CoordinatorOptions::MAX_INTERVAL,
+        ),
+        doc: "How often memory is looked at.",
+        is_live: true,
+        default: || Value::Duration(Duration::from_secs(30)),
+    },
+    Key {
+        name: "coordinator.max_bytes",
+        kind: Kind::Limit(CoordinatorOptions::MIN_BYTES),
+        doc: "How much memory the caches of a host may take together.",
+        is_live: true,
+        default: || Value::Limit(None),
+    },
+    Key {
         name: "server.listen",
         kind: Kind::Address,
         doc: "Where `serve` listens; port 0 is any that is free. Others than this machine want a token.",
@@ -187,41 +242,41 @@ pub static KEYS: &[Key] = &[
         kind: Kind::File,
         doc: "The file with the token that changing verbs want, readable by its owner alone; without one, nothing can be changed.",
         is_live: false,
-        default: || Value::Text(String::new()),
+        default: || Value::Text(UNSET.to_owned()),
     },
     Key {
         name: "server.max_body_bytes",
         kind: Kind::Size(1 << 10, 16 << 20),
         doc: "Longer bodies of requests are refused.",
-        is_live: false,
+        is_live: true,
         default: || Value::Size(1 << 20),
     },
     Key {
         name: "server.max_header_bytes",
         kind: Kind::Size(8 << 10, 1 << 20),
         doc: "Longer request lines and headers are refused.",
-        is_live: false,
+        is_live: true,
         default: || Value::Size(16 << 10),
     },
     Key {
         name: "server.header_timeout",
         kind: Kind::Duration(Duration::from_millis(100), Duration::from_secs(60)),
         doc: "How long a client may take to send its headers, or keep a connection idle.",
-        is_live: false,
+        is_live: true,
         default: || Value::Duration(Duration::from_secs(5)),
     },
     Key {
         name: "server.request_timeout",
         kind: Kind::Duration(Duration::from_millis(100), Duration::from_secs(600)),
         doc: "How long a request is worked on; what a client asked to wait for changes comes on top.",
-        is_live: false,
+        is_live: true,
         default: || Value::Duration(Duration::from_secs(10)),
     },
     Key {
         name: "server.max_page",
         kind: Kind::Count(1, 10_000),
         doc: "How many files one answer lists at most.",
-        is_live: false,
+        is_live: true,
         default: || Value::Count(1000),
     },
     Key {
@@ -240,6 +295,102 @@ pub static KEYS: &[Key] = &[
     },
 ];
 
+/// Another name of a key, under which its value is a whole number of some unit.
+#[derive(Debug)]
+pub(super) struct Alias {
+    pub(super) name: &'static str,
+    /// The key's own name.
+    of: &'static str,
+    pub(super) reads: Reading,
+}
+
+/// What a whole number under an alias is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reading {
+    /// A duration in seconds.
+    Seconds,
+}
+
+/// Every alias.
+pub(super) static ALIASES: &[Alias] = &[
+    Alias {
+        name: "memory_cache.sync_interval_seconds",
+        of: "memory_cache.sync_interval",
+        reads: Reading::Seconds,
+    },
+    Alias {
+        name: "coordinator.check_interval_seconds",
+        of: "coordinator.check_interval",
+        reads: Reading::Seconds,
+    },
+];
+
+impl Reading {
+    pub(super) fn value(self, number: u64) -> Value {
+        match self {
+            Reading::Seconds => Value::Duration(Duration::from_secs(number)),
+        }
+    }
+
+    /// The range of a key of this kind, in words.
+    pub(super) fn range(self, kind: Kind) -> String {
+        match (self, kind) {
+            (Reading::Seconds, Kind::Duration(min, max)) => {
+                let (min, max) = (min.as_secs(), max.as_secs());
+                format!("a whole number of seconds from {min} to {max}")
+            }
+            (Reading::Seconds, kind) => kind.to_string(),
+        }
+    }
+}
+
+/// A key by the name that somebody wrote: its own, or an alias.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Named {
+    pub(super) key: &'static Key,
+    pub(super) alias: Option<&'static Alias>,
+}
+
+impl Named {
+    pub(super) fn find(name: &str) -> Option<Self> {
+        Self::all().find(|named| named.name() == name)
+    }
+
+    pub(super) fn of_variable(variable: &str) -> Option<Self> {
+        Self::all().find(|named| environment_variable(named.name()) == variable)
+    }
+
+    /// Every name that can be written.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        let own = KEYS.iter().map(|key| Named { key, alias: None });
+        let aliases = ALIASES.iter().filter_map(|alias| {
+            let key = KEYS.iter().find(|key| key.name == alias.of)?;
+            let alias = Some(alias);
+            Some(Named { key, alias })
+        });
+        own.chain(aliases)
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.alias.map_or(self.key.name, |alias| alias.name)
+    }
+
+    /// What its value is, in words.
+    pub(super) fn range(&self) -> String {
+        match self.alias {
+            Some(alias) => alias.reads.range(self.key.kind),
+            None => self.key.kind.to_string(),
+        }
+    }
+}
+
+fn environment_variable(name: &str) -> String {
+    format!("CARDEX_{}", name.replace('.', "__").to_ascii_uppercase())
+}
+
+/// How a limit or a file that is not set is written.
+pub(super) const UNSET: &str = "none";
+
 fn processors() -> u64 {
     std::thread::available_parallelism().map_or(1, |n| n.get().min(256) as u64)
 }
@@ -250,16 +401,9 @@ impl Key {
         (self.default)().to_string()
     }
 
-    pub(super) fn named(name: &str) -> Option<&'static Key> {
-        KEYS.iter().find(|key| key.name == name)
-    }
-
     /// `CARDEX_SECTION__KEY`.
     pub fn environment_variable(&self) -> String {
-        format!(
-            "CARDEX_{}",
-            self.name.replace('.', "__").to_ascii_uppercase()
-        )
+        environment_variable(self.name)
     }
 }
 
@@ -274,15 +418,27 @@ impl fmt::Display for Kind {
                 write!(f, "a duration from {} to {}", duration(min), duration(max))
             }
             Kind::Count(min, max) => write!(f, "a whole number from {min} to {max}"),
-            Kind::Memory(min) => write!(f, "a size from {} to the machine's memory", size(min)),
+            Kind::Memory(min) => {
+                let min = size(min);
+                write!(
+                    f,
+                    "a size from {min} to the memory of the machine or container"
+                )
+            }
+            Kind::Limit(min) => write!(f, "a size from {} up, or {UNSET}", size(min)),
+            Kind::Ratio(min, max) => {
+                let (min, max) = (Ratio::percent(min), Ratio::percent(max));
+                write!(f, "a number from {min} to {max}")
+            }
             Kind::Switch => f.write_str("true or false"),
             Kind::Strategy => {
                 write!(f, "one of {}", Strategy::ALL.map(Strategy::name).join(", "))
             }
+            Kind::OneOf(words) => write!(f, "one of {}", words.join(", ")),
             Kind::Languages => f.write_str("a list of languages"),
             Kind::Patterns => f.write_str("a list of patterns"),
             Kind::Address => f.write_str("an address and a port, such as 127.0.0.1:7878"),
-            Kind::File => f.write_str("a path"),
+            Kind::File => write!(f, "a path, or {UNSET}"),
             Kind::Database => f.write_str("a path or sqlite:PATH"),
         }
     }
@@ -301,16 +457,23 @@ impl Kind {
                 within(*size >= min)?;
                 (*size <= most).then_some(()).ok_or_else(|| {
                     let most = units::format_size(most);
-                    format!("is out of range: this machine has {most}")
+                    format!("is out of range: this machine or container has {most}")
                 })
+            }
+            (Kind::Limit(min), Value::Limit(size)) => within(size.is_none_or(|size| size >= min)),
+            (Kind::Ratio(min, max), Value::Ratio(share)) => {
+                within((Ratio::percent(min)..=Ratio::percent(max)).contains(share))
             }
             (Kind::Switch, Value::Switch(_)) | (Kind::Strategy, Value::Strategy(_)) => Ok(()),
             (Kind::Languages, Value::List(names)) => names.iter().try_for_each(|n| language(n)),
             (Kind::Patterns, Value::List(patterns)) => patterns.iter().try_for_each(|p| pattern(p)),
-            (Kind::Database | Kind::File, Value::Text(_)) => Ok(()),
+            (Kind::Database, Value::Text(_)) => Ok(()),
+            (Kind::File, Value::Text(path)) if path.is_empty() => Err("is empty".to_owned()),
+            (Kind::File, Value::Text(_)) => Ok(()),
             (Kind::Address, Value::Text(text)) => address(text)
                 .map(drop)
                 .ok_or_else(|| format!("is not {self}")),
+            (Kind::OneOf(words), Value::Text(word)) => one_of(words, word),
             _ => Err(format!("is not {self}")),
         }
     }
@@ -346,6 +509,17 @@ pub(super) fn strategy(name: &str) -> Result<Strategy, String> {
         })
 }
 
+fn one_of(words: &[&'static str], word: &str) -> Result<(), String> {
+    if words.contains(&word) {
+        return Ok(());
+    }
+    let known = words.join(", ");
+    Err(match crate::suggest::nearest(word, words.iter().copied()) {
+        Some(meant) => format!("is none of {known}; did you mean `{meant}`?"),
+        None => format!("is none of {known}"),
+    })
+}
+
 fn pattern(text: &str) -> Result<(), String> {
     if text.trim().is_empty() {
         return Err("holds an empty pattern".to_owned());
@@ -369,6 +543,9 @@ impl fmt::Display for Value {
             Value::Size(bytes) => write!(f, "\"{}\"", units::format_size(*bytes)),
             Value::Duration(time) => write!(f, "\"{}\"", units::format_duration(*time)),
             Value::Count(count) => write!(f, "{count}"),
+            Value::Limit(None) => f.write_str(&quoted(UNSET)),
+            Value::Limit(Some(bytes)) => write!(f, "\"{}\"", units::format_size(*bytes)),
+            Value::Ratio(share) => write!(f, "{share}"),
             Value::Switch(on) => write!(f, "{on}"),
             Value::Strategy(strategy) => f.write_str(&quoted(strategy.name())),
             Value::List(items) => {

@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::database_url::redact;
-use super::keys::{KEYS, Key, Value};
+use super::keys::{KEYS, Key, Named, Value};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The largest configuration file that is read.
@@ -46,12 +46,14 @@ impl fmt::Display for Origin {
 }
 
 /// A value as it was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Raw {
     /// A string of a file.
     Text(String),
     /// A number of a file.
     Integer(i64),
+    /// A number of a file with a fraction.
+    Float(f64),
     /// `true` or `false` of a file.
     Boolean(bool),
     /// A list of strings of a file.
@@ -67,6 +69,7 @@ impl fmt::Display for Raw {
         match self {
             Raw::Text(text) | Raw::Word(text) => write!(f, "\"{text}\""),
             Raw::Integer(number) => write!(f, "{number}"),
+            Raw::Float(number) => write!(f, "{number}"),
             Raw::Boolean(value) => write!(f, "{value}"),
             Raw::List(items) => write!(f, "{items:?}"),
             Raw::Other(kind) => write!(f, "a {kind}"),
@@ -77,7 +80,7 @@ impl fmt::Display for Raw {
 /// One value of one layer.
 #[derive(Clone, Debug)]
 pub(super) struct Setting {
-    pub(super) key: &'static Key,
+    pub(super) named: Named,
     pub(super) raw: Raw,
     pub(super) origin: Origin,
     /// The line of the file and the value's place in it.
@@ -102,7 +105,7 @@ impl Setting {
 
     /// An error about this value: key, value and origin, and the place in the file.
     pub(super) fn refuse(&self, reason: &str, help: impl Into<String>) -> Error {
-        let (name, origin) = (self.key.name, &self.origin);
+        let (name, origin) = (self.named.name(), &self.origin);
         let value = redact(&self.raw.to_string());
         let message = format!("`{name}` = {value} {reason} ({origin})");
         attach(Error::new(ErrorKind::InvalidConfig, message), &self.excerpt).with_help(help)
@@ -133,17 +136,36 @@ pub(super) fn file(path: &Path, origin: impl Fn(PathBuf, usize) -> Origin) -> Re
         };
         for (key, value) in keys {
             let name = format!("{}.{}", section.get_ref(), key.get_ref());
-            let key = Key::named(&name).ok_or_else(|| file.unknown(&name, key.span()))?;
+            let named = Named::find(&name).ok_or_else(|| file.unknown(&name, key.span()))?;
             let (line, excerpt) = file.excerpt(value.span());
             settings.push(Setting {
-                key,
+                named,
                 raw: raw(value),
                 origin: origin(path.to_path_buf(), line),
                 excerpt: Some(excerpt),
             });
         }
     }
+    assert_said_once(&settings)?;
     Ok(settings)
+}
+
+/// No key of a layer is given by two of its names.
+fn assert_said_once(settings: &[Setting]) -> Result<()> {
+    for (at, setting) in settings.iter().enumerate() {
+        let same = |other: &&Setting| other.named.key.name == setting.named.key.name;
+        let Some(other) = settings[..at].iter().find(same) else {
+            continue;
+        };
+        let (first, second) = (other.named.name(), setting.named.name());
+        let message = format!(
+            "`{first}` ({}) and `{second}` ({}) are two names of one key",
+            other.origin, setting.origin
+        );
+        let error = Error::new(ErrorKind::InvalidConfig, message);
+        return Err(attach(error, &setting.excerpt).with_help("give one of them"));
+    }
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -159,6 +181,11 @@ fn raw(value: &Spanned<DeValue<'_>>) -> Raw {
         DeValue::String(text) => Raw::Text(text.clone().into_owned()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
             .map_or(Raw::Other("number that is too large"), Raw::Integer),
+        DeValue::Float(number) => number
+            .as_str()
+            .replace('_', "")
+            .parse()
+            .map_or(Raw::Other("number that cannot be read"), Raw::Float),
         DeValue::Boolean(value) => Raw::Boolean(*value),
         DeValue::Array(items) => items
             .iter()
@@ -202,7 +229,7 @@ impl File<'_> {
 }
 
 fn did_you_mean(name: &str) -> String {
-    match crate::suggest::nearest(name, KEYS.iter().map(|key| key.name)) {
+    match crate::suggest::nearest(name, Named::all().map(|named| named.name())) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => {
             let known: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
@@ -217,37 +244,38 @@ pub(super) fn environment(variables: &[(String, String)]) -> Result<Vec<Setting>
     let mut settings = Vec::new();
     let mut plain = None;
     for (name, value) in variables {
-        let setting = |key| Setting {
-            key,
+        let setting = |named| Setting {
+            named,
             raw: Raw::Word(value.clone()),
             origin: Origin::Environment(name.clone()),
             excerpt: None,
         };
         if name == "DATABASE_URL" && !value.is_empty() {
-            plain = Key::named("database.url").map(setting);
+            plain = Named::find("database.url").map(setting);
         }
         let Some(rest) = name.strip_prefix("CARDEX_") else {
             continue;
         };
-        match KEYS.iter().find(|key| key.environment_variable() == *name) {
-            Some(key) => settings.push(setting(key)),
+        match Named::of_variable(name) {
+            Some(named) => settings.push(setting(named)),
             None if rest.contains("__") || is_slip(rest) => return Err(unknown_variable(name)),
             None => {}
         }
     }
     if !settings
         .iter()
-        .any(|setting| setting.key.name == "database.url")
+        .any(|setting| setting.named.key.name == "database.url")
     {
         settings.extend(plain);
     }
+    assert_said_once(&settings)?;
     Ok(settings)
 }
 
 /// `CARDEX_DATABASE_URL`, with one underscore where two belong.
 fn is_slip(rest: &str) -> bool {
     let letters = |text: &str| text.replace(['_', '.'], "").to_ascii_lowercase();
-    KEYS.iter().any(|key| letters(key.name) == letters(rest))
+    Named::all().any(|named| letters(named.name()) == letters(rest))
 }
 
 fn unknown_variable(name: &str) -> Error {

@@ -16,15 +16,17 @@ mod tests;
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
-use self::keys::Value;
 pub use self::keys::{KEYS, Key, Kind};
+use self::keys::{Named, Value};
 pub use self::layers::Origin;
 use self::layers::{Raw, Setting, expand};
-pub use self::live::{LiveConfig, Reload};
+pub use self::live::{Changed, LiveConfig, Reload};
 pub use self::schema::schema;
+use crate::coordinator::CoordinatorOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extract::{Language, ScanOptions};
 use crate::metadata_cache::CacheOptions;
+use crate::ratio::Ratio;
 use crate::server::ServerOptions;
 use crate::store::SqliteOptions;
 pub use crate::text_file::read_text;
@@ -100,14 +102,14 @@ impl ConfigSources {
     /// # Errors
     /// `InvalidConfig` if there is no such key.
     pub fn command_line(mut self, key: &str, value: &str, flag: &str) -> Result<Self> {
-        let key = Key::named(key).ok_or_else(|| {
+        let named = Named::find(key).ok_or_else(|| {
             Error::new(
                 ErrorKind::InvalidConfig,
                 format!("`{key}` is no configuration key"),
             )
         })?;
         self.command_line.push(Setting {
-            key,
+            named,
             raw: Raw::Word(value.to_owned()),
             origin: Origin::CommandLine(flag.to_owned()),
             excerpt: None,
@@ -171,7 +173,7 @@ fn assert_inside(setting: &Setting, root: &Path) -> Result<()> {
     let Raw::Text(text) = &setting.raw else {
         return Ok(());
     };
-    match setting.key.name {
+    match setting.named.key.name {
         "database.url" => assert_database_inside(setting, text, root),
         "server.listen" if keys::address(text).is_none_or(|to| !to.ip().is_loopback()) => {
             Err(setting.refuse(
@@ -219,8 +221,9 @@ fn leads_inside(file: &Path, root: &Path) -> bool {
 
 /// What a raw value means for its key.
 fn evaluate(setting: &Setting, environment: &[(String, String)]) -> Result<Value> {
-    let kind = setting.key.kind;
-    let help = || format!("give {kind}");
+    let kind = setting.named.key.kind;
+    let range = setting.named.range();
+    let help = || format!("give {range}");
     // What a variable holds may be secret: errors show the text as it was written.
     let replaced = Cell::new(false);
     let expand = |text: &str| {
@@ -241,11 +244,26 @@ fn evaluate(setting: &Setting, environment: &[(String, String)]) -> Result<Value
     };
     let wrong = |reason: String| {
         if replaced.get() {
-            let reason = format!("is not {kind} once its variables are replaced");
+            let reason = format!("is not {range} once its variables are replaced");
             return setting.refuse(&reason, help());
         }
         setting.refuse(&reason, help())
     };
+    let whole = || match &setting.raw {
+        Raw::Integer(number) => {
+            u64::try_from(*number).map_err(|_| wrong("is out of range".to_owned()))
+        }
+        Raw::Word(text) => expand(text)?
+            .trim()
+            .parse()
+            .map_err(|_| wrong(format!("is not {range}"))),
+        _ => Err(wrong(format!("is not {range}"))),
+    };
+    if let Some(alias) = setting.named.alias {
+        let value = alias.reads.value(whole()?);
+        kind.check(&value).map_err(wrong)?;
+        return Ok(value);
+    }
     let value = match (kind, &setting.raw) {
         (Kind::Size(..) | Kind::Memory(_), Raw::Text(text) | Raw::Word(text)) => {
             Value::Size(units::parse_size(&expand(text)?).map_err(wrong)?)
@@ -253,18 +271,24 @@ fn evaluate(setting: &Setting, environment: &[(String, String)]) -> Result<Value
         (Kind::Duration(..), Raw::Text(text) | Raw::Word(text)) => {
             Value::Duration(units::parse_duration(&expand(text)?).map_err(wrong)?)
         }
-        (Kind::Size(..) | Kind::Memory(_) | Kind::Duration(..), Raw::Integer(_)) => {
-            return Err(wrong("has no unit".to_owned()));
+        (Kind::Limit(_), Raw::Text(text) | Raw::Word(text)) => match expand(text)?.trim() {
+            keys::UNSET => Value::Limit(None),
+            size => Value::Limit(Some(units::parse_size(size).map_err(wrong)?)),
+        },
+        (
+            Kind::Size(..) | Kind::Memory(_) | Kind::Limit(_) | Kind::Duration(..),
+            Raw::Integer(_),
+        ) => return Err(wrong("has no unit".to_owned())),
+        (Kind::Ratio(..), Raw::Float(number)) => Value::Ratio(share(*number).map_err(wrong)?),
+        (Kind::Ratio(..), Raw::Integer(number)) => {
+            Value::Ratio(share(*number as f64).map_err(wrong)?)
         }
-        (Kind::Count(..), Raw::Integer(number)) => {
-            Value::Count(u64::try_from(*number).map_err(|_| wrong("is out of range".to_owned()))?)
+        (Kind::Ratio(..), Raw::Word(text)) => {
+            let number = expand(text)?.trim().parse();
+            let number = number.map_err(|_| wrong(format!("is not {kind}")))?;
+            Value::Ratio(share(number).map_err(wrong)?)
         }
-        (Kind::Count(..), Raw::Word(text)) => Value::Count(
-            expand(text)?
-                .trim()
-                .parse()
-                .map_err(|_| wrong(format!("is not {kind}")))?,
-        ),
+        (Kind::Count(..), _) => Value::Count(whole()?),
         (Kind::Switch, Raw::Boolean(on)) => Value::Switch(*on),
         (Kind::Switch, Raw::Word(text)) => Value::Switch(
             expand(text)?
@@ -289,13 +313,18 @@ fn evaluate(setting: &Setting, environment: &[(String, String)]) -> Result<Value
                 .filter(|item| !item.is_empty());
             Value::List(items.map(str::to_owned).collect())
         }
-        (Kind::Database | Kind::Address | Kind::File, Raw::Text(text) | Raw::Word(text)) => {
-            Value::Text(expand(text)?)
-        }
+        (
+            Kind::Database | Kind::Address | Kind::File | Kind::OneOf(_),
+            Raw::Text(text) | Raw::Word(text),
+        ) => Value::Text(expand(text)?),
         _ => return Err(wrong(format!("is not {kind}"))),
     };
     kind.check(&value).map_err(wrong)?;
     Ok(value)
+}
+
+fn share(number: f64) -> Result<Ratio, String> {
+    Ratio::new(number).ok_or_else(|| "is out of range".to_owned())
 }
 
 /// A valid configuration, with the origin of each value.
@@ -308,6 +337,7 @@ pub struct Config {
     cache_enabled: bool,
     server: ServerOptions,
     root: PathBuf,
+    coordinator: CoordinatorOptions,
     entries: Vec<Entry>,
 }
 
@@ -335,12 +365,13 @@ impl Config {
             cache_enabled: true,
             server: ServerOptions::default(),
             root: root.to_path_buf(),
+            coordinator: CoordinatorOptions::default(),
             entries: Vec::with_capacity(KEYS.len()),
         };
         for key in KEYS {
             let value = (key.default)();
             let setting = Setting {
-                key,
+                named: Named { key, alias: None },
                 raw: Raw::Word(value.to_string()),
                 origin: Origin::Default,
                 excerpt: None,
@@ -354,7 +385,7 @@ impl Config {
     fn set(&mut self, setting: &Setting, value: Value) -> Result<()> {
         self.apply(setting, value.clone())?;
         let entry = Entry {
-            key: setting.key,
+            key: setting.named.key,
             value: setting.shown(&value),
             origin: setting.origin.clone(),
             setting: setting.clone(),
@@ -372,8 +403,9 @@ impl Config {
     fn apply(&mut self, setting: &Setting, value: Value) -> Result<()> {
         let sqlite = self.sqlite.clone();
         let cache = self.cache.clone();
+        let coordinator = self.coordinator.clone();
         let whole = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-        match (setting.key.name, value) {
+        match (setting.named.key.name, value) {
             ("index.exclude", Value::List(patterns)) => self.scan.exclude = patterns,
             ("index.languages", Value::List(names)) => {
                 self.scan.languages = names.iter().filter_map(|n| Language::named(n)).collect();
@@ -407,6 +439,8 @@ impl Config {
             ("memory_cache.eviction_strategy", Value::Strategy(strategy)) => {
                 self.cache = cache.eviction_strategy(strategy);
             }
+            // There is one policy, and the cache knows no other.
+            ("memory_cache.write_policy", Value::Text(_)) => {}
             ("memory_cache.change_poll", Value::Duration(rest)) => {
                 self.cache = cache.change_poll(rest)?;
             }
@@ -415,6 +449,18 @@ impl Config {
             }
             ("memory_cache.eviction_batch_size", Value::Count(records)) => {
                 self.cache = cache.eviction_batch_size(whole(records))?;
+            }
+            ("coordinator.pressure_threshold", Value::Ratio(share)) => {
+                self.coordinator = coordinator.pressure_threshold(share.as_f64())?;
+            }
+            ("coordinator.eviction_ratio", Value::Ratio(share)) => {
+                self.coordinator = coordinator.eviction_ratio(share.as_f64())?;
+            }
+            ("coordinator.check_interval", Value::Duration(interval)) => {
+                self.coordinator = coordinator.check_interval(interval)?;
+            }
+            ("coordinator.max_bytes", Value::Limit(bytes)) => {
+                self.coordinator = coordinator.max_bytes(bytes)?;
             }
             (name, value) if name.starts_with("server.") => {
                 self.server = self.server_with(setting, value)?;
@@ -431,16 +477,16 @@ impl Config {
     fn server_with(&self, setting: &Setting, value: Value) -> Result<ServerOptions> {
         let server = self.server.clone();
         let whole = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-        match (setting.key.name, value) {
+        match (setting.named.key.name, value) {
             ("server.listen", Value::Text(text)) => {
-                let help = || format!("give {}", setting.key.kind);
+                let help = || format!("give {}", setting.named.key.kind);
                 let address = keys::address(&text);
                 let address = address.ok_or_else(|| setting.refuse("is no address", help()))?;
                 Ok(server.listen(address))
             }
             ("server.token_file", Value::Text(text)) => {
                 let file = base(setting, &self.root).join(&text);
-                Ok(server.token_file((!text.is_empty()).then_some(file)))
+                Ok(server.token_file((text != keys::UNSET).then_some(file)))
             }
             ("server.max_body_bytes", Value::Size(bytes)) => server.max_body_bytes(bytes),
             ("server.max_header_bytes", Value::Size(bytes)) => server.max_header_bytes(bytes),
@@ -480,6 +526,11 @@ impl Config {
     /// [`MemoryCacheComponent`](crate::component::MemoryCacheComponent) as enabled if so.
     pub fn cache_enabled(&self) -> bool {
         self.cache_enabled
+    }
+
+    /// When the caches of a host give room, and how much.
+    pub fn coordinator(&self) -> &CoordinatorOptions {
+        &self.coordinator
     }
 
     /// Where a server listens, and its limits.

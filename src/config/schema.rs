@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{KEYS, Key, Kind};
+use super::keys::{Alias, Key, Kind, Named, Reading, UNSET};
 use crate::eviction::Strategy;
 use crate::extract::Language;
 use crate::units;
@@ -15,12 +15,15 @@ const VARIABLE: &str = r"\$\{[^}]+\}";
 /// for its form; its range is in the description, and checked when the file is read.
 pub fn schema() -> Value {
     let mut sections = Map::new();
-    for key in KEYS {
-        let (section, name) = key.name.split_once('.').unwrap_or(("", key.name));
+    for named in Named::all() {
+        let (section, name) = named.name().split_once('.').unwrap_or(("", named.name()));
         let table = sections.entry(section).or_insert_with(
             || json!({"type": "object", "additionalProperties": false, "properties": {}}),
         );
-        table["properties"][name] = property(key);
+        table["properties"][name] = match named.alias {
+            Some(alias) => alias_property(alias, named.key),
+            None => property(named.key),
+        };
     }
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -33,20 +36,27 @@ pub fn schema() -> Value {
 
 /// What one key may be set to.
 fn property(key: &Key) -> Value {
-    let text = |pattern: String| json!({"type": "string", "pattern": pattern});
+    let text = |form: String| json!({"type": "string", "pattern": format!("^({form})$")});
     let mut property = match key.kind {
         Kind::Size(..) | Kind::Memory(_) => text(quantity(units::size_units())),
         Kind::Duration(..) => text(quantity(units::duration_units())),
         Kind::Count(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
         Kind::Switch => json!({"type": "boolean"}),
+        Kind::Limit(_) => text(format!("{UNSET}|{}", quantity(units::size_units()))),
+        Kind::Ratio(min, max) => {
+            let share = |percent: u32| f64::from(percent) / 100.0;
+            json!({"type": "number", "minimum": share(min), "maximum": share(max)})
+        }
+        Kind::OneOf(choices) => json!({"enum": choices}),
         Kind::Strategy => json!({"enum": Strategy::ALL.map(Strategy::name)}),
         Kind::Languages => {
             let known: Vec<&str> = Language::all().map(Language::name).collect();
             json!({"type": "array", "items": {"type": "string", "examples": known}})
         }
         Kind::Patterns => json!({"type": "array", "items": {"type": "string", "minLength": 1}}),
-        Kind::Database | Kind::Address => json!({"type": "string", "minLength": 1}),
-        Kind::File => json!({"type": "string"}),
+        Kind::Database | Kind::Address | Kind::File => {
+            json!({"type": "string", "minLength": 1})
+        }
     };
     property["description"] = format!("{} {}.", key.doc, capitalised(&key.kind.to_string())).into();
     // The defaults of the table are TOML; so are those of the schema, read.
@@ -59,10 +69,20 @@ fn property(key: &Key) -> Value {
     property
 }
 
+/// What another name of a key may be set to.
+fn alias_property(alias: &Alias, key: &Key) -> Value {
+    let (min, max) = match (alias.reads, key.kind) {
+        (Reading::Seconds, Kind::Duration(min, max)) => (min.as_secs(), max.as_secs()),
+        (Reading::Seconds, _) => (0, u64::MAX),
+    };
+    let description = format!("The same as `{}`, in seconds.", key.name);
+    json!({"type": "integer", "minimum": min, "maximum": max, "description": description})
+}
+
 /// A whole number and one of these units, or a variable.
 fn quantity(units: impl Iterator<Item = &'static str>) -> String {
     let units: Vec<&str> = units.collect();
-    format!("^([0-9]+ *({})|.*{VARIABLE}.*)$", units.join("|"))
+    format!("[0-9]+ *({})|.*{VARIABLE}.*", units.join("|"))
 }
 
 fn capitalised(text: &str) -> String {
@@ -74,6 +94,7 @@ fn capitalised(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::KEYS;
 
     fn properties() -> impl Iterator<Item = (&'static Key, Value)> {
         let schema = schema();
@@ -97,6 +118,14 @@ mod tests {
     }
 
     #[test]
+    fn another_name_of_a_key_is_known_too() {
+        let schema = schema();
+        let seconds = &schema["properties"]["memory_cache"]["properties"]["sync_interval_seconds"];
+        assert_eq!(seconds["minimum"], 10);
+        assert_eq!(seconds["maximum"], 3600);
+    }
+
+    #[test]
     fn a_default_is_what_its_own_schema_asks_for() {
         for (key, property) in properties() {
             let default = &property["default"];
@@ -104,6 +133,11 @@ mod tests {
                 Some("integer") => {
                     let within = property["minimum"].as_u64() <= default.as_u64()
                         && default.as_u64() <= property["maximum"].as_u64();
+                    assert!(within, "{}", key.name);
+                }
+                Some("number") => {
+                    let within = property["minimum"].as_f64() <= default.as_f64()
+                        && default.as_f64() <= property["maximum"].as_f64();
                     assert!(within, "{}", key.name);
                 }
                 Some("boolean") => assert!(default.is_boolean(), "{}", key.name),
@@ -120,7 +154,8 @@ mod tests {
 
     #[test]
     fn quantities_want_a_unit_that_is_known_or_a_variable() {
-        let size = regex::Regex::new(&quantity(units::size_units())).unwrap();
+        let size = format!("^({})$", quantity(units::size_units()));
+        let size = regex::Regex::new(&size).unwrap();
         for (text, fits) in [
             ("64MiB", true),
             ("64 MiB", true),

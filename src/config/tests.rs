@@ -106,7 +106,7 @@ fn an_unknown_key_is_refused_with_its_place_and_the_key_meant() {
         ("exclud = []", 0..6)
     );
     assert!(
-        refusal("[coordinator]\nmax_entries = 5\n")
+        refusal("[colours]\nmax_entries = 5\n")
             .help()
             .unwrap()
             .contains("index.exclude")
@@ -153,12 +153,29 @@ fn a_bad_value_is_refused_by_key_value_origin_and_range() {
         ("[memory_cache]\nmax_bytes = 67108864", "has no unit"),
         (
             "[memory_cache]\nmax_bytes = \"9999999GiB\"",
-            "is out of range: this machine has",
+            "is out of range: this machine or container has",
         ),
         (
             "[memory_cache]\nmax_record_bytes = \"2GiB\"",
             "is out of range",
         ),
+        (
+            "[coordinator]\npressure_threshold = 1.0",
+            "= 1 is out of range",
+        ),
+        (
+            "[coordinator]\npressure_threshold = \"0.8\"",
+            "is not a number from 0.10 to 0.99",
+        ),
+        ("[coordinator]\neviction_ratio = 0", "= 0 is out of range"),
+        ("[coordinator]\neviction_ratio = nan", "is out of range"),
+        (
+            "[coordinator]\ncheck_interval = \"99ms\"",
+            "is out of range",
+        ),
+        ("[coordinator]\nmax_bytes = 0", "has no unit"),
+        ("[coordinator]\nmax_bytes = \"1023KiB\"", "is out of range"),
+        ("[coordinator]\nmax_bytes = \"unset\"", "is not a size"),
         (
             "[memory_cache]\neviction_batch_size = 0",
             "= 0 is out of range",
@@ -438,4 +455,127 @@ fn a_projects_own_file_lets_nobody_in() {
         .listen("127.0.0.1:1".parse().unwrap())
         .max_page(5);
     assert_eq!(*config.server(), expected.unwrap());
+}
+
+#[test]
+fn an_unknown_write_policy_is_refused_by_key_value_and_choices() {
+    let error = refusal("[memory_cache]\nwrite_policy = \"write_back\"\n");
+    let message = error.to_string();
+    assert!(
+        message
+            .starts_with("`memory_cache.write_policy` = \"write_back\" is none of write_through"),
+        "{message}"
+    );
+    assert_eq!(error.help(), Some("give one of write_through"));
+    let root = project("[memory_cache]\nwrite_policy = \"write_through\"\n");
+    let config = ConfigSources::new(root.path()).load().unwrap();
+    let policy = entry(&config, "memory_cache.write_policy");
+    assert_eq!(policy.value, "\"write_through\"");
+}
+
+#[test]
+fn an_alias_in_seconds_sets_its_key() {
+    let interval = |config: &Config| entry(config, "memory_cache.sync_interval").value.clone();
+    let root = project("[memory_cache]\nsync_interval_seconds = 120\n");
+    let config = ConfigSources::new(root.path()).load().unwrap();
+    assert_eq!(interval(&config), "\"2m\"");
+    let expected = CacheOptions::default().sync_interval(std::time::Duration::from_secs(120));
+    assert_eq!(config.cache(), &expected.unwrap());
+    assert_eq!(config.entries().len(), KEYS.len());
+    // Another layer may use the other name.
+    let variable = "CARDEX_MEMORY_CACHE__SYNC_INTERVAL_SECONDS";
+    let config = ConfigSources::new("/p").variable(variable, "45");
+    assert_eq!(interval(&config.load().unwrap()), "\"45s\"");
+    let config =
+        ConfigSources::new(root.path()).variable("CARDEX_MEMORY_CACHE__SYNC_INTERVAL", "1h");
+    assert_eq!(interval(&config.load().unwrap()), "\"1h\"");
+}
+
+#[test]
+fn a_bad_value_of_an_alias_is_refused_by_the_name_that_was_written() {
+    for (value, reason) in [
+        ("9", "is out of range"),
+        ("3601", "is out of range"),
+        ("-1", "is out of range"),
+        ("\"5m\"", "is not a whole number of seconds from 10 to 3600"),
+        ("2.5", "is not a whole number of seconds from 10 to 3600"),
+    ] {
+        let error = refusal(&format!(
+            "[memory_cache]\nsync_interval_seconds = {value}\n"
+        ));
+        let message = error.to_string();
+        assert!(
+            message.starts_with("`memory_cache.sync_interval_seconds` = "),
+            "{message}"
+        );
+        assert!(message.contains(reason), "{message}");
+        let help = "give a whole number of seconds from 10 to 3600";
+        assert_eq!(error.help(), Some(help));
+    }
+}
+
+#[test]
+fn two_names_of_one_key_in_one_layer_are_refused_by_both() {
+    let text = "[memory_cache]\nsync_interval = \"1m\"\nsync_interval_seconds = 60\n";
+    let message = refusal(text).to_string();
+    for part in [
+        "`memory_cache.sync_interval` (",
+        "cardex.toml:2)",
+        "`memory_cache.sync_interval_seconds` (",
+        "cardex.toml:3)",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+    let error = ConfigSources::new("/p")
+        .variable("CARDEX_MEMORY_CACHE__SYNC_INTERVAL", "1m")
+        .variable("CARDEX_MEMORY_CACHE__SYNC_INTERVAL_SECONDS", "60")
+        .load()
+        .unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.contains("environment CARDEX_MEMORY_CACHE__SYNC_INTERVAL)"),
+        "{message}"
+    );
+    assert!(
+        message.contains("environment CARDEX_MEMORY_CACHE__SYNC_INTERVAL_SECONDS)"),
+        "{message}"
+    );
+}
+
+#[test]
+fn every_alias_is_of_a_key_and_no_name_is_given_twice() {
+    let mut names: Vec<&str> = Named::all().map(|named| named.name()).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all);
+    assert_eq!(all, KEYS.len() + keys::ALIASES.len());
+}
+
+#[test]
+fn the_coordinator_is_set_up_by_its_keys() {
+    let root = project(
+        "[coordinator]\npressure_threshold = 0.9\neviction_ratio = 1\ncheck_interval = \"100ms\"\n\
+         max_bytes = \"256MiB\"\n",
+    );
+    let config = ConfigSources::new(root.path()).load().unwrap();
+    let expected = CoordinatorOptions::default()
+        .pressure_threshold(0.9)
+        .and_then(|options| options.eviction_ratio(1.0))
+        .and_then(|options| options.check_interval(std::time::Duration::from_millis(100)))
+        .and_then(|options| options.max_bytes(Some(256 << 20)))
+        .unwrap();
+    assert_eq!(config.coordinator(), &expected);
+    let config = ConfigSources::new(root.path())
+        .variable("CARDEX_COORDINATOR__PRESSURE_THRESHOLD", "0.8")
+        .variable("CARDEX_COORDINATOR__MAX_BYTES", "none")
+        .load()
+        .unwrap();
+    let expected = expected
+        .pressure_threshold(0.8)
+        .and_then(|options| options.max_bytes(None))
+        .unwrap();
+    assert_eq!(config.coordinator(), &expected);
+    let default = ConfigSources::new("/p").load().unwrap();
+    assert_eq!(default.coordinator(), &CoordinatorOptions::default());
 }

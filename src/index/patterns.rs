@@ -144,6 +144,11 @@ impl PathPattern {
         self.prefix_is_all || self.regex.is_match(path)
     }
 
+    /// Whether a path matches, wherever it stands.
+    pub(crate) fn covers(&self, path: &str) -> bool {
+        path.as_bytes().starts_with(&self.prefix) && self.matches(path.as_bytes())
+    }
+
     /// The ranks outside of which nothing matches.
     pub(crate) fn range(&self, paths: &Strings) -> (u32, u32) {
         if self.prefix.is_empty() {

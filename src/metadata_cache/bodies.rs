@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 
 use super::record::{Body, Record};
 use crate::bounded::{BoundedMap, Inserted, RemovalCause};
-use crate::index::{Segment, Snapshot};
+use crate::index::{ScopeMatcher, Segment, Snapshot};
 use crate::metadata::FilePath;
 use crate::position::Position;
 use crate::primitives::Mutex;
@@ -76,6 +76,35 @@ impl Bodies {
         self.loads.void_all();
         self.ahead.lock().clear();
         drop(self.map.clear());
+    }
+
+    /// Drops the bodies of the scope, and sees to it that no load in progress puts one back; how many
+    /// left.
+    pub(super) fn invalidate(&self, scope: &ScopeMatcher) -> usize {
+        if let Some(path) = scope.only() {
+            return usize::from(self.forget(path));
+        }
+        let covered = |paths: Vec<FilePath>| {
+            let paths = paths.into_iter();
+            paths.filter(|path| scope.covers(path.as_str()))
+        };
+        // In this order, as in `clear`; and no lock is held while paths are compared.
+        covered(self.loads.keys()).for_each(|path| self.loads.void(&path));
+        let announced = self.ahead.lock().keys().cloned().collect();
+        covered(announced).for_each(|path| {
+            let announced = self.ahead.lock().remove(&path);
+            drop(announced);
+        });
+        let held = covered(self.map.keys());
+        held.filter(|path| self.forget(path)).count()
+    }
+
+    /// Drops the body of a path, in memory or on its way there; whether one was in memory.
+    fn forget(&self, path: &FilePath) -> bool {
+        self.loads.void(path);
+        let announced = self.ahead.lock().remove(path);
+        drop(announced);
+        self.map.remove(path, RemovalCause::Invalidated).is_some()
     }
 
     /// A file is new or different at this version.

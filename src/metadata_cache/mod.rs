@@ -3,6 +3,7 @@
 //! and a record that is not in memory is read, by one caller, in the version that the index knows.
 
 mod bodies;
+mod coordinated;
 mod feed;
 mod fill;
 mod health;
@@ -26,6 +27,7 @@ pub use self::record::Record;
 pub use self::stats::CacheStats;
 use self::stats::{Base, Counts};
 use crate::bounded::{BoundedMap, Limits, RemovalCause};
+use crate::cache::Scope;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::freshness::Freshness;
@@ -382,6 +384,17 @@ impl MetadataCache {
     pub fn evict(&self, n: usize) -> Result<usize> {
         self.assert_running()?;
         Ok(self.bodies.map.evict(n).len())
+    }
+
+    /// Drops the records of the files of the scope from memory; returns how many. No answer changes. A
+    /// load in progress does not put back what was dropped: what it brings is returned, and not kept.
+    ///
+    /// # Errors
+    /// `InvalidPath` or `InvalidPattern` for a scope that makes no sense, `NotInitialized` after the
+    /// shutdown.
+    pub fn invalidate(&self, scope: &Scope) -> Result<usize> {
+        self.assert_running()?;
+        Ok(self.bodies.invalidate(&scope.matcher()?))
     }
 
     /// Sets other limits of memory, and drops at once what is over them. They are taken as they are:

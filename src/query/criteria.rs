@@ -37,6 +37,21 @@ pub(super) fn hashes(all: &Conjunction, segment: &Segment) -> Hashes {
         .collect()
 }
 
+/// The list of criteria that are one name, empty if the segment does not have it; `None` if they are
+/// more, or more than a list can tell.
+pub(super) fn only_list<'s>(all: &Conjunction, segment: &'s Segment) -> Option<Postings<'s>> {
+    match &all.terms[..] {
+        [(field, name)]
+            if all.patterns.is_empty() && all.groups.is_empty() && !may_be_method(*field, name) =>
+        {
+            let hash = hash(segment.hasher(), name);
+            let term = segment.dictionary(*field).find(hash, name);
+            Some(term.map_or(Postings::EMPTY, |term| segment.postings(*field, term)))
+        }
+        _ => None,
+    }
+}
+
 impl<'s> Criteria<'s> {
     /// The criteria in this segment; `None` if a name does not occur in it, so that no file of it
     /// can match. The first name that is missing ends the search: in most tiers, that is one probe.

@@ -96,6 +96,11 @@ impl<'s> Matches<'s> {
             .fold(files, u32::min)
     }
 
+    /// Whether a file of the layer does not count any more.
+    pub(super) fn is_masked(&self, rank: u32) -> bool {
+        self.layer.mask.contains(rank)
+    }
+
     /// Whether a file matches, masked or not. Ranks only grow from call to call, and whoever asks
     /// this reads nothing.
     pub(super) fn holds(&mut self, rank: u32) -> bool {
@@ -113,6 +118,7 @@ impl<'s> Matches<'s> {
 
     /// How many matches there are from here on.
     pub(super) fn count(mut self) -> u64 {
+        const PIECE: usize = 1024;
         let whole = self.layer.mask.len() == 0 && (self.from, self.to) == (0, self.layer.live());
         if whole && self.patterns.is_empty() && self.criteria.is_lists_only() {
             match (
@@ -125,7 +131,15 @@ impl<'s> Matches<'s> {
                 _ => {}
             }
         }
-        count_in_pieces(|most, found| self.fill(most, found))
+        let (mut found, mut count) = (Vec::with_capacity(PIECE), 0);
+        loop {
+            found.clear();
+            self.fill(PIECE, &mut found);
+            count += found.len() as u64;
+            if found.len() < PIECE {
+                return count;
+            }
+        }
     }
 
     fn fill_from_list(&mut self, most: usize, found: &mut Vec<u32>) {
@@ -234,22 +248,6 @@ impl<'s> Matches<'s> {
     }
 }
 
-/// How many files are counted, or tried, at a time.
-pub(super) const PIECE: usize = 1024;
-
-/// Reads a stream to its end, and keeps no more than a piece of it.
-pub(super) fn count_in_pieces(mut fill: impl FnMut(usize, &mut Vec<u32>)) -> u64 {
-    let (mut found, mut count) = (Vec::with_capacity(PIECE), 0);
-    loop {
-        found.clear();
-        fill(PIECE, &mut found);
-        count += found.len() as u64;
-        if found.len() < PIECE {
-            return count;
-        }
-    }
-}
-
 impl Driver {
     /// The criterion that at most the fewest files fit.
     fn choose(criteria: &Criteria<'_>, patterns: &[PathPattern], files: u32) -> Self {
@@ -298,7 +296,7 @@ impl Criteria<'_> {
 
 impl Sorted<'_> {
     /// Whether the list holds a rank; ranks only grow.
-    fn holds(&mut self, rank: u32) -> bool {
+    pub(super) fn holds(&mut self, rank: u32) -> bool {
         gallop(self.ids, &mut self.at, rank);
         self.ids.get(self.at) == Some(&rank)
     }

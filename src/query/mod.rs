@@ -82,15 +82,6 @@ impl Query {
         names
     }
 
-    /// A query for one name and nothing else.
-    #[cfg(feature = "server")]
-    fn of_term(field: crate::index::Field, name: &str) -> Query {
-        Query(Arc::new(Wanted {
-            all: Conjunction::of_term(field, name),
-            limit: None,
-        }))
-    }
-
     /// What must hold.
     pub(crate) fn all(&self) -> &Conjunction {
         &self.0.all

@@ -3,8 +3,8 @@
 use std::collections::BinaryHeap;
 use std::collections::HashSet;
 
-use super::{Query, fields};
-use crate::index::{Field, Snapshot};
+use super::fields;
+use crate::index::{Field, Layer, Snapshot, hash};
 
 /// The kinds of names, as [`Snapshot::names`] takes them.
 pub(crate) const NAME_KINDS: [&str; 4] = ["class", "function", "language", "reference"];
@@ -45,11 +45,26 @@ impl Snapshot {
             let counted = next.into_iter().map(|name| Name {
                 kind: fields::name_of(field),
                 name,
-                files: self.count(&Query::of_term(field, name)),
+                files: self.files_with(field, name),
             });
             found.extend(counted.filter(|name| name.files > 0));
         }
         found
+    }
+
+    /// How many files have exactly this name.
+    fn files_with(&self, field: Field, name: &str) -> u64 {
+        let of_layer = |layer: &Layer| {
+            let dictionary = layer.segment.dictionary(field);
+            let hash = hash(layer.segment.hasher(), name);
+            let mut files = 0;
+            if let Some(term) = dictionary.find(hash, name) {
+                let postings = dictionary.postings(term);
+                postings.for_each(|rank| files += u64::from(!layer.mask.contains(rank)));
+            }
+            files
+        };
+        self.layers.iter().map(of_layer).sum()
     }
 
     /// The next names in order, whether or not files still have them.

@@ -33,8 +33,7 @@ fn fill(query: &Query, hashes: &Hashes, layer: &Layer, most: usize, found: &mut 
             matches.fill(most, found);
         }
     } else if let Some(mut tree) = Tree::new(all, hashes, layer) {
-        tree.start();
-        tree.fill(most, found);
+        tree.first(most, found);
     }
 }
 

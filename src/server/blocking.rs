@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::limits::Permit;
 use super::problem::Problem;
 use super::state::State;
 
@@ -13,13 +14,22 @@ pub(super) async fn run<T: Send + 'static>(
     work: impl FnOnce(&State) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     let permit = state.limits.request()?;
+    under(permit, state, work).await
+}
+
+/// As [`run`], for whoever holds a permit.
+pub(super) async fn under<T: Send + 'static>(
+    permit: Permit,
+    state: &Arc<State>,
+    work: impl FnOnce(&State) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
     let held = Arc::clone(state);
     let task = tokio::task::spawn_blocking(move || {
         let outcome = work(&held);
         drop(permit);
         outcome
     });
-    match tokio::time::timeout(state.options.request_timeout, task).await {
+    match tokio::time::timeout(state.options().request_timeout, task).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) => Err(Problem::panicked()),
         Err(_) => Err(Problem::timed_out("the work").with_help(

@@ -1,23 +1,17 @@
-//! The caches that a server shows and empties: the seam between the routes and whoever coordinates
-//! the caches of a process.
+//! The caches that a server shows and empties: those of its process's coordinator.
 
-use super::problem::Problem;
-use crate::bounded::RemovalCause;
-use crate::cardex::Cardex;
-use crate::error::{Error, ErrorKind, Result};
-use crate::suggest;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// The name of the one cache there is.
-const MEMORY: &str = "memory_cache";
+use crate::coordinator::{CacheCoordinator, CacheEntry, CoordinatorStats};
+use crate::error::{Error, Result};
 
 /// The caches of this process.
 #[derive(Clone, Debug)]
-pub(super) struct Caches {
-    cardex: Cardex,
-}
+pub(super) struct Caches(Arc<CacheCoordinator>);
 
 /// What a cache tells of itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Told {
     pub(super) name: String,
     pub(super) entries: u64,
@@ -30,68 +24,70 @@ pub(super) struct Told {
     pub(super) error: Option<Error>,
 }
 
+/// What a round took, by the names of the caches: how many entries left each, or why none did.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    pub(super) evicted: BTreeMap<String, u64>,
+    pub(super) errors: BTreeMap<String, String>,
+}
+
 impl Caches {
-    pub(super) fn new(cardex: Cardex) -> Self {
-        Caches { cardex }
+    pub(super) fn new(coordinator: Arc<CacheCoordinator>) -> Self {
+        Caches(coordinator)
     }
 
-    /// Every cache.
-    pub(super) fn list(&self) -> Vec<Told> {
-        let mut told = Told {
-            name: MEMORY.to_owned(),
-            entries: 0,
-            capacity: None,
-            bytes: None,
-            max_bytes: None,
-            hits: 0,
-            misses: 0,
-            evictions: 0,
-            error: None,
-        };
-        match self.cardex.stats() {
-            Ok(stats) => {
-                told.entries = stats.items as u64;
-                told.capacity = Some(stats.max_items as u64);
-                told.bytes = Some(stats.bytes);
-                told.max_bytes = Some(stats.max_bytes);
-                told.hits = stats.hits;
-                told.misses = stats.misses;
-                let causes = [RemovalCause::Capacity, RemovalCause::Pressure];
-                told.evictions = causes.map(|cause| stats.evictions(cause)).iter().sum();
-            }
-            Err(error) => told.error = Some(error),
-        }
-        vec![told]
+    /// Every cache, and how tight memory is. Asks every cache, and the system.
+    pub(super) fn stats(&self) -> CoordinatorStats {
+        self.0.stats()
     }
 
     /// Evicts so many entries of a cache; how many really left.
-    pub(super) fn evict(&self, name: &str, entries: usize) -> Result<u64, Problem> {
-        self.find(name)?;
-        Ok(self.cardex.evict(entries)? as u64)
+    pub(super) fn evict(&self, name: &str, entries: usize) -> Result<u64> {
+        Ok(self.0.evict_from(name, entries)? as u64)
     }
 
-    /// Evicts so many entries of each cache, a fifth of them if it is not said; how many really left
-    /// each.
-    pub(super) fn evict_all(&self, entries: Option<usize>) -> Result<Vec<(String, u64)>, Problem> {
-        let held = self.cardex.stats()?.items;
-        let evicted = self.evict(MEMORY, entries.unwrap_or(held.div_ceil(5)))?;
-        Ok(vec![(MEMORY.to_owned(), evicted)])
+    /// Has every cache give up its share.
+    pub(super) fn evict_all(&self) -> Result<Round> {
+        let mut round = Round::default();
+        for outcome in self.0.evict()?.outcomes {
+            match outcome.removed {
+                Ok(removed) => drop(round.evicted.insert(outcome.cache, removed as u64)),
+                Err(error) => drop(round.errors.insert(outcome.cache, format!("{error:#}"))),
+            }
+        }
+        Ok(round)
     }
 
     /// Drops every entry of a cache.
-    pub(super) fn clear(&self, name: &str) -> Result<(), Problem> {
-        self.find(name)?;
-        Ok(self.cardex.clear()?)
+    pub(super) fn clear(&self, name: &str) -> Result<()> {
+        self.0.clear(name)
     }
+}
 
-    fn find(&self, name: &str) -> Result<()> {
-        if name == MEMORY {
-            return Ok(());
+impl From<&CacheEntry> for Told {
+    fn from(entry: &CacheEntry) -> Self {
+        let name = entry.name.clone();
+        let report = match &entry.report {
+            Ok(report) => report,
+            Err(error) => {
+                let error = Some(error.clone());
+                return Told {
+                    name,
+                    error,
+                    ..Told::default()
+                };
+            }
+        };
+        Told {
+            name,
+            entries: report.usage.entries as u64,
+            capacity: report.usage.capacity.map(|capacity| capacity as u64),
+            bytes: report.usage.bytes,
+            max_bytes: report.usage.max_bytes,
+            hits: report.hits,
+            misses: report.misses,
+            evictions: report.evictions,
+            error: None,
         }
-        let error = Error::new(ErrorKind::NotFound, format!("there is no cache `{name}`"));
-        Err(match suggest::nearest(name, [MEMORY]) {
-            Some(meant) => error.with_help(format!("did you mean `{meant}`?")),
-            None => error.with_help(format!("the caches are {MEMORY}")),
-        })
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use super::problem::Problem;
 use super::table::{Parameter, Place, Route};
@@ -153,7 +154,10 @@ impl Call {
             true => b"{}",
             false => &self.body,
         };
-        serde_json::from_slice(body).map_err(|cause| {
+        // A list of values would pass for an object of its fields.
+        let object = serde_json::from_slice::<Map<String, Value>>(body);
+        let value = object.and_then(|object| serde_json::from_value(object.into()));
+        value.map_err(|cause| {
             Problem::invalid(format!("the body is not what this route takes: {cause}"))
         })
     }

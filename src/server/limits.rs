@@ -15,8 +15,12 @@ pub(super) type Permit = OwnedSemaphorePermit;
 pub(super) struct Limits {
     requests: Arc<Semaphore>,
     waiters: Arc<Semaphore>,
+    watchers: Arc<Semaphore>,
     most: usize,
 }
+
+/// How many of those who watch the server are answered at once, whatever else goes on.
+pub(super) const MAX_WATCHERS: usize = 4;
 
 impl Limits {
     /// At most so many requests at once, and as many who wait.
@@ -24,6 +28,7 @@ impl Limits {
         Limits {
             requests: Arc::new(Semaphore::new(most)),
             waiters: Arc::new(Semaphore::new(most)),
+            watchers: Arc::new(Semaphore::new(MAX_WATCHERS)),
             most,
         }
     }
@@ -48,6 +53,12 @@ impl Limits {
                 "{most} clients wait for changes, the most there may be"
             ))
         })
+    }
+
+    /// Lets somebody look at the server's counts, while its requests are as many as there may be, too.
+    pub(super) fn watcher(&self) -> Result<Permit, Problem> {
+        let permit = Arc::clone(&self.watchers).try_acquire_owned();
+        permit.map_err(|_| Problem::busy("too many watch this server at once"))
     }
 
     /// How many requests are being worked on, and how many clients wait.

@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::caches::Caches;
+use super::caches::{Caches, Told};
 use super::table::Route;
 use crate::cardex::Cardex;
 
@@ -77,7 +77,7 @@ impl Metrics {
             "Clients that wait for changes",
             waiting.clone(),
         );
-        registry.register_collector(Box::new(Told {
+        registry.register_collector(Box::new(Asker {
             cardex: cardex.clone(),
             caches: caches.clone(),
         }));
@@ -140,16 +140,17 @@ impl Metrics {
     }
 }
 
-/// What the cache tells when it is asked.
+/// What the caches tell when they are asked.
 #[derive(Debug)]
-struct Told {
+struct Asker {
     cardex: Cardex,
     caches: Caches,
 }
 
-impl Collector for Told {
+impl Collector for Asker {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let caches = self.caches.list();
+        let stats = self.caches.stats();
+        let caches: Vec<Told> = stats.caches.iter().map(Told::from).collect();
         let mut family = |name: &str, help, is_count, value: &dyn Fn(&_) -> Option<u64>| {
             let kind = match is_count {
                 true => ConstCounter::new(0u64).metric_type(),
@@ -183,12 +184,24 @@ impl Collector for Told {
             Some(c.entries)
         })?;
         family("cache_bytes", "What they weigh", false, &|c| c.bytes)?;
-        let Ok(stats) = self.cardex.stats() else {
-            return Ok(());
-        };
+        let triggers = ConstCounter::new(stats.triggers);
+        let help = "Rounds of eviction that memory pressure caused";
+        let metric = triggers.metric_type();
+        triggers.encode(encoder.encode_descriptor("pressure_rounds", help, None, metric)?)?;
+        let share = stats.memory_share();
         let mut gauge = |name: &str, help, value: f64| {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
+        };
+        if let Some(share) = share {
+            gauge(
+                "memory_share",
+                "The used share of the tightest limit on memory",
+                share,
+            )?;
+        }
+        let Ok(stats) = self.cardex.stats() else {
+            return Ok(());
         };
         gauge("index_files", "Files in the index", stats.files as f64)?;
         let unreadable = stats.unreadable as f64;

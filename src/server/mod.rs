@@ -37,6 +37,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
@@ -69,11 +70,12 @@ const BACKLOG: u32 = 1024;
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    state: Arc<State>,
     stop: watch::Sender<bool>,
     drained: Receiver<bool>,
     runtime: Option<Runtime>,
-    /// Loads the index; it has ended long ago, mostly.
     _sampler: Worker,
+    /// Loads the index; it has ended long ago, mostly.
     _loader: Worker,
 }
 
@@ -85,7 +87,8 @@ impl Server {
     /// # Errors
     /// `InvalidConfig` if others can reach the address and there is no token, or if the token file is
     /// refused; `Io` if that or the address cannot be had.
-    pub fn start(options: ServerOptions, cardex: &Cardex, served: Served) -> Result<Server> {
+    pub fn start(options: ServerOptions, served: Served) -> Result<Server> {
+        let cardex = served.cardex.clone();
         let auth = Auth::read(options.token_file.as_deref())?;
         let is_public = !options.listen.ip().to_canonical().is_loopback();
         if is_public && !auth.has_token() {
@@ -99,10 +102,10 @@ impl Server {
             .local_addr()
             .map_err(cannot_listen(options.listen))?;
         let (stop, stopping) = watch::channel(false);
-        let caches = Caches::new(cardex.clone());
+        let caches = Caches::new(Arc::clone(&served.coordinator));
         let state = Arc::new(State {
             cardex: cardex.clone(),
-            metrics: Metrics::new(cardex, &caches),
+            metrics: Metrics::new(&cardex, &caches),
             caches,
             served,
             auth,
@@ -110,7 +113,7 @@ impl Server {
             limits: Limits::new(options.max_requests),
             feed: Feed::start(cardex.clone())?,
             samples: Samples::default(),
-            options,
+            options: ArcSwap::from_pointee(options),
             started: Instant::now(),
             stopping,
         });
@@ -118,7 +121,7 @@ impl Server {
         let accept = Accept {
             router: dispatch::router(&state),
             guard: Guard::new(address),
-            state,
+            state: Arc::clone(&state),
         };
         let (tell, drained) = sync_channel(1);
         runtime.spawn(async move {
@@ -127,12 +130,26 @@ impl Server {
         });
         Ok(Server {
             address,
+            state,
             stop,
             drained,
             runtime: Some(runtime),
             _sampler: sampler,
-            _loader: load(cardex.clone())?,
+            _loader: load(cardex)?,
         })
+    }
+
+    /// A function that has this server take the limits of each request (sizes, times, pages) from other
+    /// options, from the next connection or request on. The address, the token and how many there may be
+    /// at once stay. It does not keep the server, and does nothing once that is gone.
+    pub fn reconfigure(&self) -> impl Fn(&ServerOptions) + Send + Sync + use<> {
+        let state = Arc::downgrade(&self.state);
+        move |options| {
+            if let Some(state) = state.upgrade() {
+                let taken = state.options().with_limits_of(options);
+                state.options.store(Arc::new(taken));
+            }
+        }
     }
 
     /// The address that it listens on, with the port that was chosen.
@@ -164,7 +181,7 @@ fn runtime(options: &ServerOptions) -> Result<Runtime> {
     Builder::new_multi_thread()
         .thread_name("cardex-serve")
         .worker_threads(processors.min(MAX_THREADS))
-        .max_blocking_threads(options.max_requests)
+        .max_blocking_threads(options.max_requests + limits::MAX_WATCHERS)
         .enable_all()
         .build()
         .map_err(|cause| {

@@ -98,10 +98,10 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_write_that_nobody_takes_ends_and_one_that_is_taken_goes_on() {
         let (ours, mut theirs) = duplex(4);
-        let mut ours = Patient::new(ours, Duration::from_secs(10));
+        let mut ours = Patient::new(ours, Duration::from_millis(50));
         ours.write_all(b"1234").await.unwrap();
         let mut taken = [0; 4];
         theirs.read_exact(&mut taken).await.unwrap();

@@ -14,7 +14,10 @@ pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// An error of a request, ready to be answered.
 #[derive(Clone, Debug)]
-pub(super) struct Problem {
+pub(super) struct Problem(Box<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
     status: StatusCode,
     code: &'static str,
     detail: String,
@@ -58,14 +61,14 @@ struct Excerpt {
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Problem {
+        Problem(Box::new(Inner {
             status,
             code,
             detail: detail.into(),
             help: None,
             excerpt: None,
             header: None,
-        }
+        }))
     }
 
     /// A parameter, a path or a body that is not what the route takes.
@@ -91,10 +94,9 @@ impl Problem {
     }
 
     pub(super) fn unauthorized(detail: &str, challenge: &'static str) -> Self {
-        Problem {
-            header: Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge))),
-            ..Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
-        }
+        let mut problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
+        problem.0.header = Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
+        problem
     }
 
     /// A changing verb of a server that has no token.
@@ -136,32 +138,33 @@ impl Problem {
     }
 
     pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.0.help = Some(help.into());
         self
     }
 
     fn again_later(mut self) -> Self {
-        self.header = Some((RETRY_AFTER, HeaderValue::from_static("1")));
+        self.0.header = Some((RETRY_AFTER, HeaderValue::from_static("1")));
         self
     }
 
     pub(super) fn into_response(self) -> Response<Body> {
+        let problem = *self.0;
         let body = OnTheWire {
             r#type: "about:blank",
-            title: self.status.canonical_reason().unwrap_or("Error"),
-            status: self.status.as_u16(),
-            detail: &self.detail,
-            code: self.code,
-            help: self.help.as_deref(),
-            excerpt: self.excerpt.as_ref(),
+            title: problem.status.canonical_reason().unwrap_or("Error"),
+            status: problem.status.as_u16(),
+            detail: &problem.detail,
+            code: problem.code,
+            help: problem.help.as_deref(),
+            excerpt: problem.excerpt.as_ref(),
         };
         // Strings and numbers always serialise.
         let body = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
-        *response.status_mut() = self.status;
+        *response.status_mut() = problem.status;
         let content_type = HeaderValue::from_static(PROBLEM_JSON);
         response.headers_mut().insert(CONTENT_TYPE, content_type);
-        if let Some((name, value)) = self.header {
+        if let Some((name, value)) = problem.header {
             response.headers_mut().insert(name, value);
         }
         response
@@ -177,11 +180,9 @@ impl From<Error> for Problem {
             end: excerpt.at.end,
         });
         let status = status(error.kind());
-        let problem = Problem {
-            help: error.help().map(str::to_owned),
-            excerpt,
-            ..Problem::new(status, error.code(), format!("{error:#}"))
-        };
+        let mut problem = Problem::new(status, error.code(), format!("{error:#}"));
+        problem.0.help = error.help().map(str::to_owned);
+        problem.0.excerpt = excerpt;
         match status {
             StatusCode::SERVICE_UNAVAILABLE => problem.again_later(),
             _ => problem,
@@ -213,6 +214,7 @@ fn status(kind: ErrorKind) -> StatusCode {
         | Kind::SchemaTooNew
         | Kind::CommittedNotApplied
         | Kind::Component
+        | Kind::Coordinator
         | Kind::Extraction
         | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -1,8 +1,10 @@
 //! `State`: what every route sees.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::auth::Auth;
@@ -13,14 +15,51 @@ use super::metrics::Metrics;
 use super::options::ServerOptions;
 use super::samples::Samples;
 use crate::cardex::Cardex;
+#[cfg(feature = "cli")]
+use crate::config::LiveConfig;
+use crate::coordinator::CacheCoordinator;
 
-/// What a server serves, for those who ask it. Told as it is: nothing is opened by these names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a server serves.
+#[derive(Clone, Debug)]
 pub struct Served {
-    /// The project's root.
-    pub root: PathBuf,
-    /// The database file.
-    pub database: PathBuf,
+    pub(super) cardex: Cardex,
+    pub(super) coordinator: Arc<CacheCoordinator>,
+    #[cfg(feature = "cli")]
+    pub(super) config: Option<Arc<LiveConfig>>,
+    pub(super) root: PathBuf,
+    pub(super) database: PathBuf,
+}
+
+impl Served {
+    /// A project, and the caches of this process. The server neither registers a cache nor starts the
+    /// coordinator: it shows what there is.
+    pub fn new(cardex: &Cardex, coordinator: &Arc<CacheCoordinator>) -> Self {
+        Served {
+            cardex: cardex.clone(),
+            coordinator: Arc::clone(coordinator),
+            #[cfg(feature = "cli")]
+            config: None,
+            root: PathBuf::new(),
+            database: PathBuf::new(),
+        }
+    }
+
+    /// The configuration that may be read again over HTTP. What a change of it changes is decided by
+    /// whoever is told of it, the server too: see [`Server::reconfigure`](super::Server::reconfigure).
+    #[cfg(feature = "cli")]
+    #[must_use]
+    pub fn configured_by(mut self, config: &Arc<LiveConfig>) -> Self {
+        self.config = Some(Arc::clone(config));
+        self
+    }
+
+    /// The project's root and its database, for those who ask: nothing is opened by these names.
+    #[must_use]
+    pub fn at(mut self, root: impl Into<PathBuf>, database: impl Into<PathBuf>) -> Self {
+        self.root = root.into();
+        self.database = database.into();
+        self
+    }
 }
 
 /// What every route sees.
@@ -29,7 +68,7 @@ pub(super) struct State {
     pub(super) cardex: Cardex,
     pub(super) caches: Caches,
     pub(super) served: Served,
-    pub(super) options: ServerOptions,
+    pub(super) options: ArcSwap<ServerOptions>,
     pub(super) auth: Auth,
     /// Whether other machines can reach it.
     pub(super) is_public: bool,
@@ -40,4 +79,11 @@ pub(super) struct State {
     pub(super) started: Instant,
     /// True once the server is to stop: whoever waits ends at once.
     pub(super) stopping: watch::Receiver<bool>,
+}
+
+impl State {
+    /// The limits of now.
+    pub(super) fn options(&self) -> Arc<ServerOptions> {
+        self.options.load_full()
+    }
 }

@@ -141,6 +141,9 @@ pub(super) enum Action {
     Now(fn(&State, &Call) -> Result<Reply, Problem>),
     /// It may wait for the database.
     Work(fn(&State, &Call) -> Result<Reply, Problem>),
+    /// It may wait for something, and is for whoever watches the server: it is answered while as many
+    /// requests are worked on as there may be, too.
+    Watch(fn(&State, &Call) -> Result<Reply, Problem>),
     /// It may wait for changes. It also sees the headers.
     Wait(fn(Arc<State>, Call, HeaderMap) -> Waiting),
 }

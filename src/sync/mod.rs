@@ -163,20 +163,11 @@ impl Synchronizer {
     /// # Errors
     /// Those of the store. The index stays as it was.
     pub fn full(&self) -> Result<SyncReport> {
-        self.fulls.share(|| {
-            let start = self.clock.elapsed();
-            let base = match self.read_base() {
-                Ok(base) => base,
-                Err(error) => return self.noted(start, Err(error)),
-            };
-            self.looks.own(|| {
-                let from = self.index.position();
-                self.noted(start, self.switch(base, from))
-            })
-        })
+        self.fulls.share(|| self.full_pass())
     }
 
-    /// Reads what changed since the index's position; everything, if the log cannot tell.
+    /// Reads what changed since the index's position; everything, as [`Synchronizer::full`] does, if
+    /// the log cannot tell.
     ///
     /// # Errors
     /// Those of the store. The index and its position stay as they were.
@@ -208,16 +199,31 @@ impl Synchronizer {
         Duration::from_nanos(self.looked_at.load(Ordering::Acquire))
     }
 
-    /// A look at the log that begins now or later, and whether it is the caller's own or shared.
+    /// A look at the log that begins now or later, and whether it is the caller's own or shared. Where
+    /// the log cannot be followed from the index's position, everything is read by one for all, and
+    /// whoever did not read it looks again.
     pub(crate) fn look(&self) -> (Result<SyncReport>, bool) {
         let mut is_ours = false;
-        let outcome = self.looks.share(|| {
-            is_ours = true;
-            let start = self.clock.elapsed();
-            let from = self.index.position();
-            self.noted(start, self.incremental_pass(from, start))
-        });
-        (outcome, is_ours)
+        let mut tries = 0;
+        loop {
+            let outcome = self.looks.share(|| {
+                is_ours = true;
+                let start = self.clock.elapsed();
+                self.noted(start, self.incremental_pass(self.index.position(), start))
+            });
+            if !is_unfollowable(&outcome) {
+                return (outcome, is_ours);
+            }
+            let mut is_made_here = false;
+            let outcome = self.fulls.join(|| {
+                is_made_here = true;
+                self.full_pass()
+            });
+            tries += 1;
+            if is_made_here || tries > MAX_BASES {
+                return (outcome, is_ours);
+            }
+        }
     }
 
     /// Waits until the index is at another position than this one, and whether it came to that in
@@ -253,15 +259,31 @@ impl Synchronizer {
         }
     }
 
+    /// Reads everything while others look at the log, and has the turn to look only to switch.
+    fn full_pass(&self) -> Result<SyncReport> {
+        let start = self.clock.elapsed();
+        let mut tries = 0;
+        loop {
+            let base = match self.read_base() {
+                Ok(base) => base,
+                Err(error) => return self.noted(start, Err(error)),
+            };
+            let outcome = self.looks.own(|| {
+                let from = self.index.position();
+                self.noted(start, self.switch(base, from))
+            });
+            // The log was pruned, or is another one, since the base was read.
+            match outcome {
+                Err(_) if is_unfollowable(&outcome) && tries < MAX_BASES => tries += 1,
+                Err(error) if is_unfollowable(&outcome) => return Err(self.failed(error)),
+                outcome => return outcome,
+            }
+        }
+    }
+
     fn incremental_pass(&self, from: Position, start: Duration) -> Result<Done> {
         let mut sink = Sink::new(&self.index);
-        let scan = match self.store.scan_changes(from, &mut sink) {
-            // Nothing can be published before everything is read anew.
-            Err(error) if error.kind() == ErrorKind::LogPruned => {
-                return self.switch(self.read_base()?, from);
-            }
-            scan => scan?,
-        };
+        let scan = self.store.scan_changes(from, &mut sink)?;
         if scan.position != from {
             let mut unreadable = self.seen.lock().unreadable.clone();
             unreadable.revise(&sink, &scan);
@@ -285,20 +307,13 @@ impl Synchronizer {
 
     /// Brings a base up to date with what has changed since it was read, and publishes it. Its caller
     /// has the turn to look.
-    fn switch(&self, mut base: Base, from: Position) -> Result<Done> {
-        let mut tries = 0;
-        let (start, sink, since) = loop {
-            let start = self.clock.elapsed();
-            let mut sink = Sink::new(&self.index);
-            match self.store.scan_changes(base.scan.position, &mut sink) {
-                // The log was pruned, or is another one, since.
-                Err(error) if error.kind() == ErrorKind::LogPruned && tries < MAX_BASES => {
-                    tries += 1;
-                    base = self.read_base()?;
-                }
-                since => break (start, sink, since?),
-            }
-        };
+    ///
+    /// # Errors
+    /// `LogPruned` if the log cannot be followed from there any more; those of the store.
+    fn switch(&self, base: Base, from: Position) -> Result<Done> {
+        let start = self.clock.elapsed();
+        let mut sink = Sink::new(&self.index);
+        let since = self.store.scan_changes(base.scan.position, &mut sink)?;
         let mut unreadable = Unreadable::of(&base.scan);
         unreadable.revise(&sink, &since);
         let stamp = stamp(&since, start, &unreadable);
@@ -312,21 +327,26 @@ impl Synchronizer {
         Ok(Done { mode, from, scan })
     }
 
-    /// Keeps what is known of a pass, and tells it.
+    /// Keeps the failure of a pass.
+    fn failed(&self, error: Error) -> Error {
+        self.seen.lock().failure = Some(SyncFailure {
+            at: self.clock.now(),
+            error: error.clone(),
+        });
+        error
+    }
+
+    /// Keeps what is known of a pass, and tells it. That the log cannot be followed is no failure:
+    /// everything is read next.
     fn noted(&self, start: Duration, done: Result<Done>) -> Result<SyncReport> {
+        let Done { mode, from, scan } = match done {
+            Ok(done) => done,
+            Err(error) if error.kind() == ErrorKind::LogPruned => return Err(error),
+            Err(error) => return Err(self.failed(error)),
+        };
         let at = self.clock.now();
         let duration = self.clock.elapsed().saturating_sub(start);
         let mut seen = self.seen.lock();
-        let Done { mode, from, scan } = match done {
-            Ok(done) => done,
-            Err(error) => {
-                seen.failure = Some(SyncFailure {
-                    at,
-                    error: error.clone(),
-                });
-                return Err(error);
-            }
-        };
         let looked_at = self.index.snapshot().stamp().looked_at.max(start);
         let nanos = u64::try_from(looked_at.as_nanos()).unwrap_or(u64::MAX);
         self.looked_at.store(nanos, Ordering::Release);
@@ -345,6 +365,11 @@ impl Synchronizer {
             duration,
         })
     }
+}
+
+/// Whether a pass found that the log does not tell what changed since its position.
+fn is_unfollowable(outcome: &Result<SyncReport>) -> bool {
+    matches!(outcome, Err(error) if error.kind() == ErrorKind::LogPruned)
 }
 
 /// A pass that has published what it read.

@@ -97,6 +97,7 @@ pub struct GatedStore {
     scan: Mutex<Option<Arc<Gate>>>,
     fetches: AtomicUsize,
     looks: AtomicUsize,
+    scans: AtomicUsize,
     is_down: AtomicBool,
     is_deaf: AtomicBool,
 }
@@ -110,6 +111,7 @@ impl GatedStore {
             scan: Mutex::default(),
             fetches: AtomicUsize::new(0),
             looks: AtomicUsize::new(0),
+            scans: AtomicUsize::new(0),
             is_down: AtomicBool::new(false),
             is_deaf: AtomicBool::new(false),
         }
@@ -174,6 +176,11 @@ impl GatedStore {
     pub fn looks(&self) -> usize {
         self.looks.load(Ordering::SeqCst)
     }
+
+    /// How often everything was read.
+    pub fn scans(&self) -> usize {
+        self.scans.load(Ordering::SeqCst)
+    }
 }
 
 impl MetadataStore for GatedStore {
@@ -231,6 +238,7 @@ impl MetadataStore for GatedStore {
     }
 
     fn scan(&self, sink: &mut dyn RowSink) -> Result<ScanReport> {
+        self.scans.fetch_add(1, Ordering::SeqCst);
         let scanned = self.heard()?.scan(sink);
         let gate = self.scan.lock().take();
         if let Some(gate) = gate {

@@ -20,8 +20,12 @@
 
 #[path = "../../src/bounded/mod.rs"]
 mod bounded;
+#[path = "../../src/cache.rs"]
+mod cache;
 #[path = "../../src/clock.rs"]
 mod clock;
+#[path = "../../src/coordinator/mod.rs"]
+mod coordinator;
 #[path = "../../src/error.rs"]
 mod error;
 #[path = "../../src/eviction/mod.rs"]
@@ -32,18 +36,22 @@ mod freshness;
 mod health;
 #[path = "../../src/index/mod.rs"]
 mod index;
-#[path = "../../src/machine.rs"]
+#[path = "../../src/machine/mod.rs"]
 mod machine;
 #[path = "../../src/metadata/mod.rs"]
 mod metadata;
 #[path = "../../src/metadata_cache/mod.rs"]
 mod metadata_cache;
+#[path = "../../src/panics.rs"]
+mod panics;
 #[path = "../../src/passes.rs"]
 mod passes;
 #[path = "../../src/position.rs"]
 mod position;
 #[path = "../../src/query/mod.rs"]
 mod query;
+#[path = "../../src/ratio.rs"]
+mod ratio;
 #[path = "../../src/single_flight.rs"]
 mod single_flight;
 #[path = "../../src/stats.rs"]

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::Query;
+use crate::query::Query;
 
 fn canonical(text: &str) -> String {
     match Query::parse(text) {

@@ -19,18 +19,18 @@ pub(in super::super) static STATS: Route = Route {
     parameters: &[],
     body: None,
     answer: Answers::Json(schema::<Stats>),
-    action: Action::Now(stats),
+    action: Action::Work(stats),
 };
 
 pub(in super::super) static EVICT: Route = Route {
     method: Method::POST,
     path: "/api/cache/evict",
-    doc: "Evicts a fifth of the entries of each cache.",
+    doc: "Has each cache give up its share.",
     access: Access::Change,
     parameters: &[],
     body: Some(schema::<Nothing>),
     answer: Answers::Json(schema::<EvictedOfEach>),
-    action: Action::Work(evict),
+    action: Action::Work(evict_all),
 };
 
 pub(in super::super) static CLEAR: Route = Route {
@@ -49,28 +49,22 @@ pub(in super::super) static CLEAR: Route = Route {
 #[schemars(rename = "CacheStats")]
 struct Stats {
     caches: Vec<Cache>,
-    total_items: u64,
-    /// Null if some cache has no such limit.
-    total_capacity: Option<u64>,
+    total_items: usize,
+    /// Of the caches that have such a limit.
+    total_capacity: usize,
     /// How often memory pressure made caches evict.
     pressure_triggered_count: u64,
-    /// Null if it is not known.
+    /// The used share of the tightest limit on memory; null if none is known.
     system_memory_percent: Option<f64>,
 }
 
 fn stats(state: &State, _: &Call) -> Result<Reply, Problem> {
-    let told = state.caches.list();
-    let capacities = told.iter().map(|cache| cache.capacity);
+    let stats = state.caches.stats();
     Reply::json(&Stats {
-        total_items: told.iter().map(|cache| cache.entries).sum(),
-        total_capacity: capacities.sum(),
-        pressure_triggered_count: 0,
-        system_memory_percent: None,
-        caches: all(state),
+        total_items: stats.total_items,
+        total_capacity: stats.total_capacity,
+        pressure_triggered_count: stats.triggers,
+        system_memory_percent: stats.memory_share().map(|share| share * 100.0),
+        caches: all(&stats),
     })
-}
-
-fn evict(state: &State, call: &Call) -> Result<Reply, Problem> {
-    let Nothing {} = call.json()?;
-    evict_all(state, call)
 }

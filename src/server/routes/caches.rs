@@ -1,16 +1,18 @@
 //! `/v1/caches`: the caches of this process, and emptying them.
 
+use std::collections::BTreeMap;
+
 use axum::http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::caches::Told;
+use super::super::caches::{Round, Told};
 use super::super::call::Call;
 use super::super::problem::Problem;
 use super::super::reply::Reply;
 use super::super::state::State;
 use super::super::table::{Access, Action, Answers, Parameter, Route, schema};
-use std::collections::BTreeMap;
+use crate::coordinator::CoordinatorStats;
 
 const NAME: Parameter = Parameter::path("name", "The name of the cache.");
 
@@ -22,7 +24,7 @@ pub(in super::super) static LIST: Route = Route {
     parameters: &[],
     body: None,
     answer: Answers::Json(schema::<Caches>),
-    action: Action::Now(list),
+    action: Action::Work(list),
 };
 
 pub(in super::super) static EVICT: Route = Route {
@@ -39,10 +41,10 @@ pub(in super::super) static EVICT: Route = Route {
 pub(in super::super) static EVICT_ALL: Route = Route {
     method: Method::POST,
     path: "/v1/evict",
-    doc: "Evicts so many entries of each cache; a fifth of them, if it is not said.",
+    doc: "Has each cache give up its share (`coordinator.eviction_ratio`), however tight memory is.",
     access: Access::Change,
     parameters: &[],
-    body: Some(schema::<EntriesOfEach>),
+    body: Some(schema::<Nothing>),
     answer: Answers::Json(schema::<EvictedOfEach>),
     action: Action::Work(evict_all),
 };
@@ -108,13 +110,15 @@ impl From<Told> for Cache {
     }
 }
 
-/// Every cache.
-pub(super) fn all(state: &State) -> Vec<Cache> {
-    state.caches.list().into_iter().map(Cache::from).collect()
+/// Every cache of these.
+pub(super) fn all(stats: &CoordinatorStats) -> Vec<Cache> {
+    let told = stats.caches.iter().map(Told::from);
+    told.map(Cache::from).collect()
 }
 
 fn list(state: &State, _: &Call) -> Result<Reply, Problem> {
-    Reply::json(&Caches { caches: all(state) })
+    let caches = all(&state.caches.stats());
+    Reply::json(&Caches { caches })
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -139,24 +143,20 @@ fn evict(state: &State, call: &Call) -> Result<Reply, Problem> {
     Reply::json(&Evicted { cache, evicted })
 }
 
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct EntriesOfEach {
-    /// How many of each cache.
-    entries: Option<usize>,
-}
-
-/// How many entries really left each cache.
+/// What each cache gave.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct EvictedOfEach {
-    pub(super) evicted: BTreeMap<String, u64>,
+    /// How many entries really left each cache.
+    evicted: BTreeMap<String, u64>,
+    /// Why others gave none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    errors: BTreeMap<String, String>,
 }
 
 pub(super) fn evict_all(state: &State, call: &Call) -> Result<Reply, Problem> {
-    let EntriesOfEach { entries } = call.json()?;
-    let evicted = state.caches.evict_all(entries)?;
-    let evicted = evicted.into_iter().collect();
-    Reply::json(&EvictedOfEach { evicted })
+    let Nothing {} = call.json()?;
+    let Round { evicted, errors } = state.caches.evict_all()?;
+    Reply::json(&EvictedOfEach { evicted, errors })
 }
 
 /// No body, or an empty object.

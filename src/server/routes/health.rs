@@ -54,7 +54,7 @@ pub(in super::super) static METRICS: Route = Route {
     parameters: &[],
     body: None,
     answer: Answers::Other(OPENMETRICS),
-    action: Action::Now(metrics),
+    action: Action::Watch(metrics),
 };
 
 #[derive(Serialize, JsonSchema)]

@@ -3,6 +3,8 @@
 mod admin;
 mod caches;
 mod changes;
+#[cfg(feature = "cli")]
+mod config;
 mod dashboard;
 mod events;
 mod files;
@@ -31,6 +33,8 @@ pub(super) static ROUTES: &[&Route] = &[
     &caches::EVICT_ALL,
     &caches::CLEAR,
     &sync::SYNC,
+    #[cfg(feature = "cli")]
+    &config::RELOAD,
     &admin::STATS,
     &admin::EVICT,
     &admin::CLEAR,

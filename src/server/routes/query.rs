@@ -12,12 +12,20 @@ use super::super::reply::Reply;
 use super::super::state::State;
 use super::super::table::{Access, Action, Answers, Parameter, Route, schema};
 use super::millis;
+use crate::error::{Error, ErrorKind};
 use crate::metadata::FileMetadata;
-use crate::metadata_cache::{Fetch, Page};
+use crate::metadata_cache::{Fetch, Record};
 use crate::query::{Answer, Query};
+use crate::units;
 
 /// How many files are listed unless it is said.
 const DEFAULT_LIMIT: usize = 100;
+/// How many records are fetched at a time.
+const BATCH: usize = 64;
+/// The records of one answer hold at most so many bytes, and one batch.
+const MAX_RECORDS_BYTES: u64 = 64 << 20;
+/// How often the files are asked for again because some changed meanwhile.
+const MAX_RETRIES: usize = 4;
 
 pub(in super::super) static QUERY: Route = Route {
     method: Method::GET,
@@ -25,6 +33,11 @@ pub(in super::super) static QUERY: Route = Route {
     doc: "The files that match every criterion, in path order; every file, if there is none.",
     access: Access::Read,
     parameters: &[
+        Parameter::text(
+            "q",
+            "A query as text, such as `lang:rust (fn:a OR fn:b) -path:^tests/`; it must hold beside \
+             the other criteria.",
+        ),
         Parameter::text("language", "Files in this language."),
         Parameter::text(
             "function",
@@ -76,7 +89,7 @@ struct Found<'a> {
     truncated: bool,
     /// How long it took to find them, in microseconds.
     took_us: u64,
-    /// The query in words.
+    /// The query in words, for people.
     query: String,
     hits: Vec<File<'a>>,
     /// How the query runs, in words.
@@ -102,12 +115,9 @@ fn query(state: &State, call: &Call) -> Result<Reply, Problem> {
     let (explains, with_records) = (call.flag("explain")?, call.flag("records")?);
     state.cardex.refresh(call.freshness()?)?;
     let start = Instant::now();
-    let (answer, page) = match with_records {
-        false => (state.cardex.query(&query)?, None),
-        true => {
-            let (answer, page) = state.cardex.query_records(&query, &Fetch::all())?;
-            (answer, Some(page))
-        }
+    let (answer, records) = match with_records {
+        false => (state.cardex.query(&query)?, Vec::new()),
+        true => all_records(state, &query)?,
     };
     let took = start.elapsed();
     let plan = match explains {
@@ -122,25 +132,62 @@ fn query(state: &State, call: &Call) -> Result<Reply, Problem> {
         truncated: answer.is_truncated(),
         took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         query: query.to_string(),
-        hits: hits(&answer, page.as_ref()),
+        hits: hits(&answer, &records),
         plan,
     })
 }
 
-fn hits<'a>(answer: &'a Answer, page: Option<&'a Page>) -> Vec<File<'a>> {
-    let records = page.map_or(&[][..], |page| &page.records);
+/// The files, and the records of all of them in exactly the versions that the answer tells: it is asked
+/// again if one of them changed meanwhile.
+fn all_records(state: &State, query: &Query) -> Result<(Answer, Vec<Record>), Problem> {
+    let mut tries = 0;
+    loop {
+        let answer = state.cardex.query(query)?;
+        match records(state, &answer) {
+            Err(error) if error.kind() == ErrorKind::Superseded && tries < MAX_RETRIES => {
+                tries += 1
+            }
+            records => return Ok((answer, records?)),
+        }
+    }
+}
+
+/// The records of an answer, fetched some at a time: so what is held is bounded, whatever they weigh.
+fn records(state: &State, answer: &Answer) -> Result<Vec<Record>, Error> {
+    let mut records = Vec::with_capacity(answer.len());
+    let mut bytes = 0;
+    while records.len() < answer.len() {
+        let next = records.len()..records.len() + BATCH;
+        let page = state.cardex.records(answer, &Fetch::page(next))?;
+        bytes += page
+            .records
+            .iter()
+            .map(|record| record.weight())
+            .sum::<u64>();
+        records.extend(page.records);
+        if bytes > MAX_RECORDS_BYTES {
+            let most = units::format_size(MAX_RECORDS_BYTES);
+            let message = format!("the records of this answer hold more than {most}");
+            let error = Error::new(ErrorKind::InvalidQuery, message);
+            return Err(error.with_help("give a smaller limit, or ask for the files one by one"));
+        }
+    }
+    Ok(records)
+}
+
+fn hits<'a>(answer: &'a Answer, records: &'a [Record]) -> Vec<File<'a>> {
     let files = answer.hits().enumerate().map(|(at, hit)| File {
         path: hit.path,
         language: hit.language,
         version: hit.version,
-        // All of them are there, in the order of the answer, or there is no page.
+        // All of them are there, in the order of the answer, or none is.
         record: records.get(at).map(|record| &**record),
     });
     files.collect()
 }
 
 fn compile(state: &State, call: &Call) -> Result<Query, Problem> {
-    let most = state.options.max_page;
+    let most = state.options().max_page;
     let limit = call.count("limit", DEFAULT_LIMIT, 0..=most)?;
     let limit = match call.flag("count")? {
         true => 0,
@@ -151,6 +198,9 @@ fn compile(state: &State, call: &Call) -> Result<Query, Problem> {
         for value in call.all(field) {
             builder = builder.field(field, value);
         }
+    }
+    if let Some(text) = call.text("q") {
+        builder = builder.and(Query::parse(text)?);
     }
     Ok(builder.build()?)
 }

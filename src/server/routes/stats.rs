@@ -15,6 +15,7 @@ use super::caches::{Cache, all};
 use super::health::health;
 use super::millis;
 use super::sync::Mode;
+use crate::coordinator::CoordinatorStats;
 use crate::error::{Error, ErrorKind, Result};
 use crate::health::Health;
 use crate::metadata_cache::CacheStats;
@@ -46,6 +47,7 @@ struct Stats {
     index: Index,
     sync: Sync,
     caches: Vec<Cache>,
+    pressure: Pressure,
     requests: Requests,
     health: Health,
 }
@@ -102,6 +104,33 @@ struct Failure {
     help: Option<String>,
 }
 
+/// How tight memory is.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Pressure {
+    /// The used share of the tightest limit, 0 and up; null if none is known.
+    share: Option<f64>,
+    /// Above this share caches give room.
+    threshold: f64,
+    /// What sets the tightest limit.
+    source: Option<String>,
+    limits: Vec<Limit>,
+    /// How often pressure made caches give room.
+    triggers: u64,
+}
+
+/// A limit on memory.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "MemoryLimit")]
+struct Limit {
+    source: String,
+    /// Null where it is not known, as below.
+    share: Option<f64>,
+    used_bytes: Option<u64>,
+    limit_bytes: Option<u64>,
+}
+
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Requests {
@@ -131,6 +160,7 @@ pub(in super::super) fn stats_of(state: &State) -> Result<Value> {
 fn collect(state: &State) -> Result<Stats> {
     let stats = state.cardex.stats()?;
     let age = stats.age.map(millis);
+    let caches = state.caches.stats();
     let (working, waiting) = state.limits.in_use();
     Ok(Stats {
         version: env!("CARGO_PKG_VERSION"),
@@ -155,16 +185,34 @@ fn collect(state: &State) -> Result<Stats> {
                 help: failure.error.help().map(str::to_owned),
             }),
         },
-        caches: all(state),
+        caches: all(&caches),
+        pressure: pressure(&caches),
         requests: Requests {
             working,
-            max_working: state.options.max_requests,
+            max_working: state.options().max_requests,
             waiting,
             connections: state.metrics.open_connections(),
-            max_connections: state.options.max_connections,
+            max_connections: state.options().max_connections,
         },
         health: health(state),
     })
+}
+
+fn pressure(stats: &CoordinatorStats) -> Pressure {
+    let tightest = stats.pressure.tightest();
+    let limits = stats.pressure.all().map(|limit| Limit {
+        source: limit.source().to_owned(),
+        share: limit.share(),
+        used_bytes: limit.used_bytes(),
+        limit_bytes: limit.limit_bytes(),
+    });
+    Pressure {
+        share: stats.memory_share(),
+        threshold: stats.pressure_threshold,
+        source: tightest.map(|limit| limit.source().to_owned()),
+        limits: limits.collect(),
+        triggers: stats.triggers,
+    }
 }
 
 fn index(state: &State, stats: &CacheStats) -> Index {

@@ -4,14 +4,18 @@
 use std::fs::{DirBuilder, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Which file of the file system it is: another one under the same name differs.
+/// Which file of the file system it is: another one under the same name differs. A file that nobody has
+/// open any more leaves its number to the next one, which was made later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileIdentity {
     device: u64,
     inode: u64,
+    /// Where the file system knows.
+    made_at: Option<SystemTime>,
 }
 
 impl FileIdentity {
@@ -22,22 +26,30 @@ impl FileIdentity {
     }
 
     #[cfg(unix)]
-    fn from_metadata(metadata: &Metadata) -> Self {
+    pub(super) fn from_metadata(metadata: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
         FileIdentity {
             device: metadata.dev(),
             inode: metadata.ino(),
+            made_at: metadata.created().ok(),
         }
     }
 
     #[cfg(not(unix))]
-    fn from_metadata(_: &Metadata) -> Self {
+    pub(super) fn from_metadata(metadata: &Metadata) -> Self {
         FileIdentity {
             device: 0,
             inode: 0,
+            made_at: metadata.created().ok(),
         }
     }
 
+    /// The number of the file in its file system.
+    pub(super) fn inode(self) -> u64 {
+        self.inode
+    }
+
+    /// Device and number.
     pub(super) fn bytes(self) -> [u8; 16] {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.device.to_le_bytes());

@@ -4,13 +4,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::Connection;
-
+use super::connection::Lasting;
 use super::failure::failed;
 use super::frame::Frame;
 use super::log;
 use super::options::SqliteOptions;
-use super::pool::{Pool, connect};
+use super::pool::Pool;
 use crate::error::Result;
 use crate::position::Position;
 use crate::store::{RowSink, ScanReport};
@@ -18,7 +17,7 @@ use crate::store::{RowSink, ScanReport};
 /// A connection to the file of a pool, and what it saw last.
 #[derive(Debug)]
 pub(super) struct Follower {
-    conn: Connection,
+    conn: Lasting,
     pool: Arc<Pool>,
     seen: Option<Seen>,
 }
@@ -38,7 +37,7 @@ impl Follower {
     /// # Errors
     /// Those of opening the file.
     pub(super) fn open(file: &Path, pool: Arc<Pool>, options: &SqliteOptions) -> Result<Self> {
-        let conn = connect(file, options.timeout())?;
+        let conn = Lasting::open(Arc::clone(pool.place()), options.timeout())?;
         conn.pragma_update(None, "query_only", true)
             .map_err(|e| failed(file, "open", e))?;
         Ok(Follower {
@@ -91,11 +90,5 @@ impl Follower {
             position: report.position,
         });
         Ok(report)
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.pool.prepare_to_close(&self.conn);
     }
 }

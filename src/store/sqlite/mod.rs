@@ -3,10 +3,12 @@
 //!
 //! Writers take turns, one transaction at a time; readers see one committed state each and neither
 //! wait for writers nor hold them up. If another file is put in the place of the database, the next
-//! verb opens that one, and its positions are of another epoch.
+//! verb opens that one, and its positions are of another epoch. If its write-ahead log is deleted, verbs
+//! are refused for a second, and as long as somebody goes on with that log; then the file is opened again.
 
 mod check;
 mod column;
+mod connection;
 mod failure;
 mod file;
 mod file_rows;
@@ -16,10 +18,13 @@ mod log;
 mod lookup;
 mod marks;
 mod options;
+mod place;
 mod pool;
 mod read;
 mod scan;
 mod schema;
+mod sidecars;
+mod users;
 mod versions;
 mod write;
 
@@ -38,7 +43,7 @@ use self::follower::Follower;
 use self::frame::Frame;
 use self::marks::Marks;
 pub use self::options::SqliteOptions;
-use self::pool::{Pool, Pooled};
+use self::pool::{LostLog, Pool, Pooled};
 use self::read::RecordReader;
 use self::write::Checked;
 use super::{
@@ -70,10 +75,11 @@ pub struct SqliteStore {
     file: PathBuf,
     project: String,
     options: SqliteOptions,
-    /// None until the file was first reached.
+    /// None until the file was first reached, and while a lost log keeps it from being opened again.
     pool: ArcSwapOption<Pool>,
-    /// Held while the file is opened, so that one thread does it.
-    opening: Mutex<()>,
+    /// Held while the file is opened, so that one thread does it: after a lost log, with what is to be
+    /// known of that.
+    opening: Mutex<Option<LostLog>>,
     /// Held for a look at the log, by one at a time.
     follower: Mutex<Option<Follower>>,
     /// Held for a write: SQLite would have the writers of this process poll for its lock.
@@ -125,7 +131,7 @@ impl SqliteStore {
             project: project.to_owned(),
             options,
             pool: ArcSwapOption::empty(),
-            opening: Mutex::new(()),
+            opening: Mutex::new(None),
             follower: Mutex::new(None),
             writer: Mutex::new(()),
         })
@@ -154,7 +160,7 @@ impl SqliteStore {
     /// What is wrong with the database's file, keys, triggers and log, of all projects; nothing is
     /// changed. Reads the whole file. Rows that cannot be read as records are named by a scan.
     pub fn check(&self) -> Result<Vec<Finding>> {
-        let (_, conn) = self.connection()?;
+        let (_pool, conn) = self.connection()?;
         check::check(&conn, &self.file)
     }
 
@@ -223,16 +229,17 @@ impl SqliteStore {
         }
     }
 
-    /// The connections to the file, if it is still the one that they lead to.
+    /// The connections to the file, if it is still the one that they lead to, with the log that they
+    /// have open.
     fn current_pool(&self) -> Result<Option<Arc<Pool>>> {
         let Some(pool) = self.pool.load_full() else {
             return Ok(None);
         };
-        Ok((FileIdentity::of(&self.file)? == pool.identity()).then_some(pool))
+        Ok(pool.place().is_current()?.then_some(pool))
     }
 
     fn open_pool(&self) -> Result<Arc<Pool>> {
-        let Some(_one_thread) = self.opening.try_lock_for(self.options.timeout()) else {
+        let Some(mut lost) = self.opening.try_lock_for(self.options.timeout()) else {
             let message = format!(
                 "others are still opening the database {}",
                 self.file.display()
@@ -242,18 +249,44 @@ impl SqliteStore {
         if let Some(pool) = self.current_pool()? {
             return Ok(pool);
         }
+        self.retire_lost_log(&mut lost);
         // Only a file that was never there is made: one that is lost may hold a project's records.
-        let pool = if let Some(former) = &*self.pool.load() {
-            former.assert_left_no_wal()?;
+        let pool = if let Some(lost) = &*lost {
+            let pool = lost.reopen(&self.file, &self.options)?;
+            tracing::info!(file = %self.file.display(), "the database is open again");
+            pool
+        } else if let Some(former) = &*self.pool.load() {
+            former.place().assert_left_no_wal()?;
             tracing::warn!(file = %self.file.display(), "the database was replaced: reopening");
             Pool::open(&self.file, &self.options)?
         } else {
             Pool::create(&self.file, &self.options)?
         };
         self.enrol(&pool)?;
+        pool.place().note_sidecars()?;
         let pool = Arc::new(pool);
         self.pool.store(Some(Arc::clone(&pool)));
+        *lost = None;
         Ok(pool)
+    }
+
+    /// Lets go of all connections that go on with a log which somebody deleted; those in use end with
+    /// their reads. As long as one of this process is open, SQLite has every new one share what is
+    /// left of that log.
+    fn retire_lost_log(&self, lost: &mut Option<LostLog>) {
+        let former = self.pool.load_full();
+        let former = former.filter(|former| former.place().is_in_place());
+        if let Some(found) = former.and_then(|former| former.lost_log()) {
+            tracing::warn!(
+                file = %self.file.display(),
+                "the write-ahead log was deleted while it was open: reopening"
+            );
+            *lost = Some(found);
+            self.pool.store(None);
+        }
+        if lost.is_some() {
+            self.forget();
+        }
     }
 
     /// Runs `work` in a read transaction: all that it reads is of one instant.
@@ -301,13 +334,14 @@ impl SqliteStore {
     fn assert_not_replaced(&self, pool: &Pool, operation: &str) -> Result<()> {
         let name = self.file.display();
         if FileIdentity::of(&self.file)? == pool.identity() {
-            if !pool.has_lost_wal() {
+            let Some(lost) = pool.place().lost_sidecar() else {
                 return Ok(());
-            }
-            let message =
-                format!("cannot {operation}: {name}-wal was deleted while {name} was open");
-            return Err(Error::new(ErrorKind::DatabaseCorrupt, message)
-                .with_help("start this program again: what was in that log only is lost"));
+            };
+            let lost = lost.display();
+            let message = format!("cannot {operation}: {lost} was deleted while {name} was open");
+            return Err(Error::new(ErrorKind::DatabaseCorrupt, message).with_help(
+                "try again: the database is opened anew; what was only in there is lost",
+            ));
         }
         let message = format!("cannot {operation}: the database {name} was replaced meanwhile");
         Err(Error::new(ErrorKind::Database, message).with_help("try again"))
@@ -354,7 +388,7 @@ impl SqliteStore {
 fn connect_existing(path: &Path) -> Result<(PathBuf, Connection)> {
     let file = file::absolute(path)?;
     FileIdentity::of(&file)?;
-    let conn = pool::connect(&file, SqliteOptions::default().timeout())?;
+    let conn = connection::connect(&file, SqliteOptions::default().timeout())?;
     Ok((file, conn))
 }
 
@@ -486,7 +520,13 @@ impl MetadataStore for SqliteStore {
         let Some(mut follower) = self.follower.try_lock() else {
             return self.in_read(|tx, frame| log::read_changes(tx, frame, &self.file, since, sink));
         };
-        let pool = self.pool()?;
+        let pool = match self.current_pool()? {
+            Some(pool) => pool,
+            None => {
+                *follower = None;
+                self.open_pool()?
+            }
+        };
         let mut looking = match follower.take().filter(|open| open.is_of(&pool)) {
             Some(open) => open,
             None => {

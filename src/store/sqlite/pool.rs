@@ -1,48 +1,45 @@
-//! Connections to one database file: how each is set up, how many there are, and that they still
-//! lead to the file that the path names.
+//! Connections to one database file: how many there are, what they have seen of it, and when another
+//! pool takes their place.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use r2d2_sqlite::SqliteConnectionManager;
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode};
 use scheduled_thread_pool::ScheduledThreadPool;
 
+use super::connection::{Manager, connect};
 use super::failure::failed;
 use super::file::{FileIdentity, create_if_missing};
 use super::marks::{LogHead, Marks};
 use super::options::SqliteOptions;
+use super::place::Place;
 use super::schema;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A connection of the pool; it goes back when dropped.
-pub(super) type Pooled = r2d2::PooledConnection<SqliteConnectionManager>;
+pub(super) type Pooled = r2d2::PooledConnection<Manager>;
 
 /// The oldest SQLite that is safe: earlier ones can lose commits when the log of a WAL database is
 /// reset.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-/// More than all statements that the store ever prepares.
-const STATEMENT_CACHE: usize = 64;
-
 /// How long to wait before the switch to the write-ahead log is tried again: it takes about a
 /// millisecond.
 const WAL_RETRY: Duration = Duration::from_millis(2);
 
+/// How long a database whose log was lost is left alone: somebody who deletes its `-wal` may be about
+/// to put another database in its place, and must not find a new log of the old one there.
+const REOPEN_AFTER: Duration = Duration::from_secs(1);
+
 /// The connections to one file, as it was found when they were opened.
 #[derive(Debug)]
 pub(super) struct Pool {
-    connections: r2d2::Pool<SqliteConnectionManager>,
-    file: PathBuf,
-    identity: FileIdentity,
-    /// The write-ahead log as it was last seen beside the file. Our connections hold it open, so no
-    /// other file can come to look like it.
-    wal: Mutex<Option<FileIdentity>>,
+    connections: r2d2::Pool<Manager>,
+    place: Arc<Place>,
     /// The schema cookie under which change capture was last found intact.
     verified: AtomicI64,
     /// Whether that schema has triggers that are not ours.
@@ -76,16 +73,14 @@ impl Pool {
 
     /// Opens a file that must exist, and brings its schema up to date.
     pub(super) fn open(file: &Path, options: &SqliteOptions) -> Result<Self> {
-        let identity = FileIdentity::of(file)?;
+        let place = Arc::new(Place::of(file)?);
         let mut conn = connect(file, options.timeout())?;
         schema::version(&conn, file)?;
         use_wal(&conn, file, options.timeout())?;
         schema::migrate(&mut conn, file)?;
         drop(conn);
         let timeout = options.timeout();
-        let manager = SqliteConnectionManager::file(file)
-            .with_flags(FLAGS)
-            .with_init(move |conn| set_up(conn, timeout));
+        let manager = Manager::new(Arc::clone(&place), timeout);
         // One thread: all it does here is to open connections.
         let opener = ScheduledThreadPool::builder().num_threads(1).build();
         let connections = r2d2::Pool::builder()
@@ -101,76 +96,31 @@ impl Pool {
             .build_unchecked(manager);
         Ok(Pool {
             connections,
-            file: file.to_owned(),
-            identity,
-            wal: Mutex::default(),
+            place,
             verified: AtomicI64::new(-1),
             foreign_triggers: AtomicBool::new(true),
             history: Mutex::default(),
         })
     }
 
+    /// Where the file lies that the connections lead to.
+    pub(super) fn place(&self) -> &Arc<Place> {
+        &self.place
+    }
+
     /// Which file the connections lead to.
     pub(super) fn identity(&self) -> FileIdentity {
-        self.identity
+        self.place.identity()
     }
 
-    /// Remembers which write-ahead log is that of our file.
-    fn note_wal(&self) {
-        let wal = FileIdentity::of(&wal_of(&self.file)).ok();
-        // Another file may have come meanwhile, with a log of its own.
-        if wal.is_some() && self.is_in_place() {
-            *self.wal.lock() = wal;
-        }
-    }
-
-    /// Whether the path still names our file.
-    fn is_in_place(&self) -> bool {
-        FileIdentity::of(&self.file).is_ok_and(|now| now == self.identity)
-    }
-
-    /// Whether somebody deleted our write-ahead log, or put another one in its place, while our
-    /// connections have it open: what they read and write is not what the file's other readers see.
-    pub(super) fn has_lost_wal(&self) -> bool {
-        let known = *self.wal.lock();
-        known.is_some() && FileIdentity::of(&wal_of(&self.file)).ok() != known
-    }
-
-    /// Checks, once another file is in the place of ours, that our write-ahead log does not lie beside
-    /// that: SQLite would take its pages for the latest ones of the new file, and mix both.
-    ///
-    /// # Errors
-    /// `DatabaseCorrupt` naming what to delete.
-    pub(super) fn assert_left_no_wal(&self) -> Result<()> {
-        let wal = wal_of(&self.file);
-        let is_empty = std::fs::metadata(&wal).map_or(true, |found| found.len() == 0);
-        let known = *self.wal.lock();
-        if is_empty || self.is_in_place() || FileIdentity::of(&wal).ok() != known {
-            return Ok(());
-        }
-        let name = self.file.display();
-        let message = format!(
-            "the database {name} was replaced, but {} is still that of the former one",
-            wal.display()
-        );
-        Err(
-            Error::new(ErrorKind::DatabaseCorrupt, message).with_help(format!(
-                "delete {name}-wal and {name}-shm: they do not belong to the file that is there now"
-            )),
-        )
-    }
-
-    /// Sees to it that a connection leaves alone, when it is closed, what has come in the place of its
-    /// file. SQLite ends the last connection with a checkpoint and deletes the write-ahead log, by name;
-    /// it notices by itself that the file was moved, but not if the file is empty, or was never read.
-    pub(super) fn prepare_to_close(&self, conn: &Connection) {
-        if self.is_in_place() && !self.has_lost_wal() {
-            return;
-        }
-        let unused = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
-        if let Err(error) = unused {
-            tracing::warn!(%error, "a connection to a replaced database may disturb the new one");
-        }
+    /// What must be known to open the database again after it lost a file beside it.
+    pub(super) fn lost_log(&self) -> Option<LostLog> {
+        self.place.lost_sidecar()?;
+        Some(LostLog {
+            place: Arc::clone(&self.place),
+            others: self.history().others(),
+            found_at: Instant::now(),
+        })
     }
 
     /// A connection, waiting for one at most for the connection time-out.
@@ -207,7 +157,6 @@ impl Pool {
         if head == before.head {
             return Ok(before.others);
         }
-        self.note_wal();
         let is_same = head.follows(before.head) && before.marks.fit(conn, pruned_to)?;
         let marks = Arc::new(Marks::read(conn)?);
         let mut now = self.history.lock();
@@ -263,19 +212,30 @@ impl Pool {
     }
 }
 
-fn wal_of(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push("-wal");
-    PathBuf::from(name)
+/// What has to be known of a database whose write-ahead log was lost, when it is opened again.
+#[derive(Debug)]
+pub(super) struct LostLog {
+    place: Arc<Place>,
+    /// How often the log had been found to be another one.
+    others: u64,
+    found_at: Instant,
 }
 
-impl Drop for Pool {
-    fn drop(&mut self) {
-        let mut idle = Vec::new();
-        while let Some(conn) = self.connections.try_get() {
-            self.prepare_to_close(&conn);
-            idle.push(conn);
+impl LostLog {
+    /// Opens the database again, a while after its log was lost and once nobody uses that any more. What
+    /// was only in there may be gone, and others may have gone on from there: it is another history.
+    ///
+    /// # Errors
+    /// `DatabaseCorrupt` before that, naming who uses it still; those of [`Pool::open`].
+    pub(super) fn reopen(&self, file: &Path, options: &SqliteOptions) -> Result<Pool> {
+        self.place.assert_left_no_wal()?;
+        if FileIdentity::of(file)? == self.place.identity() {
+            self.place
+                .assert_let_go(self.found_at.elapsed() >= REOPEN_AFTER)?;
         }
+        let pool = Pool::open(file, options)?;
+        pool.history.lock().others = self.others + 1;
+        Ok(pool)
     }
 }
 
@@ -287,43 +247,6 @@ pub(super) fn not_captured(file: &Path, reason: &str) -> Error {
     );
     Error::new(ErrorKind::DatabaseCorrupt, message)
         .with_help("`cardex db check --repair` mends the log and has every index built anew")
-}
-
-/// No `SQLITE_OPEN_URI` (a path is a path), no `SQLITE_OPEN_CREATE` (we create the file with the
-/// right mode), and no mutex (the pool gives a connection to one thread at a time).
-const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
-
-/// A connection of its own, outside any pool, set up like those of the pool.
-pub(super) fn connect(file: &Path, timeout: Duration) -> Result<Connection> {
-    let open = || {
-        let mut conn = Connection::open_with_flags(file, FLAGS)?;
-        set_up(&mut conn, timeout)?;
-        Ok(conn)
-    };
-    open().map_err(|e| failed(file, "open", e))
-}
-
-/// What every connection is told. The file is data from outside: its schema may call no function
-/// with side effects, its cells are checked as they are read, and nothing may edit its internals.
-///
-/// `synchronous = NORMAL`: a commit survives the end of this program at once, and a power cut from
-/// the next checkpoint on. The cut may take the last commits whole; the index is built from what is
-/// there, and a sequence that is then used again gets another nonce, which followers are to compare.
-///
-/// `cache_size` is 8 MiB: a commit of another connection empties the cache, and reading a hundred
-/// changed files of a large project touches more pages than the default 2 MiB hold. No memory map:
-/// a file cut short by somebody else must be an error, not a signal.
-fn set_up(conn: &mut Connection, timeout: Duration) -> rusqlite::Result<()> {
-    conn.busy_timeout(timeout)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true)?;
-    conn.execute_batch(
-        "PRAGMA cell_size_check = ON; PRAGMA synchronous = NORMAL;
-         PRAGMA cache_size = -8192; PRAGMA journal_size_limit = 67108864;",
-    )
 }
 
 /// Readers and a writer at the same time need the write-ahead log; the file keeps the setting.

@@ -1,6 +1,7 @@
 //! The schema: its migrations, how a file is recognised as ours, and whether the parts that capture
 //! changes are as we made them.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -84,20 +85,32 @@ fn version_in_transaction(conn: &Connection, file: &Path) -> Result<i32> {
     }
 }
 
-/// Checks, in a transaction, that nobody has made the schema a newer one since the file was opened: its
+/// Checks, in a transaction, that nobody has made the schema another one since the file was opened: its
 /// version is no part of what moves the schema's cookie.
 ///
 /// # Errors
-/// `SchemaTooNew`.
+/// `SchemaTooNew`; `DatabaseCorrupt` if it is older than when it was opened.
 pub(super) fn assert_known(conn: &Connection, file: &Path) -> Result<()> {
     let version: i32 = conn
         .prepare_cached("PRAGMA user_version")
         .and_then(|mut pragma| pragma.query_row([], |row| row.get(0)))
         .map_err(|e| failed(file, "read the schema", e))?;
-    match version > SCHEMA_VERSION {
-        true => Err(too_new(file, version)),
-        false => Ok(()),
+    match version.cmp(&SCHEMA_VERSION) {
+        Ordering::Greater => Err(too_new(file, version)),
+        Ordering::Less => Err(became_older(file, version)),
+        Ordering::Equal => Ok(()),
     }
+}
+
+fn became_older(file: &Path, version: i32) -> Error {
+    let message = format!(
+        "the schema version of the database {} became {version} while it was open, from \
+         {SCHEMA_VERSION}",
+        file.display()
+    );
+    Error::new(ErrorKind::DatabaseCorrupt, message).with_help(
+        "restore a good copy; a program that starts now brings an older schema up to date",
+    )
 }
 
 fn too_new(file: &Path, version: i32) -> Error {

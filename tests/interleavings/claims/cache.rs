@@ -10,10 +10,11 @@ use shuttle::thread;
 use super::history::{Eyes, path, record};
 use super::world::World;
 use crate::bounded::Limits;
+use crate::cache::Scope;
 use crate::error::ErrorKind;
 use crate::explore::{claim, join};
 use crate::freshness::Freshness;
-use crate::metadata_cache::Fetch;
+use crate::metadata_cache::{Fetch, MetadataCache};
 use crate::query::Query;
 use crate::store::MetadataStore;
 use crate::sync::SyncMode;
@@ -28,7 +29,24 @@ pub(crate) fn claims() -> Vec<Trial> {
         claim("cache: fill against update", 1500, fill_update),
         claim("cache: two fills are one load", 1500, two_fills),
         claim("cache: remove against fill", 1500, remove_fill),
-        claim("cache: what was cleared is not put back", 1500, clear_fill),
+        claim("cache: what was cleared is not put back", 1500, || {
+            forgotten(|cache| cache.clear().unwrap());
+        }),
+        claim("cache: what was invalidated is not put back", 1500, || {
+            forgotten(|cache| assert!(cache.invalidate(&one("a")).unwrap() <= 1));
+        }),
+        claim(
+            "cache: what was invalidated by its directory is not",
+            1500,
+            || {
+                forgotten(|cache| assert!(cache.invalidate(&below("a")).unwrap() <= 1));
+            },
+        ),
+        claim(
+            "cache: fill and update against invalidation",
+            1200,
+            invalidation,
+        ),
         claim("cache: get and query go forward together", 1200, forward),
         claim("cache: updates of one file", 1200, updates),
         claim("cache: a file that comes and goes", 1200, comes_and_goes),
@@ -119,8 +137,16 @@ fn remove_fill() {
     world.at_rest(&["a", "b"]);
 }
 
-/// A load that began before the clearing does not put its record back after it.
-fn clear_fill() {
+fn one(name: &str) -> Scope {
+    Scope::Path(path(name))
+}
+
+fn below(directory: &str) -> Scope {
+    Scope::Prefix(directory.to_owned())
+}
+
+/// A load that began before the record was to be forgotten does not put it back after that.
+fn forgotten(forget: fn(&MetadataCache)) {
     let world = World::with_bodies(&["a"], false);
     let before = Arc::new(crate::primitives::Mutex::new(Vec::new()));
     let loads = Arc::clone(&before);
@@ -134,7 +160,7 @@ fn clear_fill() {
                 let fetched = world.history.fetches(&path("a"));
                 (fetched, !before.lock().is_empty())
             };
-            world.cache.clear().unwrap();
+            forget(&world.cache);
             // The one reader had read the store before, or had not asked it yet.
             if got || fetched > 0 {
                 assert_eq!(world.cache.stats().unwrap().items, 0);
@@ -144,6 +170,28 @@ fn clear_fill() {
         }),
     ]);
     world.at_rest(&["a"]);
+}
+
+/// No thread sees a file go back, and each invalidation tells how many left.
+fn invalidation() {
+    let world = World::of(&["a", "b"]);
+    join([
+        world.spawn(|world, eyes| {
+            for mark in ["second", "third"] {
+                world.update(eyes, "a", mark);
+                world.get(eyes, "a");
+            }
+        }),
+        world.spawn(|world, eyes| (0..3).for_each(|_| world.get(eyes, "a"))),
+        world.spawn(|world, eyes| {
+            for scope in [one("a"), Scope::All, below("b")] {
+                let left = world.cache.invalidate(&scope).unwrap();
+                assert!(left <= 2, "{left} of two");
+                world.get(eyes, "b");
+            }
+        }),
+    ]);
+    world.at_rest(&["a", "b"]);
 }
 
 /// Two files, two readers who look by both ways, a foreign writer and a sync of its own.

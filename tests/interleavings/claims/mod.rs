@@ -2,6 +2,7 @@
 
 mod bounded;
 mod cache;
+mod coordinator;
 mod flights;
 mod history;
 mod index;
@@ -15,6 +16,7 @@ pub(crate) fn all() -> Vec<Trial> {
     let claims = [
         bounded::claims(),
         cache::claims(),
+        coordinator::claims(),
         flights::claims(),
         index::claims(),
         trouble::claims(),

@@ -16,6 +16,11 @@ use crate::sync::SyncMode;
 pub(crate) fn claims() -> Vec<Trial> {
     vec![
         claim("cache: another database in its place", 1200, another),
+        claim(
+            "cache: another database while everything is read anew",
+            1200,
+            another_in_full,
+        ),
         claim("cache: a failed load is no absence", 1200, failures),
         claim(
             "cache: a failed pass is told, and takes nothing back",
@@ -61,6 +66,35 @@ fn another() {
             world.update(eyes, "b", "second");
             world.get(eyes, "b");
             world.get(eyes, "a");
+        }),
+    ]);
+    world.at_rest(&["a", "b"]);
+}
+
+/// The log cannot be followed any more, twice, while everything is read: who reads it all, and who
+/// waits for that, and who only looks, have what is there at last.
+fn another_in_full() {
+    let world = World::of(&["a", "b"]);
+    join([
+        world.spawn(|world, eyes| {
+            world.history.foreign(&record("a", "lost"));
+            world.history.restore(2);
+            world.sync(eyes);
+            world.history.restore(2);
+            world.history.foreign(&record("a", "found"));
+            world.sync(eyes);
+            world.get(eyes, "a");
+        }),
+        world.spawn(|world, eyes| {
+            world.cache.sync(SyncMode::Full).unwrap();
+            world.query(eyes);
+            world.sync(eyes);
+            world.query(eyes);
+        }),
+        world.spawn(|world, eyes| {
+            world.update(eyes, "b", "second");
+            world.get(eyes, "b");
+            world.stats();
         }),
     ]);
     world.at_rest(&["a", "b"]);
