@@ -1172,3 +1172,87 @@ fn a_server_that_must_not_start_says_why() {
         "{own}"
     );
 }
+
+/// Asks the server until it answers so.
+#[track_caller]
+fn wait_for(url: &str, pointer: &str, wanted: &serde_json::Value) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let answer = ureq::get(url).call();
+        let told: Option<serde_json::Value> = answer
+            .ok()
+            .and_then(|mut answer| answer.body_mut().read_json().ok());
+        if told.as_ref().and_then(|told| told.pointer(pointer)) == Some(wanted) {
+            return;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{url} does not say {wanted} at {pointer}: {told:?}"
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_server_reads_its_configuration_again_on_a_signal_and_when_it_is_asked() {
+    let project = Project::new();
+    let indexed = project.command(&["index"]).output().unwrap();
+    assert!(indexed.status.success());
+    let token = "0123456789abcdef";
+    project.write("token", token);
+    fs::set_permissions(project.at("token"), fs::Permissions::from_mode(0o600)).unwrap();
+    let (child, address) = serve(&project, &["--token-file", "token"]);
+    let caches = format!("http://{address}/v1/caches");
+    let capacity = |items: u64| wait_for(&caches, "/caches/0/capacity", &items.into());
+    capacity(10_000);
+    project.write("cardex.toml", "[memory_cache]\nmax_items = 300\n");
+    let pid = child.id().to_string();
+    let hang_up = || Command::new("kill").args(["-HUP", &pid]).status().unwrap();
+    assert!(hang_up().success());
+    capacity(300);
+    project.write(
+        "cardex.toml",
+        "[memory_cache]\nmax_items = 400\n[server]\nmax_requests = 7\nmax_page = 1\n",
+    );
+    let reload = || {
+        let url = format!("http://{address}/v1/config/reload");
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .build()
+            .into();
+        let asked = agent
+            .post(&url)
+            .header("Authorization", format!("Bearer {token}"));
+        let mut answer = asked.send_empty().unwrap();
+        let told: serde_json::Value = answer.body_mut().read_json().unwrap();
+        (answer.status().as_u16(), told)
+    };
+    let (status, told) = reload();
+    assert_eq!(status, 200, "{told}");
+    let keys = |list: &str| -> Vec<&str> {
+        let list = told[list].as_array().unwrap().iter();
+        list.map(|changed| changed["key"].as_str().unwrap())
+            .collect()
+    };
+    assert_eq!(
+        keys("changed"),
+        ["memory_cache.max_items", "server.max_page"]
+    );
+    assert_eq!(keys("atRestart"), ["server.max_requests"]);
+    capacity(400);
+    let two = ureq::get(format!("http://{address}/v1/query?limit=2")).call();
+    assert!(two.is_err(), "a page holds one file now");
+    project.write("cardex.toml", "[memory_cache]\nmax_itms = 500\n");
+    let (status, told) = reload();
+    assert_eq!(
+        (status, told["code"].as_str()),
+        (400, Some("invalid-config")),
+        "{told}"
+    );
+    capacity(400);
+    let (_, said) = end(child, "-TERM");
+    assert!(
+        said.contains("memory_cache.max_items: 10000 becomes 300\n"),
+        "{said}"
+    );
+}

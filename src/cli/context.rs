@@ -1,8 +1,9 @@
 //! What every command needs: the project, its configuration, and how to talk.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use cardex::config::{Config, ConfigSources};
+use cardex::config::{Config, ConfigSources, LiveConfig};
 use cardex::{Error, ErrorKind};
 
 use super::args::{Format, Global};
@@ -15,7 +16,9 @@ use super::project;
 pub(super) struct Context {
     /// The project's root, with every symbolic link resolved.
     pub(super) root: PathBuf,
-    pub(super) config: Config,
+    pub(super) config: Arc<Config>,
+    /// The same, for a command that runs so long that it may change.
+    pub(super) live: LiveConfig,
     pub(super) global: Global,
     /// Colours of the standard output.
     pub(super) paint: Paint,
@@ -78,11 +81,13 @@ impl Context {
         for (key, value, flag) in flags {
             sources = sources.command_line(key, value, flag)?;
         }
-        let config = sources.load()?;
+        let live = LiveConfig::load(sources)?;
+        let config = live.current();
         let paint = Paint::for_stdout(global.color);
         Ok(Context {
             root,
             config,
+            live,
             global,
             paint,
         })

@@ -1,5 +1,5 @@
 //! SIGINT and SIGTERM: the first one asks the work in progress to stop at a safe place, a second one
-//! ends the process at once.
+//! ends the process at once. SIGHUP asks a process that runs for long to read its configuration again.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use cardex::{Error, ErrorKind};
 use rustix::event::{Timespec, poll};
 use rustix::io::Errno;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::failure::Failure;
@@ -35,9 +35,13 @@ pub(super) fn flag() -> Result<&'static AtomicBool, Failure> {
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop.asked))
             .and_then(|_| flag::register_usize(signal, Arc::clone(&stop.signal), number))
             .and_then(|_| flag::register(signal, Arc::clone(&stop.asked)))
-            .map_err(|e| Error::new(ErrorKind::Io, "cannot listen to signals").because(e))?;
+            .map_err(cannot_listen)?;
     }
     Ok(&STOP.get_or_init(|| stop).asked)
+}
+
+fn cannot_listen(cause: std::io::Error) -> Error {
+    Error::new(ErrorKind::Io, "cannot listen to signals").because(cause)
 }
 
 /// An early end if the process was asked to stop.
@@ -51,15 +55,21 @@ pub(super) fn check() -> Result<(), Failure> {
     }
 }
 
-/// Waits until the process is asked to stop, and returns as an early end. A signal that comes to
-/// another thread wakes nobody: it is looked for twenty times a second.
-pub(super) fn wait() -> Result<std::convert::Infallible, Failure> {
+/// Waits until the process is asked to stop, and returns as an early end; meanwhile, `hang_up` is called
+/// after each SIGHUP, which does not end the process any more. A signal that comes to another thread
+/// wakes nobody: it is looked for twenty times a second.
+pub(super) fn wait(mut hang_up: impl FnMut()) -> Result<std::convert::Infallible, Failure> {
+    let hung_up = Arc::new(AtomicBool::new(false));
+    flag::register(SIGHUP, Arc::clone(&hung_up)).map_err(cannot_listen)?;
     let rest = Timespec {
         tv_sec: 0,
         tv_nsec: 50_000_000,
     };
     loop {
         check()?;
+        if hung_up.swap(false, Ordering::SeqCst) {
+            hang_up();
+        }
         match poll(&mut [], Some(&rest)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(cause) => return Err(std::io::Error::from(cause).into()),

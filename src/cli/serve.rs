@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
+use cardex::config::{LiveConfig, Reload};
 use cardex::server::{Served, Server};
 use cardex::{CacheCoordinator, Cardex, Error, ErrorKind, SystemClock};
 
 use super::args::{Global, ServeArgs};
 use super::context::Context;
 use super::failure::Failure;
-use super::output::Out;
+use super::output::{Out, say};
 use super::{Outcome, interrupt};
 
 /// Serves until SIGINT or SIGTERM, and then finishes what is under way.
 pub(super) fn run(global: Global, args: &ServeArgs) -> Result<Outcome, Failure> {
     global.no_format("serve")?;
+    let quiet = global.quiet;
     let context = with_flags(global, args)?;
     let store = context.existing_store()?;
     let options = context.config.cache().clone();
@@ -23,20 +25,71 @@ pub(super) fn run(global: Global, args: &ServeArgs) -> Result<Outcome, Failure> 
     let coordinator = CacheCoordinator::new(context.config.coordinator().clone());
     coordinator.register(cardex.as_cache())?;
     coordinator.start()?;
-    let served =
-        Served::new(&cardex, &Arc::new(coordinator)).at(&context.root, context.config.database());
+    let coordinator = Arc::new(coordinator);
+    let live = Arc::new(context.live);
+    let served = Served::new(&cardex, &coordinator)
+        .at(&context.root, context.config.database())
+        .configured_by(&live);
     let server = Server::start(context.config.server().clone(), served)?;
+    on_reload(&live, &cardex, &coordinator, &server);
     let address = server.address();
     let mut out = Out::new();
     out.line(&address.to_string())?;
     out.finish()?;
-    context.note(&format!("Listening on http://{address}"));
-    let ended = interrupt::wait();
+    note(quiet, &format!("Listening on http://{address}"));
+    let ended = interrupt::wait(|| reload(&live));
     if !server.stop() {
-        context.note("note: requests that took too long were cut off");
+        note(quiet, "note: requests that took too long were cut off");
     }
     cardex.shutdown();
     match ended? {}
+}
+
+/// Whoever can takes other limits and intervals when the configuration is read again.
+fn on_reload(
+    live: &LiveConfig,
+    cardex: &Cardex,
+    coordinator: &Arc<CacheCoordinator>,
+    server: &Server,
+) {
+    let cache = cardex.clone();
+    live.on_reload(move |config| cache.reconfigure(config.cache()));
+    let coordinator = Arc::clone(coordinator);
+    live.on_reload(move |config| {
+        coordinator.reconfigure(config.coordinator().clone());
+        Ok(())
+    });
+    let server = server.reconfigure();
+    live.on_reload(move |config| {
+        server(config.server());
+        Ok(())
+    });
+}
+
+/// Reads the configuration again, and tells what came of it.
+fn reload(live: &LiveConfig) {
+    match live.reload() {
+        Ok(reload) => {
+            for changed in &reload.changed {
+                say(&format!("{changed}"));
+            }
+            for waiting in &reload.at_restart {
+                say(&format!("{waiting}, once the server is started again"));
+            }
+            if reload == Reload::default() {
+                say("the configuration is read again: nothing has changed");
+            }
+        }
+        Err(error) => say(&format!(
+            "warning: the configuration stays as it was: {error:#}"
+        )),
+    }
+}
+
+fn note(quiet: bool, text: &str) {
+    if !quiet {
+        say(text);
+    }
 }
 
 /// The project, with the flags over its configuration.

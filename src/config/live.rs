@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::{Config, ConfigSources};
 use crate::error::Result;
 use crate::passes::Passes;
@@ -21,7 +23,9 @@ pub struct LiveConfig {
 }
 
 /// What reading the configuration again changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Reload {
     /// Values that are in force now.
@@ -31,7 +35,8 @@ pub struct Reload {
 }
 
 /// A value that differs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Changed {
     /// The name of its key.
@@ -40,6 +45,14 @@ pub struct Changed {
     pub from: String,
     /// What the layers say now.
     pub to: String,
+}
+
+/// `memory_cache.max_items: 200 becomes 300`.
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Changed { key, from, to } = self;
+        write!(f, "{key}: {from} becomes {to}")
+    }
 }
 
 impl LiveConfig {

@@ -20,7 +20,7 @@ pub use self::keys::{KEYS, Key, Kind};
 use self::keys::{Named, Value};
 pub use self::layers::Origin;
 use self::layers::{Raw, Setting, expand};
-pub use self::live::{LiveConfig, Reload};
+pub use self::live::{Changed, LiveConfig, Reload};
 pub use self::schema::schema;
 use crate::coordinator::CoordinatorOptions;
 use crate::error::{Error, ErrorKind, Result};

@@ -43,7 +43,7 @@ impl Accept {
     /// whether all of it came to its end.
     pub(super) async fn run(self, listener: TcpListener, drain: Duration) -> bool {
         let this = Arc::new(self);
-        let connections = Arc::new(Connections::new(this.state.options.max_connections));
+        let connections = Arc::new(Connections::new(this.state.options().max_connections));
         let mut stopping = this.state.stopping.clone();
         let mut tasks = JoinSet::new();
         loop {
@@ -88,7 +88,7 @@ impl Accept {
         };
         // Answers are written whole: there is nothing to wait for.
         let _ = stream.set_nodelay(true);
-        let options = &self.state.options;
+        let options = self.state.options();
         let ticket = &ticket;
         let this = &self;
         let router = TowerToHyperService::new(self.router.clone());

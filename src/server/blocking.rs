@@ -29,7 +29,7 @@ pub(super) async fn under<T: Send + 'static>(
         drop(permit);
         outcome
     });
-    match tokio::time::timeout(state.options.request_timeout, task).await {
+    match tokio::time::timeout(state.options().request_timeout, task).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) => Err(Problem::panicked()),
         Err(_) => Err(Problem::timed_out("the work").with_help(

@@ -101,10 +101,10 @@ async fn dispatch(
 /// The body, which must be JSON, short and quick.
 async fn read_body(state: &State, request: Request) -> Result<Bytes, Problem> {
     let kind = request.headers().get(CONTENT_TYPE).cloned();
-    let limit = state.options.max_body_bytes;
+    let limit = state.options().max_body_bytes;
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let body = Limited::new(request.into_body(), most).collect();
-    let body = tokio::time::timeout(state.options.request_timeout, body).await;
+    let body = tokio::time::timeout(state.options().request_timeout, body).await;
     let body = body.map_err(|_| Problem::slow_body())?;
     let body = body.map_err(|cause| match cause.is::<LengthLimitError>() {
         true => Problem::too_large(limit),

@@ -1,6 +1,7 @@
 //! What the server counts of itself, and what the cache tells of itself, in the OpenMetrics format.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -28,6 +29,7 @@ const BUCKETS: [f64; 10] = [
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Registry,
+    answers: AtomicU64,
     requests: Family<Answered, Counter>,
     durations: Family<Asked, Histogram, fn() -> Histogram>,
     refused: Counter,
@@ -81,6 +83,7 @@ impl Metrics {
         }));
         Metrics {
             registry,
+            answers: AtomicU64::new(0),
             requests,
             durations,
             refused,
@@ -98,11 +101,17 @@ impl Metrics {
             status,
         };
         self.requests.get_or_create(&answered).inc();
+        self.answers.fetch_add(1, Ordering::Relaxed);
         if let Some(took) = took {
             let asked = Asked { route: route.path };
             let durations = self.durations.get_or_create(&asked);
             durations.observe(took.as_secs_f64());
         }
+    }
+
+    /// How many requests have been answered.
+    pub(super) fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
     }
 
     /// Counts a request that the guard refused.

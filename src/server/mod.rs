@@ -23,10 +23,12 @@ mod limits;
 mod metrics;
 mod openapi;
 mod options;
+mod page;
 mod patience;
 mod problem;
 mod reply;
 mod routes;
+mod samples;
 mod state;
 mod table;
 
@@ -35,6 +37,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
@@ -47,6 +50,7 @@ use self::guard::Guard;
 use self::limits::Limits;
 use self::metrics::Metrics;
 pub use self::options::ServerOptions;
+use self::samples::Samples;
 pub use self::state::Served;
 use self::state::State;
 use crate::cardex::Cardex;
@@ -66,9 +70,11 @@ const BACKLOG: u32 = 1024;
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    state: Arc<State>,
     stop: watch::Sender<bool>,
     drained: Receiver<bool>,
     runtime: Option<Runtime>,
+    _sampler: Worker,
     /// Loads the index; it has ended long ago, mostly.
     _loader: Worker,
 }
@@ -106,14 +112,16 @@ impl Server {
             is_public,
             limits: Limits::new(options.max_requests),
             feed: Feed::start(cardex.clone())?,
-            options,
+            samples: Samples::default(),
+            options: ArcSwap::from_pointee(options),
             started: Instant::now(),
             stopping,
         });
+        let sampler = Samples::take(&state)?;
         let accept = Accept {
             router: dispatch::router(&state),
             guard: Guard::new(address),
-            state,
+            state: Arc::clone(&state),
         };
         let (tell, drained) = sync_channel(1);
         runtime.spawn(async move {
@@ -122,11 +130,26 @@ impl Server {
         });
         Ok(Server {
             address,
+            state,
             stop,
             drained,
             runtime: Some(runtime),
+            _sampler: sampler,
             _loader: load(cardex)?,
         })
+    }
+
+    /// A function that has this server take the limits of each request (sizes, times, pages) from other
+    /// options, from the next connection or request on. The address, the token and how many there may be
+    /// at once stay. It does not keep the server, and does nothing once that is gone.
+    pub fn reconfigure(&self) -> impl Fn(&ServerOptions) + Send + Sync + use<> {
+        let state = Arc::downgrade(&self.state);
+        move |options| {
+            if let Some(state) = state.upgrade() {
+                let taken = state.options().with_limits_of(options);
+                state.options.store(Arc::new(taken));
+            }
+        }
     }
 
     /// The address that it listens on, with the port that was chosen.

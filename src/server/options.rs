@@ -46,6 +46,17 @@ impl Default for ServerOptions {
 }
 
 impl ServerOptions {
+    /// The same with the limits of each request from `other`.
+    pub(super) fn with_limits_of(&self, other: &Self) -> Self {
+        ServerOptions {
+            listen: self.listen,
+            token_file: self.token_file.clone(),
+            max_requests: self.max_requests,
+            max_connections: self.max_connections,
+            ..*other
+        }
+    }
+
     /// Listens on this address; port 0 takes any that is free. An address that others can reach wants a
     /// token file, and is refused without one when the server is started.
     #[must_use]

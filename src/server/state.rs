@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::auth::Auth;
@@ -12,7 +13,10 @@ use super::events::Feed;
 use super::limits::Limits;
 use super::metrics::Metrics;
 use super::options::ServerOptions;
+use super::samples::Samples;
 use crate::cardex::Cardex;
+#[cfg(feature = "cli")]
+use crate::config::LiveConfig;
 use crate::coordinator::CacheCoordinator;
 
 /// What a server serves.
@@ -20,6 +24,8 @@ use crate::coordinator::CacheCoordinator;
 pub struct Served {
     pub(super) cardex: Cardex,
     pub(super) coordinator: Arc<CacheCoordinator>,
+    #[cfg(feature = "cli")]
+    pub(super) config: Option<Arc<LiveConfig>>,
     pub(super) root: PathBuf,
     pub(super) database: PathBuf,
 }
@@ -31,9 +37,20 @@ impl Served {
         Served {
             cardex: cardex.clone(),
             coordinator: Arc::clone(coordinator),
+            #[cfg(feature = "cli")]
+            config: None,
             root: PathBuf::new(),
             database: PathBuf::new(),
         }
+    }
+
+    /// The configuration that may be read again over HTTP. What a change of it changes is decided by
+    /// whoever is told of it, the server too: see [`Server::reconfigure`](super::Server::reconfigure).
+    #[cfg(feature = "cli")]
+    #[must_use]
+    pub fn configured_by(mut self, config: &Arc<LiveConfig>) -> Self {
+        self.config = Some(Arc::clone(config));
+        self
     }
 
     /// The project's root and its database, for those who ask: nothing is opened by these names.
@@ -51,14 +68,22 @@ pub(super) struct State {
     pub(super) cardex: Cardex,
     pub(super) caches: Caches,
     pub(super) served: Served,
-    pub(super) options: ServerOptions,
+    pub(super) options: ArcSwap<ServerOptions>,
     pub(super) auth: Auth,
     /// Whether other machines can reach it.
     pub(super) is_public: bool,
     pub(super) limits: Limits,
     pub(super) metrics: Metrics,
     pub(super) feed: Feed,
+    pub(super) samples: Samples,
     pub(super) started: Instant,
     /// True once the server is to stop: whoever waits ends at once.
     pub(super) stopping: watch::Receiver<bool>,
+}
+
+impl State {
+    /// The limits of now.
+    pub(super) fn options(&self) -> Arc<ServerOptions> {
+        self.options.load_full()
+    }
 }

@@ -40,7 +40,14 @@ pub(crate) fn quiet() -> CacheOptions {
 pub(crate) fn served(cardex: &Cardex) -> Served {
     let coordinator = CacheCoordinator::default();
     coordinator.register(cardex.as_cache()).unwrap();
-    Served::new(cardex, &Arc::new(coordinator))
+    let served = Served::new(cardex, &Arc::new(coordinator));
+    #[cfg(feature = "cli")]
+    let served = {
+        use cardex::config::{ConfigSources, LiveConfig};
+        let defaults = LiveConfig::load(ConfigSources::new("/nowhere")).unwrap();
+        served.configured_by(&Arc::new(defaults))
+    };
+    served
 }
 
 /// A file with the token that nobody else may read.

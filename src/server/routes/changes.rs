@@ -75,7 +75,11 @@ struct Change<'a> {
 fn changes(state: Arc<State>, call: Call, _: HeaderMap) -> Waiting {
     Box::pin(async move {
         let since = call.position("since")?.unwrap_or_default();
-        let limit = call.count("limit", state.options.max_page, 1..=state.options.max_page)?;
+        let limit = call.count(
+            "limit",
+            state.options().max_page,
+            1..=state.options().max_page,
+        )?;
         let wait = call.duration("wait", MAX_WAIT)?;
         let set = match wait.is_zero() {
             true => read(&state, since, limit).await?,

@@ -1,38 +1,104 @@
-//! `/`: one page for people. It loads nothing from elsewhere, and only its own script runs.
+//! `/`: one page for people, and `/v1/page`, its pieces alone. It loads nothing from elsewhere, and
+//! only its own script runs.
+
+use std::time::Instant;
 
 use axum::http::Method;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::super::call::Call;
+use super::super::page::{self, Asked, MAX_HITS, Told};
 use super::super::problem::Problem;
 use super::super::reply::Reply;
 use super::super::state::State;
-use super::super::table::{Access, Action, Answers, Route};
+use super::super::table::{Access, Action, Answers, Parameter, Route};
+use super::millis;
+use super::stats::stats_of;
 use crate::error::{Error, ErrorKind};
+use crate::query::Query;
 
-/// The page; `{{nonce}}` stands where a script or a style says that it is the page's own.
-const PAGE_HTML: &str = include_str!("../dashboard.html");
+/// Whatever is younger is fresh to a person.
+const LEAST_FRESH_MS: u64 = 1000;
+
+const HTML: &str = "text/html; charset=utf-8";
+
+const QUERY: Parameter = Parameter::text("q", "A query, to be answered on the page.");
 
 pub(in super::super) static PAGE: Route = Route {
     method: Method::GET,
     path: "/",
-    doc: "A page for people.",
+    doc: "A page for people. Where others can reach the server, it is empty until the token is \
+          entered.",
     access: Access::Open,
-    parameters: &[],
+    parameters: &[QUERY],
     body: None,
-    answer: Answers::Other("text/html; charset=utf-8"),
-    action: Action::Now(page),
+    answer: Answers::Other(HTML),
+    action: Action::Work(page),
 };
 
-fn page(_: &State, _: &Call) -> Result<Reply, Problem> {
+pub(in super::super) static PIECES: Route = Route {
+    method: Method::GET,
+    path: "/v1/page",
+    doc: "What the page for people shows, without its frame.",
+    access: Access::Read,
+    parameters: &[QUERY],
+    body: None,
+    answer: Answers::Other(HTML),
+    action: Action::Work(pieces),
+};
+
+fn page(state: &State, call: &Call) -> Result<Reply, Problem> {
     let nonce = nonce()?;
-    let html = PAGE_HTML.replace("{{nonce}}", &nonce);
-    let mut reply = Reply::text("text/html; charset=utf-8", html);
+    let query = call.text("q").unwrap_or_default();
+    let html = match state.is_public {
+        true => page::document(&nonce, query, None),
+        false => told(state, query, |told| {
+            page::document(&nonce, query, Some(told))
+        })?,
+    };
+    let mut reply = Reply::text(HTML, html);
     reply.policy = Some(format!(
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; \
-         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+         connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ));
     Ok(reply)
+}
+
+fn pieces(state: &State, call: &Call) -> Result<Reply, Problem> {
+    let query = call.text("q").unwrap_or_default();
+    Ok(Reply::text(HTML, told(state, query, page::pieces)?))
+}
+
+/// Hands over what there is to tell.
+fn told<T>(state: &State, query: &str, tell: impl FnOnce(&Told<'_>) -> T) -> Result<T, Problem> {
+    let asked = ask(state, query);
+    Ok(tell(&Told {
+        stats: &stats_of(state)?,
+        samples: &state.samples.all(),
+        recent: &state.samples.recent(),
+        asked,
+        fresh_ms: millis(state.cardex.options().intervals().0 * 2).max(LEAST_FRESH_MS),
+    }))
+}
+
+fn ask(state: &State, query: &str) -> Asked {
+    let query = query.trim();
+    if query.is_empty() {
+        return Asked::Nothing;
+    }
+    let found = || {
+        let query = Query::builder().and(Query::parse(query)?);
+        let query = query.limit(MAX_HITS).build()?;
+        let start = Instant::now();
+        let answer = state.cardex.query(&query)?;
+        let took = start.elapsed().as_micros();
+        Ok::<_, Error>(Asked::Found {
+            took_us: u64::try_from(took).unwrap_or(u64::MAX),
+            plan: state.cardex.snapshot()?.explain(&query).to_string(),
+            answer: Box::new(answer),
+        })
+    };
+    found().unwrap_or_else(Asked::Refused)
 }
 
 /// A number that nobody can guess, another one for each page.

@@ -189,7 +189,7 @@ impl Stream {
 
     /// Sends a piece; a client that takes none for as long as a request may take is given up.
     async fn send(&self, piece: String) -> Result<(), Ended> {
-        let patience = self.state.options.request_timeout;
+        let patience = self.state.options().request_timeout;
         let sent = timeout(patience, self.pieces.send(piece.into())).await;
         match sent {
             Ok(Ok(())) => Ok(()),

@@ -3,6 +3,8 @@
 mod admin;
 mod caches;
 mod changes;
+#[cfg(feature = "cli")]
+mod config;
 mod dashboard;
 mod events;
 mod files;
@@ -13,11 +15,13 @@ mod stats;
 mod symbols;
 mod sync;
 
+pub(super) use self::stats::stats_of;
 use super::table::Route;
 
 /// Every route.
 pub(super) static ROUTES: &[&Route] = &[
     &dashboard::PAGE,
+    &dashboard::PIECES,
     &query::QUERY,
     &files::FILE,
     &symbols::SYMBOLS,
@@ -29,6 +33,8 @@ pub(super) static ROUTES: &[&Route] = &[
     &caches::EVICT_ALL,
     &caches::CLEAR,
     &sync::SYNC,
+    #[cfg(feature = "cli")]
+    &config::RELOAD,
     &admin::STATS,
     &admin::EVICT,
     &admin::CLEAR,

@@ -187,7 +187,7 @@ fn hits<'a>(answer: &'a Answer, records: &'a [Record]) -> Vec<File<'a>> {
 }
 
 fn compile(state: &State, call: &Call) -> Result<Query, Problem> {
-    let most = state.options.max_page;
+    let most = state.options().max_page;
     let limit = call.count("limit", DEFAULT_LIMIT, 0..=most)?;
     let limit = match call.flag("count")? {
         true => 0,

@@ -4,6 +4,7 @@ use axum::http::Method;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::super::call::Call;
 use super::super::problem::Problem;
@@ -15,6 +16,7 @@ use super::health::health;
 use super::millis;
 use super::sync::Mode;
 use crate::coordinator::CoordinatorStats;
+use crate::error::{Error, ErrorKind, Result};
 use crate::health::Health;
 use crate::metadata_cache::CacheStats;
 
@@ -143,11 +145,24 @@ struct Requests {
 }
 
 fn stats(state: &State, _: &Call) -> Result<Reply, Problem> {
+    Reply::json(&collect(state)?)
+}
+
+/// The same as a value.
+///
+/// # Errors
+/// `NotInitialized` after the shutdown of the cache.
+pub(in super::super) fn stats_of(state: &State) -> Result<Value> {
+    serde_json::to_value(collect(state)?)
+        .map_err(|cause| Error::new(ErrorKind::Internal, "the counts are no JSON").because(cause))
+}
+
+fn collect(state: &State) -> Result<Stats> {
     let stats = state.cardex.stats()?;
     let age = stats.age.map(millis);
     let caches = state.caches.stats();
     let (working, waiting) = state.limits.in_use();
-    Reply::json(&Stats {
+    Ok(Stats {
         version: env!("CARGO_PKG_VERSION"),
         root: state.served.root.display().to_string(),
         database: state.served.database.display().to_string(),
@@ -174,10 +189,10 @@ fn stats(state: &State, _: &Call) -> Result<Reply, Problem> {
         pressure: pressure(&caches),
         requests: Requests {
             working,
-            max_working: state.options.max_requests,
+            max_working: state.options().max_requests,
             waiting,
             connections: state.metrics.open_connections(),
-            max_connections: state.options.max_connections,
+            max_connections: state.options().max_connections,
         },
         health: health(state),
     })

@@ -64,7 +64,7 @@ struct Symbol<'a> {
 }
 
 fn symbols(state: &State, call: &Call) -> Result<Reply, Problem> {
-    let limit = call.count("limit", DEFAULT_LIMIT, 0..=state.options.max_page)?;
+    let limit = call.count("limit", DEFAULT_LIMIT, 0..=state.options().max_page)?;
     let prefix = call.text("prefix").unwrap_or_default();
     let kinds = kinds(call)?;
     let age = state.cardex.age()?;
