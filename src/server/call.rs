@@ -21,6 +21,8 @@ pub(super) struct Call {
     values: Vec<(&'static str, String)>,
     /// The body; empty where the route takes none.
     pub(super) body: Bytes,
+    /// The forms of answers that the client takes, as it says; empty where it does not.
+    pub(super) accept: String,
 }
 
 impl Call {

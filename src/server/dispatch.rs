@@ -8,7 +8,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{Method, Response};
 use axum::routing::{MethodFilter, on};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -80,6 +80,8 @@ async fn dispatch(
     let uri = request.uri();
     let mut call = Call::parse(route, uri.path(), uri.query().unwrap_or_default())?;
     let headers = request.headers().clone();
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    call.accept = accept.unwrap_or_default().to_owned();
     if route.body.is_some() {
         call.body = read_body(state, request).await?;
     }

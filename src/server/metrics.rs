@@ -1,5 +1,6 @@
 //! What the server counts of itself, and what the cache tells of itself, in the OpenMetrics format.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,6 +20,38 @@ use crate::cardex::Cardex;
 
 /// The content type of OpenMetrics.
 pub(super) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The content type of the text format that came before it.
+pub(super) const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// OpenMetrics as the text format that came before it: there, the help and the type of a counter bear
+/// the name of its samples, and there are neither units nor an end.
+pub(super) fn as_plain(text: &str) -> String {
+    let counters: HashSet<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
+        .collect();
+    let mut plain = String::with_capacity(text.len());
+    for line in text.lines() {
+        let said = ["# HELP ", "# TYPE "]
+            .into_iter()
+            .find_map(|kind| Some((kind, line.strip_prefix(kind)?)));
+        match said {
+            Some((kind, rest)) => {
+                let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+                let suffix = if counters.contains(name) {
+                    "_total"
+                } else {
+                    ""
+                };
+                plain.extend([kind, name, suffix, " ", rest, "\n"]);
+            }
+            None if line.starts_with('#') => {}
+            None => plain.extend([line, "\n"]),
+        }
+    }
+    plain
+}
 
 /// The bounds of the latency buckets, in seconds: from a hit in memory to a request's time-out.
 const BUCKETS: [f64; 10] = [
@@ -189,41 +222,70 @@ impl Collector for Asker {
         let metric = triggers.metric_type();
         triggers.encode(encoder.encode_descriptor("pressure_rounds", help, None, metric)?)?;
         let share = stats.memory_share();
-        let mut gauge = |name: &str, help, value: f64| {
+        let mut measured = |name: &str, help, unit, value: f64| {
             let gauge = ConstGauge::new(value);
-            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
+            gauge.encode(encoder.encode_descriptor(name, help, unit, gauge.metric_type())?)
         };
         if let Some(share) = share {
-            gauge(
+            measured(
                 "memory_share",
                 "The used share of the tightest limit on memory",
+                None,
                 share,
             )?;
         }
         let Ok(stats) = self.cardex.stats() else {
             return Ok(());
         };
-        gauge("index_files", "Files in the index", stats.files as f64)?;
+        measured(
+            "index_files",
+            "Files in the index",
+            None,
+            stats.files as f64,
+        )?;
         let unreadable = stats.unreadable as f64;
-        gauge(
+        measured(
             "index_unreadable",
             "Files whose rows cannot be read",
+            None,
             unreadable,
         )?;
         let sequence = stats.watermark.sequence as f64;
-        gauge(
+        measured(
             "index_sequence",
             "The log sequence that the index reflects",
+            None,
             sequence,
         )?;
         if let Some(age) = stats.age {
-            let help = "How long ago the database was looked at, in seconds";
-            gauge("index_age", help, age.as_secs_f64())?;
+            let (help, unit) = (
+                "How long ago the database was looked at",
+                Some(&Unit::Seconds),
+            );
+            measured("index_age", help, unit, age.as_secs_f64())?;
         }
-        gauge(
+        measured(
             "ready",
             "Whether the index is loaded",
+            None,
             f64::from(u8::from(stats.last_sync.is_some())),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_older_format_names_a_counter_as_its_samples() {
+        let text = "# HELP a_hits Hits.\n# TYPE a_hits counter\na_hits_total{cache=\"m\"} 1\n\
+                    # HELP a_age_seconds Age.\n# TYPE a_age_seconds gauge\n# UNIT a_age_seconds seconds\n\
+                    a_age_seconds 2\n# EOF\n";
+        assert_eq!(
+            as_plain(text),
+            "# HELP a_hits_total Hits.\n# TYPE a_hits_total counter\na_hits_total{cache=\"m\"} 1\n\
+             # HELP a_age_seconds Age.\n# TYPE a_age_seconds gauge\na_age_seconds 2\n"
+        );
     }
 }

@@ -2,25 +2,32 @@
 //! are really sent.
 
 use axum::http::Method;
-use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
+use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::problem::{OnTheWire, PROBLEM_JSON};
 use super::table::{Access, Answers, Kind, Parameter, Place, Route, schema};
 
-/// The document of these routes.
-pub(super) fn document<'r>(routes: impl IntoIterator<Item = &'r Route>) -> Value {
-    let settings = SchemaSettings::draft2020_12().for_serialize();
+/// The document of these routes, of a server whose pages hold at most so many things.
+pub(super) fn document<'r>(routes: impl IntoIterator<Item = &'r Route>, max_page: usize) -> Value {
+    let settings = SchemaSettings::draft2020_12();
     let settings = settings.with(|s| s.definitions_path = "/components/schemas".into());
-    let mut generator = settings.into_generator();
-    let problem = schema::<OnTheWire<'_>>(&mut generator);
+    // What is sent has every field, what is taken may leave some out.
+    let mut generators = Generators {
+        answers: settings.clone().for_serialize().into_generator(),
+        bodies: settings.for_deserialize().into_generator(),
+    };
+    let problem = schema::<OnTheWire<'_>>(&mut generators.answers);
     let mut paths = Map::new();
     for route in routes {
         let path = route.path.replace("{*", "{");
         let methods = paths.entry(path).or_insert_with(|| json!({}));
-        methods[name(&route.method)] = operation(route, &mut generator, problem.as_value());
+        methods[name(&route.method)] =
+            operation(route, &mut generators, problem.as_value(), max_page);
     }
+    let mut schemas = generators.bodies.take_definitions(true);
+    schemas.extend(generators.answers.take_definitions(true));
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -31,19 +38,46 @@ pub(super) fn document<'r>(routes: impl IntoIterator<Item = &'r Route>) -> Value
         },
         "paths": paths,
         "components": {
-            "schemas": generator.take_definitions(true),
+            "schemas": schemas,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     })
+}
+
+/// What makes the schemas of what is sent, and of what is taken.
+struct Generators {
+    answers: SchemaGenerator,
+    bodies: SchemaGenerator,
+}
+
+impl Generators {
+    /// Whether a body of this schema must have some field: without any, it may be left out.
+    fn wants_something(&self, body: &Schema) -> bool {
+        let named = body.get("$ref").and_then(Value::as_str);
+        let named = named.and_then(|path| path.rsplit('/').next());
+        let schema = named.and_then(|name| self.bodies.definitions().get(name));
+        let required = schema.unwrap_or(body.as_value()).get("required");
+        required
+            .and_then(Value::as_array)
+            .is_some_and(|fields| !fields.is_empty())
+    }
 }
 
 fn name(method: &Method) -> String {
     method.as_str().to_ascii_lowercase()
 }
 
-fn operation(route: &Route, generator: &mut SchemaGenerator, problem: &Value) -> Value {
+fn operation(
+    route: &Route,
+    generators: &mut Generators,
+    problem: &Value,
+    max_page: usize,
+) -> Value {
     let (content_type, schema) = match route.answer {
-        Answers::Json(schema) => ("application/json", schema(generator).to_value()),
+        Answers::Json(schema) => (
+            "application/json",
+            schema(&mut generators.answers).to_value(),
+        ),
         Answers::Other(content_type) => (content_type, json!({"type": "string"})),
     };
     let mut operation = json!({
@@ -57,11 +91,16 @@ fn operation(route: &Route, generator: &mut SchemaGenerator, problem: &Value) ->
         },
     });
     if !route.parameters.is_empty() {
-        operation["parameters"] = route.parameters.iter().map(parameter).collect();
+        let parameters = route.parameters.iter();
+        let parameters = parameters.map(|of| parameter(of, max_page));
+        operation["parameters"] = parameters.collect();
     }
     if let Some(body) = route.body {
-        let schema = body(generator);
-        operation["requestBody"] = json!({"content": {"application/json": {"schema": schema}}});
+        let schema = body(&mut generators.bodies);
+        operation["requestBody"] = json!({
+            "required": generators.wants_something(&schema),
+            "content": {"application/json": {"schema": schema}},
+        });
     }
     if route.access == Access::Change {
         operation["security"] = json!([{"token": []}]);
@@ -69,10 +108,13 @@ fn operation(route: &Route, generator: &mut SchemaGenerator, problem: &Value) ->
     operation
 }
 
-fn parameter(parameter: &Parameter) -> Value {
+fn parameter(parameter: &Parameter, max_page: usize) -> Value {
     let kind = match parameter.kind {
-        Kind::Text => json!({"type": "string"}),
-        Kind::Count => json!({"type": "integer", "minimum": 0}),
+        Kind::Text => match parameter.form {
+            Some(form) => json!({"type": "string", "pattern": form}),
+            None => json!({"type": "string"}),
+        },
+        Kind::Count(least) => json!({"type": "integer", "minimum": least, "maximum": max_page}),
         Kind::Flag => json!({"type": "boolean"}),
     };
     let schema = match parameter.repeats {

@@ -1,6 +1,8 @@
 //! `Problem`: an error as RFC 9457 has it on the wire. The library's errors keep their codes, which
 //! are those of the command line; what only a server can refuse has codes of its own.
 
+use std::error::Error as _;
+
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{Response, StatusCode};
@@ -179,7 +181,11 @@ impl From<Error> for Problem {
             start: excerpt.at.start,
             end: excerpt.at.end,
         });
-        let status = status(error.kind());
+        let status = match error.kind() {
+            // The database was read, and is not there yet: nothing of the server's can cure that.
+            ErrorKind::NotFresh if error.source().is_none() => StatusCode::PRECONDITION_FAILED,
+            kind => status(kind),
+        };
         let mut problem = Problem::new(status, error.code(), format!("{error:#}"));
         problem.0.help = error.help().map(str::to_owned);
         problem.0.excerpt = excerpt;

@@ -57,6 +57,9 @@ pub(super) struct Parameter {
     pub(super) is_required: bool,
     /// It may stand several times.
     pub(super) repeats: bool,
+    /// What a value looks like, as a regular expression, for the document. What is right in form may
+    /// still be wrong: a query, a pattern, a position are languages of their own.
+    pub(super) form: Option<&'static str>,
     pub(super) doc: &'static str,
 }
 
@@ -67,11 +70,17 @@ pub(super) enum Place {
     Query,
 }
 
+/// The form of a text that is not empty.
+pub(super) const SOMETHING: &str = r"[\s\S]";
+/// The form of a position.
+pub(super) const POSITION: &str = "^(start|[0-9a-f]{1,16}:[0-9]{1,18})$";
+
 /// What a parameter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
-    Count,
+    /// From this number to the size of a page.
+    Count(usize),
     Flag,
 }
 
@@ -83,13 +92,15 @@ impl Parameter {
             kind: Kind::Text,
             is_required: false,
             repeats: false,
+            form: None,
             doc,
         }
     }
 
-    pub(super) const fn count(name: &'static str, doc: &'static str) -> Self {
+    /// A number from `least` to the size of a page.
+    pub(super) const fn count(name: &'static str, least: usize, doc: &'static str) -> Self {
         Parameter {
-            kind: Kind::Count,
+            kind: Kind::Count(least),
             ..Parameter::text(name, doc)
         }
     }
@@ -113,6 +124,13 @@ impl Parameter {
     pub(super) const fn required(self) -> Self {
         Parameter {
             is_required: true,
+            ..self
+        }
+    }
+
+    pub(super) const fn formed(self, form: &'static str) -> Self {
+        Parameter {
+            form: Some(form),
             ..self
         }
     }

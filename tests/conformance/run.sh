@@ -39,14 +39,14 @@ for _ in $(seq 100); do
     [ -s "$project/address" ] && break
     sleep 0.1
 done
-url=$(head -1 "$project/address")
+url=http://$(head -1 "$project/address")
 curl --silent --fail --retry 50 --retry-delay 0 --retry-all-errors "$url/readyz" >/dev/null
 
 echo "== promtool: /metrics"
 curl --silent --fail "$url/metrics" -H 'Accept: text/plain' | tee "$out/metrics.txt" | promtool check metrics
 
 echo "== schemathesis: /openapi.json"
-"$out/venv/bin/schemathesis" run "$url/openapi.json" --url "$url" \
+"$out/venv/bin/schemathesis" --config-file tests/conformance/schemathesis.toml run "$url/openapi.json" --url "$url" \
     --header "Authorization: Bearer $(cat "$project/token")" \
     --exclude-path /v1/events --max-examples "${EXAMPLES:-50}" --request-timeout 15 \
     --exclude-checks unsupported_method

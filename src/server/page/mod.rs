@@ -219,10 +219,7 @@ fn index(html: &mut Html, told: &Told<'_>) {
 fn following(html: &mut Html, told: &Told<'_>) {
     let sync = &told.stats["sync"];
     let last = &sync["last"];
-    let mut rows = vec![
-        ("position", text(&sync["watermark"]).to_owned()),
-        ("looked at", ago(&sync["lagMs"])),
-    ];
+    let mut rows = vec![("looked at", ago(&sync["lagMs"]))];
     if last.is_object() {
         rows.push(("last pass", text(&last["mode"]).to_owned()));
         rows.push(("it took", millis(number(&last["durationMs"]))));

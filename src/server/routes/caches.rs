@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use axum::http::Method;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::super::caches::{Round, Told};
 use super::super::call::Call;
@@ -125,7 +126,19 @@ fn list(state: &State, _: &Call) -> Result<Reply, Problem> {
 #[serde(deny_unknown_fields)]
 struct Entries {
     /// How many.
-    entries: usize,
+    #[serde(deserialize_with = "whole")]
+    #[schemars(range(max = u32::MAX))]
+    entries: u32,
+}
+
+/// A whole number, also one that is written as `5.0`: to JSON they are the same.
+fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let number = f64::deserialize(from)?;
+    let is_whole = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
+    let most = u32::MAX;
+    let wrong = || D::Error::custom(format!("{number} is no whole number from 0 to {most}"));
+    // Every such number is one of a u32.
+    is_whole.then_some(number as u32).ok_or_else(wrong)
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -138,6 +151,7 @@ struct Evicted {
 fn evict(state: &State, call: &Call) -> Result<Reply, Problem> {
     let Entries { entries } = call.json()?;
     let cache = call.text("name").unwrap_or_default();
+    let entries = usize::try_from(entries).unwrap_or(usize::MAX);
     let evicted = state.caches.evict(cache, entries)?;
     let cache = cache.to_owned();
     Reply::json(&Evicted { cache, evicted })

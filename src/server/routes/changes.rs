@@ -13,7 +13,7 @@ use super::super::call::Call;
 use super::super::problem::Problem;
 use super::super::reply::Reply;
 use super::super::state::State;
-use super::super::table::{Access, Action, Answers, Parameter, Route, Waiting, schema};
+use super::super::table::{Access, Action, Answers, POSITION, Parameter, Route, Waiting, schema};
 use crate::freshness::Freshness;
 use crate::position::Position;
 use crate::store::ChangeSet;
@@ -32,15 +32,18 @@ pub(in super::super) static CHANGES: Route = Route {
             "since",
             "A position, as answers tell it in `asOf` and `position`; `start` for every file.",
         )
-        .required(),
+        .required()
+        .formed(POSITION),
         Parameter::count(
             "limit",
+            1,
             "List at most this many files: 1,000 if it is not said.",
         ),
         Parameter::text(
             "wait",
             "Where nothing has changed, wait so long for it: `10s`, at most `1m`.",
-        ),
+        )
+        .formed("^([0-9]{1,4}ms|[0-5]?[0-9]s|[01]m)$"),
     ],
     body: None,
     answer: Answers::Json(schema::<Changes<'_>>),

@@ -15,7 +15,7 @@ use super::super::call::Call;
 use super::super::events::Listener;
 use super::super::limits::Permit;
 use super::super::state::State;
-use super::super::table::{Access, Action, Answers, Parameter, Route, Waiting};
+use super::super::table::{Access, Action, Answers, POSITION, Parameter, Route, Waiting};
 use super::changes::read;
 use crate::position::Position;
 use crate::store::{Change, ChangeSet};
@@ -41,7 +41,8 @@ pub(in super::super) static EVENTS: Route = Route {
     parameters: &[Parameter::text(
         "since",
         "The position to begin from, where there is no `Last-Event-ID`; now, if it is not said.",
-    )],
+    )
+    .formed(POSITION)],
     body: None,
     answer: Answers::Other(EVENT_STREAM),
     action: Action::Wait(events),

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::call::Call;
-use super::super::metrics::OPENMETRICS;
+use super::super::metrics::{OPENMETRICS, PLAIN, as_plain};
 use super::super::problem::Problem;
 use super::super::reply::Reply;
 use super::super::state::State;
@@ -49,7 +49,8 @@ pub(in super::super) static HEALTH: Route = Route {
 pub(in super::super) static METRICS: Route = Route {
     method: Method::GET,
     path: "/metrics",
-    doc: "The counts of server and caches in the OpenMetrics format.",
+    doc: "The counts of server and caches in the OpenMetrics format, or in the text format that came \
+          before it, where `Accept` asks for `text/plain`.",
     access: Access::Read,
     parameters: &[],
     body: None,
@@ -85,10 +86,14 @@ fn healthy(state: &State, _: &Call) -> Result<Reply, Problem> {
     Ok(Reply::json(&health)?.with_status(status))
 }
 
-fn metrics(state: &State, _: &Call) -> Result<Reply, Problem> {
+fn metrics(state: &State, call: &Call) -> Result<Reply, Problem> {
     let text = state
         .metrics
         .text(state.limits.in_use())
         .map_err(|_| Error::new(ErrorKind::Internal, "the counts cannot be written as text"))?;
-    Ok(Reply::text(OPENMETRICS, text))
+    let wants_plain = call.accept.contains("text/plain") && !call.accept.contains("openmetrics");
+    Ok(match wants_plain {
+        true => Reply::text(PLAIN, as_plain(&text)),
+        false => Reply::text(OPENMETRICS, text),
+    })
 }

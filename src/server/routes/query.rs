@@ -10,7 +10,7 @@ use super::super::call::Call;
 use super::super::problem::Problem;
 use super::super::reply::Reply;
 use super::super::state::State;
-use super::super::table::{Access, Action, Answers, Parameter, Route, schema};
+use super::super::table::{Access, Action, Answers, Parameter, Route, SOMETHING, schema};
 use super::millis;
 use crate::error::{Error, ErrorKind};
 use crate::metadata::FileMetadata;
@@ -38,22 +38,31 @@ pub(in super::super) static QUERY: Route = Route {
             "A query as text, such as `lang:rust (fn:a OR fn:b) -path:^tests/`; it must hold beside \
              the other criteria.",
         ),
-        Parameter::text("language", "Files in this language."),
+        Parameter::text("language", "Files in this language.").formed(SOMETHING),
         Parameter::text(
             "function",
             "Files that define this function or method: `name` or `Class.method`.",
         )
-        .repeated(),
-        Parameter::text("class", "Files that define this class.").repeated(),
-        Parameter::text("reference", "Files that cite this document.").repeated(),
+        .repeated()
+        .formed(SOMETHING),
+        Parameter::text("class", "Files that define this class.")
+            .repeated()
+            .formed(SOMETHING),
+        Parameter::text("reference", "Files that cite this document.")
+            .repeated()
+            .formed(SOMETHING),
         Parameter::text(
             "path",
             "Files whose path holds a match of this regular expression.",
         )
-        .repeated(),
-        Parameter::text("glob", "Files whose whole path matches this glob.").repeated(),
+        .repeated()
+        .formed(SOMETHING),
+        Parameter::text("glob", "Files whose whole path matches this glob.")
+            .repeated()
+            .formed(SOMETHING),
         Parameter::count(
             "limit",
+            0,
             "List at most this many files: 100 if it is not said.",
         ),
         Parameter::flag("count", "List no files: only say how many match."),
@@ -71,7 +80,8 @@ pub(super) const FRESHNESS: Parameter = Parameter::text(
     "freshness",
     "How fresh the answer must be: `cached` (the default), `latest`, `maxAge=500ms` or \
      `atLeast=POSITION`.",
-);
+)
+.formed("^(cached|latest|maxAge=[0-9]{1,6}(ms|s|m|h)|atLeast=[0-9a-f]{1,16}:[0-9]{1,18})$");
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

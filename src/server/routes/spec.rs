@@ -26,6 +26,9 @@ fn object(_: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({"type": "object"})
 }
 
-fn document(_: &State, _: &Call) -> Result<Reply, Problem> {
-    Reply::json(&openapi::document(ROUTES.iter().copied()))
+fn document(state: &State, _: &Call) -> Result<Reply, Problem> {
+    Reply::json(&openapi::document(
+        ROUTES.iter().copied(),
+        state.options().max_page,
+    ))
 }

@@ -27,9 +27,11 @@ pub(in super::super) static SYMBOLS: Route = Route {
             "kind",
             "Only `function`, `class`, `reference` or `language`; several are one after the other.",
         )
-        .repeated(),
+        .repeated()
+        .formed("^(class|function|language|reference)$"),
         Parameter::count(
             "limit",
+            0,
             "List at most this many names: 100 if it is not said.",
         ),
     ],

@@ -26,8 +26,8 @@ pub(in super::super) static SYNC: Route = Route {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
-    #[serde(default)]
-    mode: Mode,
+    /// Incremental, if it is not said.
+    mode: Option<Mode>,
 }
 
 /// How the index is brought up to date.
@@ -80,6 +80,7 @@ struct Skipped {
 
 fn sync(state: &State, call: &Call) -> Result<Reply, Problem> {
     let Wanted { mode } = call.json()?;
+    let mode = mode.unwrap_or_default();
     let report = state.cardex.sync(match mode {
         Mode::Full => SyncMode::Full,
         Mode::Incremental => SyncMode::Incremental,
