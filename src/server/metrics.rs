@@ -268,7 +268,7 @@ impl Collector for Asker {
             "ready",
             "Whether the index is loaded",
             None,
-            f64::from(u8::from(stats.last_sync.is_some())),
+            f64::from(u8::from(self.cardex.snapshot().is_ok())),
         )
     }
 }

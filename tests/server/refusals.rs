@@ -41,7 +41,7 @@ fn what_is_wrong_with_a_question_is_a_problem_with_a_code() {
         ("/v1/query?freshness=atLeast=5", 400, "invalid-input"),
         (
             "/v1/query?freshness=atLeast=0000000000000001:5",
-            503,
+            412,
             "not-fresh",
         ),
         ("/v1/symbols?kind=functoin", 400, "invalid-request"),
