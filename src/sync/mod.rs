@@ -16,11 +16,11 @@ use crate::index::{Changes, Index, Segment, SegmentBuilder, Snapshot, Stamp};
 use crate::passes::Passes;
 use crate::position::Position;
 use crate::primitives::atomic::{AtomicU64, Ordering};
-use crate::primitives::{Condvar, Mutex, thread};
+use crate::primitives::{Condvar, Mutex};
 use crate::store::{MetadataStore, RowSink, ScanReport, SkippedRow};
 
-/// How often the state of a snapshot and its pass is read until both agree.
-const SEEN_TRIES: usize = 64;
+/// How long a pass that has published is waited for until it is noted.
+const NOTED_WAIT: Duration = Duration::from_millis(100);
 
 /// How often everything is read again because the log could not be followed from there.
 const MAX_BASES: usize = 3;
@@ -241,22 +241,18 @@ impl Synchronizer {
         self.seen.lock().failure.is_some()
     }
 
-    /// The index's snapshot, and what was seen by the passes up to it, of one instant. While passes
-    /// publish faster than it can read, it tries as often as [`SEEN_TRIES`] and may then be told of a
-    /// snapshot before it is told of its pass.
+    /// The index's snapshot, and what was seen by the passes up to it, of one instant. A pass publishes
+    /// first, and is noted next, by a thread that may be held up in between: that is waited for, but not
+    /// for long, and then a snapshot is told before its pass is.
     pub(crate) fn seen(&self) -> (Arc<Snapshot>, Seen) {
-        let mut tries = 0;
-        loop {
-            let seen = self.seen.lock().clone();
-            let snapshot = self.index.snapshot();
-            // A pass publishes first, and is noted next.
-            let is_noted = Some(snapshot.stamp().looked_at) <= seen.looked_at;
-            tries += 1;
-            if is_noted || !snapshot.is_loaded() || tries == SEEN_TRIES {
-                return (snapshot, seen);
-            }
-            thread::yield_now();
-        }
+        let mut snapshot = self.index.snapshot();
+        let mut seen = self.seen.lock();
+        let is_ahead = |seen: &mut Seen| {
+            snapshot = self.index.snapshot();
+            snapshot.is_loaded() && Some(snapshot.stamp().looked_at) > seen.looked_at
+        };
+        self.passed.wait_while_for(&mut seen, is_ahead, NOTED_WAIT);
+        (snapshot, seen.clone())
     }
 
     /// Reads everything while others look at the log, and has the turn to look only to switch.
