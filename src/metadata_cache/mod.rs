@@ -208,8 +208,9 @@ impl MetadataCache {
             Freshness::Cached => true,
             Freshness::MaxAge(age) => {
                 let looked_at = self.sync.looked_at();
-                self.index.snapshot().is_loaded()
-                    && self.clock.elapsed().saturating_sub(looked_at) <= age
+                let snapshot = self.index.snapshot();
+                let looked_at = looked_at.max(snapshot.stamp().looked_at);
+                snapshot.is_loaded() && snapshot.age_since(looked_at) <= age
             }
             Freshness::AtLeast(position) => self.index.position().covers(position),
             Freshness::Latest => false,

@@ -98,7 +98,9 @@ impl Running {
 
     pub(crate) fn with(options: ServerOptions, cache: CacheOptions) -> Self {
         let running = Self::unloaded(options, cache);
-        wait_until("the index is loaded", || running.cardex.snapshot().is_ok());
+        wait_until("the index is loaded", || {
+            running.cardex.stats().unwrap().last_sync.is_some()
+        });
         running
     }
 
