@@ -44,6 +44,8 @@ impl Tree {
             .current_dir(self.root.path())
             .env_clear()
             .env("HOME", self.home.path())
+            // Whatever else runs on this machine is not what is tested.
+            .env("CARDEX_COORDINATOR__PRESSURE_THRESHOLD", "0.99")
             .output()
             .unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
@@ -170,4 +172,19 @@ fn what_is_no_database_is_an_ailment() {
     )
     .unwrap();
     assert_ails(&tree, &["database unhealthy database-corrupt"]);
+}
+
+#[test]
+fn a_token_that_others_may_read_is_an_ailment_of_the_server() {
+    let tree = Tree::indexed();
+    let token = tree.home.path().join("token");
+    fs::write(&token, "0123456789abcdef\n").unwrap();
+    let config = tree.home.path().join(".config/cardex");
+    fs::create_dir_all(&config).unwrap();
+    let said = format!("[server]\ntoken_file = \"{}\"\n", token.display());
+    fs::write(config.join("config.toml"), said).unwrap();
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_ails(&tree, &[]);
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o604)).unwrap();
+    assert_ails(&tree, &["server unhealthy invalid-config"]);
 }

@@ -4,6 +4,7 @@
 //!
 //! No lock is held while a cache, or a gauge, is called: each may use the coordinator meanwhile.
 
+mod health;
 mod options;
 mod pace;
 mod pressure;

@@ -43,7 +43,6 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use self::accept::Accept;
-use self::auth::Auth;
 use self::caches::Caches;
 use self::events::Feed;
 use self::guard::Guard;
@@ -89,13 +88,8 @@ impl Server {
     /// refused; `Io` if that or the address cannot be had.
     pub fn start(options: ServerOptions, served: Served) -> Result<Server> {
         let cardex = served.cardex.clone();
-        let auth = Auth::read(options.token_file.as_deref())?;
-        let is_public = !options.listen.ip().to_canonical().is_loopback();
-        if is_public && !auth.has_token() {
-            let message = format!("others can reach {}, and there is no token", options.listen);
-            return Err(Error::new(ErrorKind::InvalidConfig, message)
-                .with_help("name a token file (server.token_file), or listen on 127.0.0.1"));
-        }
+        let auth = options.auth()?;
+        let is_public = options.is_public();
         let runtime = runtime(&options)?;
         let listener = listen(&runtime, options.listen)?;
         let address = listener

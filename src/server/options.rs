@@ -7,7 +7,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use super::auth::Auth;
+use crate::error::{Error, ErrorKind, Result};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -71,6 +72,36 @@ impl ServerOptions {
     pub fn token_file(mut self, file: Option<PathBuf>) -> Self {
         self.token_file = file;
         self
+    }
+
+    /// Where it is to listen.
+    pub fn address(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Checks that a server can be started so: that the token file can be used, and that there is one
+    /// where others can reach the address. Whether the address can be had is not tried.
+    ///
+    /// # Errors
+    /// `InvalidConfig` or `Io`, as [`Server::start`](super::Server::start).
+    pub fn assert_usable(&self) -> Result<()> {
+        self.auth().map(drop)
+    }
+
+    /// Who may change things.
+    pub(super) fn auth(&self) -> Result<Auth> {
+        let auth = Auth::read(self.token_file.as_deref())?;
+        if !self.is_public() || auth.has_token() {
+            return Ok(auth);
+        }
+        let message = format!("others can reach {}, and there is no token", self.listen);
+        Err(Error::new(ErrorKind::InvalidConfig, message)
+            .with_help("name a token file (server.token_file), or listen on 127.0.0.1"))
+    }
+
+    /// Whether other machines can reach it.
+    pub(super) fn is_public(&self) -> bool {
+        !self.listen.ip().to_canonical().is_loopback()
     }
 
     /// The longest body of a request, in bytes, 1 KiB to 16 MiB.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cardex::extract::Language;
 use cardex::store::SqliteStore;
-use cardex::{HealthState, Reason};
+use cardex::{CacheCoordinator, HealthState, Reason};
 use rustix::fs::statvfs;
 use rustix::process::{Resource, getrlimit};
 
@@ -42,7 +42,12 @@ impl<'c> Subject<'c> {
         if is_sound && self.context.has_database() {
             checks.push(self.index());
         }
-        checks.extend([self.descriptors(), languages()]);
+        checks.extend([
+            self.memory(),
+            self.descriptors(),
+            self.server(),
+            languages(),
+        ]);
         checks
     }
 
@@ -162,12 +167,33 @@ impl<'c> Subject<'c> {
             Ok((cardex, report)) => {
                 let (files, took) = (report.files, format::duration(report.duration));
                 let seen = format!("{}, read in {took}", format::plural(files, "file", "files"));
-                let found = cardex.health();
-                let check = Check::new("index", seen);
-                let state = found.state;
-                let add = |check: Check, reason| check.but(state, reason);
-                found.reasons.into_iter().fold(check, add)
+                Check::new("index", seen).found(cardex.health())
             }
+        }
+    }
+
+    /// How much memory is left, and whether the caches fit into it.
+    fn memory(&self) -> Check {
+        let coordinator = CacheCoordinator::new(self.context.config.coordinator().clone());
+        let pressure = coordinator.pressure();
+        let seen = match pressure
+            .tightest()
+            .and_then(|limit| Some((limit, limit.share()?)))
+        {
+            Some((limit, share)) => format!("{:.1} % of {} is used", share * 100.0, limit.source()),
+            None => "not known".to_owned(),
+        };
+        let threshold = coordinator.stats().pressure_threshold;
+        Check::new("memory", seen).found(pressure.health(threshold))
+    }
+
+    /// Whether the server could start with what it is told.
+    fn server(&self) -> Check {
+        let options = self.context.config.server();
+        let check = Check::new("server", options.address().to_string());
+        match options.assert_usable() {
+            Ok(()) => check,
+            Err(error) => check.but(HealthState::Unhealthy, Reason::from(&error)),
         }
     }
 

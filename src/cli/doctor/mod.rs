@@ -31,6 +31,13 @@ impl Check {
         }
     }
 
+    /// As well as what was found.
+    fn found(self, health: Health) -> Self {
+        let state = health.state;
+        let add = |check: Check, reason| check.but(state, reason);
+        health.reasons.into_iter().fold(self, add)
+    }
+
     fn but(mut self, state: HealthState, reason: Reason) -> Self {
         self.health = self.health.but(state, reason);
         self

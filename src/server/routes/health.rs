@@ -43,7 +43,7 @@ pub(in super::super) static HEALTH: Route = Route {
     parameters: &[],
     body: None,
     answer: Answers::Json(schema::<Health>),
-    action: Action::Now(healthy),
+    action: Action::Watch(healthy),
 };
 
 pub(in super::super) static METRICS: Route = Route {
@@ -74,7 +74,7 @@ fn ready(state: &State, _: &Call) -> Result<Reply, Problem> {
 
 /// The health of the whole.
 pub(super) fn health(state: &State) -> Health {
-    Health::healthy("cardex").with_parts(vec![state.cardex.health()])
+    Health::healthy("cardex").with_parts(vec![state.cardex.health(), state.caches.stats().health()])
 }
 
 fn healthy(state: &State, _: &Call) -> Result<Reply, Problem> {
