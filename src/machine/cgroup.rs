@@ -45,7 +45,10 @@ struct Bound {
 /// The limits of all groups above the process that have one, from its own upwards.
 pub(super) fn limits(files: &Files) -> Vec<MemoryLimit> {
     match bounds(files) {
-        Ok(bounds) => bounds.iter().flat_map(|bound| bound.limits(files)).collect(),
+        Ok(bounds) => bounds
+            .iter()
+            .flat_map(|bound| bound.limits(files))
+            .collect(),
         Err(source) => vec![MemoryLimit::unknown(source)],
     }
 }
@@ -80,8 +83,18 @@ fn hierarchies(files: &Files) -> Result<Vec<Hierarchy>, &'static str> {
         return Err("cgroup");
     };
     let mounted: Vec<Mount<'_>> = mounts.lines().filter_map(Mount::parse).collect();
-    let own = groups.lines().filter_map(own_group);
+    let own: Vec<(Version, &str)> = groups.lines().filter_map(own_group).collect();
+    let paths = own.iter().map(|(_, path)| *path);
+    let places = mounted.iter().flat_map(|mount| [mount.root, mount.point]);
+    // A path that is not UTF-8 would lead elsewhere.
+    if paths
+        .chain(places)
+        .any(|path| path.contains(char::REPLACEMENT_CHARACTER))
+    {
+        return Err("cgroup");
+    }
     Ok(own
+        .into_iter()
         .filter_map(|(version, path)| {
             let mount = mounted.iter().find(|mount| mount.version == version)?;
             Some(Hierarchy {

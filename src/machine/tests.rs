@@ -197,6 +197,10 @@ fn a_mount_point_that_is_no_text_hides_no_other() {
     lines.extend(std::fs::read(&mounts).unwrap());
     std::fs::write(&mounts, lines).unwrap();
     assert_eq!(machine.limits()[1..], [known("cgroup /a", 95, 100)]);
+    // The process's own group is not known if its name is none.
+    let groups = machine.0.path().join("proc/self/cgroup");
+    std::fs::write(groups, b"0::/\xff\n").unwrap();
+    assert_eq!(machine.limits()[1..], [unknown("cgroup")]);
 }
 
 #[test]
