@@ -833,6 +833,18 @@ fn a_database_that_cannot_be_written_to_says_so() {
 }
 
 #[test]
+fn an_argument_that_would_swallow_the_next_one_is_refused() {
+    let project = Project::new();
+    let output = project.run(&["query", r"path:src/lexer\", "lang:rust"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+    let told = String::from_utf8(output.stderr).unwrap();
+    let place = "  | path:src/lexer\\ lang:rust\n  |               ^\n";
+    assert!(told.contains(place), "{told}");
+    assert!(told.contains("`\\\\` for a backslash"), "{told}");
+}
+
+#[test]
 fn a_language_that_no_file_has_is_doubted() {
     let project = Project::new();
     project.ends(0, &["index"]);

@@ -69,21 +69,25 @@ fn on_reload(
 /// Reads the configuration again, and tells what came of it.
 fn reload(live: &LiveConfig) {
     match live.reload() {
-        Ok(reload) => {
-            for changed in &reload.changed {
-                say(&format!("{changed}"));
-            }
-            for waiting in &reload.at_restart {
-                say(&format!("{waiting}, once the server is started again"));
-            }
-            if reload == Reload::default() {
-                say("the configuration is read again: nothing has changed");
-            }
-        }
+        Ok(reload) => tidings(&reload).iter().for_each(|line| say(line)),
         Err(error) => say(&format!(
             "warning: the configuration stays as it was: {error:#}"
         )),
     }
+}
+
+/// What a reload changed, line by line.
+fn tidings(reload: &Reload) -> Vec<String> {
+    if *reload == Reload::default() {
+        return vec!["the configuration is read again: nothing has changed".to_owned()];
+    }
+    let changed = reload.changed.iter().map(|changed| changed.to_string());
+    let waiting = reload.at_restart.iter();
+    let waiting = waiting.map(|waiting| format!("{waiting}, once the server is started again"));
+    let refused = reload.refused.iter();
+    let refused =
+        refused.map(|why| format!("warning: the values are in force, but not everywhere: {why}"));
+    changed.chain(waiting).chain(refused).collect()
 }
 
 fn note(quiet: bool, text: &str) {
@@ -106,4 +110,23 @@ fn with_flags(global: Global, args: &ServeArgs) -> Result<Context, Failure> {
         flags.push(("server.token_file", file, "--token-file"));
     }
     Context::with_flags(global, None, &flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_is_told_beside_what_was_refused() {
+        let mut reload = Reload::default();
+        assert_eq!(
+            tidings(&reload),
+            ["the configuration is read again: nothing has changed"]
+        );
+        reload.refused.push("not now".to_owned());
+        assert_eq!(
+            tidings(&reload),
+            ["warning: the values are in force, but not everywhere: not now"]
+        );
+    }
 }

@@ -124,13 +124,13 @@ impl ConfigSources {
     /// cannot be read.
     pub fn load(self) -> Result<Config> {
         let mut settings = Vec::new();
-        if let Some(path) = self.user_file.as_deref().filter(|path| path.exists()) {
+        if let Some(path) = self.user_file.as_deref().filter(|path| is_there(path)) {
             settings.extend(layers::file(path, Origin::UserFile)?);
         }
         let own = self.root.join(PROJECT_FILE);
         match &self.project_file {
             Some(path) => settings.extend(layers::file(path, Origin::ProjectFile)?),
-            None if own.exists() => {
+            None if is_there(&own) => {
                 for setting in layers::file(&own, Origin::ProjectFile)? {
                     assert_inside(&setting, &self.root)?;
                     settings.push(setting);
@@ -146,6 +146,17 @@ impl ConfigSources {
             config.set(setting, value)?;
         }
         Ok(config)
+    }
+}
+
+/// Whether there is a file, or something in its place: also what cannot be read, or leads nowhere. That
+/// is an error when it is read, and not taken for no file.
+fn is_there(path: &Path) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+
+    match path.symlink_metadata() {
+        Ok(_) => true,
+        Err(error) => !matches!(error.kind(), NotFound | NotADirectory),
     }
 }
 
