@@ -185,6 +185,52 @@ fn foreign_hosts_and_origins_are_answered_on_no_route() {
 }
 
 #[test]
+fn a_page_of_another_site_reaches_nothing_through_its_visitor() {
+    let running = Running::start();
+    let port = running.address().port();
+    let ask = |method: &str, target: &str, site: &str, mode: &str| {
+        let mut client = running.client();
+        client.send(format!(
+            "{method} {target} HTTP/1.1\r\nHost: localhost:{port}\r\nSec-Fetch-Site: {site}\r\n\
+             Sec-Fetch-Mode: {mode}\r\n\r\n"
+        ));
+        client.head().unwrap().status
+    };
+    for site in ["cross-site", "same-site"] {
+        for target in ["/", "/v1/query", "/v1/events", "/metrics", "/nothing"] {
+            assert_eq!(ask("GET", target, site, "no-cors"), 403, "{target}");
+        }
+        assert_eq!(ask("GET", "/v1/query", site, "navigate"), 403);
+        assert_eq!(ask("POST", "/", site, "navigate"), 403);
+        assert_eq!(ask("GET", "/?q=lang:rust", site, "navigate"), 200);
+    }
+    assert_eq!(ask("GET", "/v1/query", "same-origin", "cors"), 200);
+    assert_eq!(ask("GET", "/v1/query", "none", "navigate"), 200);
+}
+
+#[test]
+fn a_body_that_may_end_in_two_places_is_refused() {
+    let running = Running::with_token();
+    let host = running.address();
+    for lengths in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+    ] {
+        let mut client = running.client();
+        client.send(format!(
+            "POST /v1/sync HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {TOKEN}\r\n{lengths}\
+             \r\n0\r\n\r\nGET /livez HTTP/1.1\r\nHost: {host}\r\n\r\n"
+        ));
+        let answer = client.answer();
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (400, "invalid-request")
+        );
+        assert!(client.is_closed(), "what follows is nobody's request");
+    }
+}
+
+#[test]
 fn changing_verbs_want_the_token() {
     let running = Running::with_token();
     let changing = [
