@@ -85,6 +85,9 @@ async fn dispatch(
     if route.body.is_some() {
         call.body = read_body(state, request).await?;
     }
+    // Dropped with this future, when the client has gone or was told that it took too long.
+    let asker = Arc::new(());
+    call.asker = Arc::downgrade(&asker);
     match route.action {
         Action::Now(reply) => Ok(reply(state, &call)?.into_response()),
         Action::Work(reply) => {
