@@ -71,7 +71,7 @@ async fn dispatch(
 ) -> Result<Response<Body>, Problem> {
     let must_be_bearer = match route.access {
         Access::Open => false,
-        Access::Read => state.is_public,
+        Access::Read => state.reading_wants_token,
         Access::Change => true,
     };
     if must_be_bearer {

@@ -84,12 +84,12 @@ impl Server {
     /// says so.
     ///
     /// # Errors
-    /// `InvalidConfig` if others can reach the address and there is no token, or if the token file is
+    /// `InvalidConfig` if reading wants a token and there is none, or if the token file is
     /// refused; `Io` if that or the address cannot be had.
     pub fn start(options: ServerOptions, served: Served) -> Result<Server> {
         let cardex = served.cardex.clone();
         let auth = options.auth()?;
-        let is_public = options.is_public();
+        let reading_wants_token = options.reading_wants_token();
         let runtime = runtime(&options)?;
         let listener = listen(&runtime, options.listen)?;
         let address = listener
@@ -103,7 +103,7 @@ impl Server {
             caches,
             served,
             auth,
-            is_public,
+            reading_wants_token,
             limits: Limits::new(options.max_requests),
             feed: Feed::start(cardex.clone())?,
             samples: Samples::default(),

@@ -42,7 +42,7 @@ pub(super) fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 pub(super) enum Access {
     /// Everybody.
     Open,
-    /// Everybody who is on this machine; where others can reach it, the bearer of the token.
+    /// Everybody who is on this machine; where reading wants the token, its bearer.
     Read,
     /// The bearer of the token.
     Change,

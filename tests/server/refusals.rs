@@ -413,6 +413,32 @@ fn others_are_let_in_with_a_token_alone() {
 }
 
 #[test]
+fn reading_wants_the_token_on_this_machine_too_where_it_is_told_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = token_file(&directory, 0o600);
+    let locked = options().token_for_reading(true);
+    let cardex = Running::start().cardex;
+    let error = Server::start(locked.clone(), served(&cardex)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    assert!(error.help().unwrap().contains("server.token_for_reading"));
+    let running = Running::with(locked.token_file(Some(file)), quiet());
+    let host = running.address();
+    let mut client = running.client();
+    for target in ["/v1/query", "/v1/page", "/v1/events", "/metrics"] {
+        assert_eq!(running.get(target).problem(), "unauthorized", "{target}");
+    }
+    for target in ["/livez", "/readyz", "/"] {
+        assert_eq!(running.get(target).status, 200, "{target}");
+    }
+    let page = String::from_utf8(running.get("/?q=lang:rust").body).unwrap();
+    assert!(page.contains(">locked<") && !page.contains("src/main.rs"));
+    client.send(format!(
+        "GET /v1/query HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    ));
+    assert_eq!(client.answer().json()["total"], 4);
+}
+
+#[test]
 fn a_port_that_is_taken_is_an_error_that_names_it() {
     let running = Running::start();
     let address = running.address();
