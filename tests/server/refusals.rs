@@ -448,3 +448,15 @@ fn a_port_that_is_taken_is_an_error_that_names_it() {
     assert_eq!(error.to_string(), format!("cannot listen on {address}"));
     assert!(error.help().unwrap().contains("another port"));
 }
+
+#[test]
+fn a_start_that_fails_inside_an_async_program_is_its_error() {
+    let running = Running::start();
+    let taken = options().listen(running.address());
+    let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+    let error = runtime.block_on(async {
+        let served = served(&running.cardex);
+        tokio::spawn(async move { Server::start(taken, served).unwrap_err() }).await
+    });
+    assert_eq!(error.unwrap().kind(), ErrorKind::Io);
+}
