@@ -22,6 +22,7 @@ pub(super) fn run(global: Global, args: &ServeArgs) -> Result<Outcome, Failure> 
     let cardex = Cardex::over(Arc::new(store), Arc::new(SystemClock), options)?;
     // From here on a signal is an end in order.
     interrupt::flag()?;
+    let hung_up = interrupt::hang_ups()?;
     let coordinator = CacheCoordinator::new(context.config.coordinator().clone());
     coordinator.register(cardex.as_cache())?;
     coordinator.start()?;
@@ -37,7 +38,7 @@ pub(super) fn run(global: Global, args: &ServeArgs) -> Result<Outcome, Failure> 
     out.line(&address.to_string())?;
     out.finish()?;
     note(quiet, &format!("Listening on http://{address}"));
-    let ended = interrupt::wait(|| reload(&live));
+    let ended = interrupt::wait(&hung_up, || reload(&live, quiet));
     if !server.stop() {
         note(quiet, "note: requests that took too long were cut off");
     }
@@ -66,18 +67,24 @@ fn on_reload(
     });
 }
 
-/// Reads the configuration again, and tells what came of it.
-fn reload(live: &LiveConfig) {
+/// Reads the configuration again, and tells what came of it; of one that is refused always.
+fn reload(live: &LiveConfig, quiet: bool) {
     match live.reload() {
         Ok(reload) => {
             for changed in &reload.changed {
-                say(&format!("{changed}"));
+                note(quiet, &changed.to_string());
             }
             for waiting in &reload.at_restart {
-                say(&format!("{waiting}, once the server is started again"));
+                note(
+                    quiet,
+                    &format!("{waiting}, once the server is started again"),
+                );
             }
             if reload == Reload::default() {
-                say("the configuration is read again: nothing has changed");
+                note(
+                    quiet,
+                    "the configuration is read again: nothing has changed",
+                );
             }
         }
         Err(error) => say(&format!(

@@ -19,7 +19,7 @@ use super::call::Call;
 use super::problem::Problem;
 use super::routes::ROUTES;
 use super::state::State;
-use super::table::{Access, Action, Route};
+use super::table::{Action, Route};
 
 /// The router of every route.
 pub(super) fn router(state: &Arc<State>) -> Router {
@@ -69,12 +69,7 @@ async fn dispatch(
     route: &'static Route,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let must_be_bearer = match route.access {
-        Access::Open => false,
-        Access::Read => state.reading_wants_token,
-        Access::Change => true,
-    };
-    if must_be_bearer {
+    if route.access.wants_token(state.reading_wants_token) {
         state.auth.check(request.headers())?;
     }
     let uri = request.uri();

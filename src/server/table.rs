@@ -48,6 +48,17 @@ pub(super) enum Access {
     Change,
 }
 
+impl Access {
+    /// Whether it is the bearer of the token alone.
+    pub(super) fn wants_token(self, reading_wants_token: bool) -> bool {
+        match self {
+            Access::Open => false,
+            Access::Read => reading_wants_token,
+            Access::Change => true,
+        }
+    }
+}
+
 /// A parameter of a route.
 #[derive(Debug)]
 pub(super) struct Parameter {

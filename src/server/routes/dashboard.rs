@@ -93,7 +93,7 @@ fn ask(state: &State, query: &str) -> Asked {
         let took = start.elapsed().as_micros();
         Ok::<_, Error>(Asked::Found {
             took_us: u64::try_from(took).unwrap_or(u64::MAX),
-            plan: state.cardex.snapshot()?.explain(&query).to_string(),
+            plan: answer.explain().to_string(),
             answer: Box::new(answer),
         })
     };

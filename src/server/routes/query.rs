@@ -131,10 +131,7 @@ fn query(state: &State, call: &Call) -> Result<Reply, Problem> {
     };
     call.assert_wanted()?;
     let took = start.elapsed();
-    let plan = match explains {
-        true => Some(state.cardex.snapshot()?.explain(&query).to_string()),
-        false => None,
-    };
+    let plan = explains.then(|| answer.explain().to_string());
     Reply::json(&Found {
         as_of: answer.as_of().to_string(),
         age_ms: millis(answer.age()),
