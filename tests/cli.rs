@@ -1206,6 +1206,34 @@ fn wait_for(url: &str, pointer: &str, wanted: &serde_json::Value) {
 }
 
 #[test]
+fn a_quiet_server_reads_its_configuration_again_at_once_and_says_nothing() {
+    let project = Project::new();
+    assert!(
+        project
+            .command(&["index"])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    let (child, address) = serve(&project, &["--quiet"]);
+    project.write("cardex.toml", "[memory_cache]\nmax_items = 300\n");
+    // The address is told, so the signal ends nothing any more.
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-HUP", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let caches = format!("http://{address}/v1/caches");
+    wait_for(&caches, "/caches/0/capacity", &300.into());
+    let (_, said) = end(child, "-TERM");
+    assert_eq!(said, "");
+}
+
+#[test]
 fn a_server_reads_its_configuration_again_on_a_signal_and_when_it_is_asked() {
     let project = Project::new();
     let indexed = project.command(&["index"]).output().unwrap();

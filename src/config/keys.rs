@@ -245,6 +245,13 @@ pub static KEYS: &[Key] = &[
         default: || Value::Text(UNSET.to_owned()),
     },
     Key {
+        name: "server.token_for_reading",
+        kind: Kind::Switch,
+        doc: "Whether reading wants the token on this machine, too: where others share it, or reach it through a proxy.",
+        is_live: false,
+        default: || Value::Switch(false),
+    },
+    Key {
         name: "server.max_body_bytes",
         kind: Kind::Size(1 << 10, 16 << 20),
         doc: "Longer bodies of requests are refused.",

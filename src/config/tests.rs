@@ -444,6 +444,7 @@ fn a_projects_own_file_lets_nobody_in() {
         "listen = \"192.168.1.2:7878\"",
         "listen = \"${ADDRESS}\"",
         "token_file = \"token\"",
+        "token_for_reading = false",
     ] {
         let error = refusal(&format!("[server]\n{text}\n"));
         assert_eq!(error.kind(), ErrorKind::InvalidConfig);
