@@ -15,6 +15,7 @@ use crate::primitives::{Condvar, Mutex};
 /// The loads in progress. At most one a key that is not voided.
 #[derive(Debug)]
 pub(crate) struct Flights<K, V> {
+    /// Taken before a flight's state, never after.
     table: Mutex<HashMap<K, Arc<Flight<V>>>>,
 }
 
@@ -97,10 +98,13 @@ impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
     where
         K: Borrow<Q>,
     {
-        let flight = self.table.lock().remove(key);
-        if let Some(flight) = flight {
+        let mut table = self.table.lock();
+        let flight = table.remove(key);
+        // Under the table's lock: whoever does not find the load there may count on that it is void.
+        if let Some(flight) = &flight {
             flight.state.lock().valid = false;
         }
+        drop(table);
     }
 
     /// What is being loaded at this moment.
@@ -110,10 +114,13 @@ impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
 
     /// Voids every load in progress.
     pub(crate) fn void_all(&self) {
-        let flights = std::mem::take(&mut *self.table.lock());
-        for flight in flights.into_values() {
+        let mut table = self.table.lock();
+        let flights = std::mem::take(&mut *table);
+        // Under the table's lock, as in `void`.
+        for flight in flights.values() {
             flight.state.lock().valid = false;
         }
+        drop(table);
     }
 }
 
