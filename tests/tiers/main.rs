@@ -1,7 +1,7 @@
 //! What every tier promises, one body for all of them: memory under each policy, and disk. Time stands
 //! still unless a test moves it.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a program of tests")]
 
 #[cfg(feature = "sqlite")]
 mod disk;
