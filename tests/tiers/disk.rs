@@ -230,6 +230,31 @@ fn a_damaged_file_is_moved_aside_and_three_of_them_are_kept() {
 }
 
 #[test]
+fn a_file_that_is_damaged_while_it_is_open_is_moved_aside_by_who_finds_out() {
+    let home = tempfile::tempdir().unwrap();
+    let (file, clock) = (home.path().join("t.db"), Arc::new(ManualClock::new()));
+    let tier = open(&file, &clock).unwrap();
+    let value = |n: u8| vec![n; MIB as usize];
+    // More than SQLite keeps in memory.
+    for n in 0..24 {
+        put(&tier, &n.to_string(), &value(n), Lifetime::Never);
+    }
+    let length = fs::metadata(&file).unwrap().len();
+    fs::write(&file, vec![0xff; length as usize]).unwrap();
+    for n in 0..24 {
+        if let Some(entry) = tier.get(&key(n)).unwrap() {
+            assert!(*entry.value == *value(n));
+        }
+    }
+    let stats = tier.tier_stats().unwrap();
+    assert_eq!((stats.damaged, stats.report.usage.entries), (1, 0));
+    assert!(home.path().join("t.db.corrupt-1").exists());
+    put(&tier, "k", b"v", Lifetime::Never);
+    assert_eq!(&*tier.get(&key("k")).unwrap().unwrap().value, b"v");
+    assert_eq!(tier.usage().entries, 1);
+}
+
+#[test]
 fn another_version_is_moved_aside_and_another_database_is_left_alone() {
     let home = tempfile::tempdir().unwrap();
     let (file, clock) = (home.path().join("t.db"), Arc::new(ManualClock::new()));
