@@ -14,6 +14,9 @@ use crate::primitives::{Condvar, Mutex};
 /// by itself afterwards, and is the last one.
 const STOP_WAIT: Duration = Duration::from_millis(750);
 
+/// The rest after a panic in a round that was rung for: nobody may ring again.
+const AFTER_PANIC: Option<Duration> = Some(Duration::from_secs(1));
+
 /// A thread with a doorbell. Dropping it sets the stop flag, rings, and waits for the round in
 /// progress, which looks at the flag as often as it can; at most for three quarters of a second.
 #[derive(Debug)]
@@ -33,7 +36,8 @@ struct Bell {
 
 impl Worker {
     /// Starts a thread that calls `round` after each ring, and again after the time that `round`
-    /// returns. A panic in a round is logged and ends that round only.
+    /// returns. A panic in a round is logged and ends that round only: the next one comes as if it had
+    /// not been.
     pub(crate) fn spawn(
         name: &str,
         mut round: impl FnMut(&AtomicBool) -> Option<Duration> + Send + 'static,
@@ -49,7 +53,7 @@ impl Worker {
                     while bell.wait(again) {
                         again = catch_unwind(AssertUnwindSafe(|| round(&bell.stop)))
                             .inspect_err(|_| tracing::error!("a background round panicked"))
-                            .unwrap_or_default();
+                            .unwrap_or(again.or(AFTER_PANIC));
                     }
                 }
             })
@@ -145,6 +149,22 @@ mod tests {
             hears.recv_timeout(DEADLINE).is_err(),
             "the thread has ended"
         );
+    }
+
+    #[test]
+    fn comes_back_after_a_panic_as_if_that_had_not_been() {
+        let (told, hears) = mpsc::channel();
+        let mut round = 0;
+        let worker = Worker::spawn("test", move |_| {
+            round += 1;
+            assert_ne!(round, 2, "the second round panics");
+            told.send(round).ok().map(|()| Duration::from_millis(1))
+        })
+        .unwrap();
+        worker.ring();
+        for expected in [1, 3, 4] {
+            assert_eq!(hears.recv_timeout(DEADLINE).unwrap(), expected);
+        }
     }
 
     #[test]

@@ -833,6 +833,18 @@ fn a_database_that_cannot_be_written_to_says_so() {
 }
 
 #[test]
+fn an_argument_that_would_swallow_the_next_one_is_refused() {
+    let project = Project::new();
+    let output = project.run(&["query", r"path:src/lexer\", "lang:rust"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+    let told = String::from_utf8(output.stderr).unwrap();
+    let place = "  | path:src/lexer\\ lang:rust\n  |               ^\n";
+    assert!(told.contains(place), "{told}");
+    assert!(told.contains("`\\\\` for a backslash"), "{told}");
+}
+
+#[test]
 fn a_language_that_no_file_has_is_doubted() {
     let project = Project::new();
     project.ends(0, &["index"]);
@@ -1191,6 +1203,34 @@ fn wait_for(url: &str, pointer: &str, wanted: &serde_json::Value) {
         );
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn a_quiet_server_reads_its_configuration_again_at_once_and_says_nothing() {
+    let project = Project::new();
+    assert!(
+        project
+            .command(&["index"])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    let (child, address) = serve(&project, &["--quiet"]);
+    project.write("cardex.toml", "[memory_cache]\nmax_items = 300\n");
+    // The address is told, so the signal ends nothing any more.
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-HUP", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let caches = format!("http://{address}/v1/caches");
+    wait_for(&caches, "/caches/0/capacity", &300.into());
+    let (_, said) = end(child, "-TERM");
+    assert_eq!(said, "");
 }
 
 #[test]

@@ -381,6 +381,51 @@ fn rounds_that_lower_nothing_come_ever_later() {
 }
 
 #[test]
+fn pressure_from_outside_does_not_suspend_the_caches_own_limit() {
+    let options = CoordinatorOptions::default()
+        .max_bytes(Some(1 << 20))
+        .unwrap();
+    // Others use 0.9 of the machine, whatever the caches give; these weigh 0.85 of what they may.
+    let bench = Bench::with(FakeGauge::stuck_at(900), options);
+    let cache = bench.cache("a", 89_129, 100_000);
+    for round in 0..10 {
+        cache.fill(89_129);
+        assert!(bench.check(), "round {round}");
+        let own = bench.coordinator.pressure().own;
+        assert!(own.unwrap().share().unwrap() < 0.80, "round {round}");
+    }
+}
+
+#[test]
+fn a_gauge_that_is_unknown_for_a_while_is_no_relief() {
+    let bench = Bench::new(FakeGauge::stuck_at(900));
+    bench.cache("a", 1000, 1000);
+    let rounds: Vec<usize> = (0..4).filter(|_| bench.check()).collect();
+    assert_eq!(rounds, [0, 2], "in intervals; the next would be the sixth");
+    bench.gauge.lose();
+    assert!(!bench.check());
+    bench.gauge.set(900);
+    let rounds: Vec<usize> = (5..8).filter(|_| bench.check()).collect();
+    assert_eq!(rounds, [6]);
+}
+
+#[test]
+fn a_shorter_interval_shortens_the_wait_that_runs() {
+    let bench = Bench::new(FakeGauge::stuck_at(0));
+    let cache = bench.cache("a", 1000, 1000);
+    bench.gauge.counts(&cache);
+    let coordinator = &bench.coordinator;
+    assert!(coordinator.check_pressure());
+    bench.gauge.set(100);
+    let second = Duration::from_secs(1);
+    bench.clock.advance(second);
+    assert!(!coordinator.check_pressure(), "it cools down");
+    let options = coordinator.options().check_interval(second);
+    coordinator.reconfigure(options.unwrap());
+    assert!(coordinator.check_pressure());
+}
+
+#[test]
 fn pressure_from_outside_for_hours_leaves_a_tenth_of_each_capacity() {
     let bench = Bench::new(FakeGauge::stuck_at(990));
     let caches = [

@@ -100,7 +100,10 @@ fn a_follower_that_is_held_up_makes_its_cache_degraded_though_nothing_failed() {
     cache.load().unwrap();
     let gate = store.hold_look();
     gate.wait();
-    clock.advance(Duration::from_secs(5) + Duration::from_millis(1));
+    // The rest between two looks is no delay.
+    clock.advance(Duration::from_secs(5) + Duration::from_millis(10));
+    assert_health(&cache, HealthState::Healthy, &[]);
+    clock.advance(Duration::from_millis(1));
     assert_health(&cache, HealthState::Degraded, &["behind"]);
     gate.release();
     gated_store::wait_until("it looks again", || {

@@ -1165,17 +1165,22 @@ fn incremental_passes_go_on_while_everything_is_read_anew() {
 #[test]
 fn an_update_goes_through_while_everything_is_read_because_the_log_could_not_be_followed() {
     let test = TestCache::with(CacheOptions::default(), files(3));
-    test.sql("PRAGMA wal_checkpoint(TRUNCATE)");
-    let named = |name: &str| test.directory.path().join(name);
-    test.sql(&format!("VACUUM INTO '{}'", named("other.db").display()));
+    // The whole directory: a database never comes alone to the files beside another one.
+    let aside = tempfile::tempdir().unwrap();
+    let [kept, other] = ["kept", "other"].map(|name| aside.path().join(name));
+    std::fs::create_dir(&other).unwrap();
+    let copy = other.join("test.db");
+    test.sql(&format!("VACUUM INTO '{}'", copy.display()));
+    let place = test.directory.path();
     let before = test.cache.stats().unwrap().watermark;
-    std::fs::rename(named("test.db"), named("kept.db")).unwrap();
-    std::fs::rename(named("other.db"), named("test.db")).unwrap();
+    std::fs::rename(place, &kept).unwrap();
+    std::fs::rename(&other, place).unwrap();
     let gate = test.store.hold_scan();
     std::thread::scope(|scope| {
         let look = scope.spawn(|| test.cache.sync(SyncMode::Incremental));
         gate.wait();
-        std::fs::rename(named("kept.db"), named("test.db")).unwrap();
+        std::fs::rename(place, &other).unwrap();
+        std::fs::rename(&kept, place).unwrap();
         let position = test.cache.update(&record("new", "go")).unwrap();
         assert_eq!(position.epoch, before.epoch);
         assert_eq!(test.paths(&language("go")), ["new"]);

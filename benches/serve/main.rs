@@ -9,16 +9,18 @@
 //! databases of `load`. Times are those of the clock, from the first byte sent to the last one read: most of
 //! it is sockets, threads and JSON, which both pay. A ratio is theirs to ours, so more is better.
 //!
-//! Last table (small scale, two cores shared with other work; dependencies at `opt-level = 2`, so the times
-//! mean little and the ratios are near one by their nature):
+//! Last table (AMD EPYC, two cores shared with other work):
 //!
 //! ```text
 //! case              peer                         ours     theirs   ratio  target
-//! point, 5k         rows of its database, mean   97.3us   0.14ms   1.40   1    ok
-//!   p99                                          0.17ms   0.25ms   1.41
-//!   ready JSON      mean                         0.11ms   0.15ms   1.27
-//! query20, 5k       clustered table, mean        0.13ms   0.15ms   1.15   1    ok
-//!   p99                                          0.23ms   0.30ms   1.31
+//! point, 100k       rows of its database, mean   0.11ms   0.21ms   1.90   1    ok
+//!   p99                                          0.22ms   0.39ms   1.74
+//!   a second                                     8,960    4,721
+//!   ready JSON      mean                         0.11ms   0.12ms   1.06
+//!   p99                                          0.21ms   0.21ms   1.00
+//! query20, 100k     clustered table, mean        0.12ms   0.18ms   1.52   1    ok
+//!   p99                                          0.22ms   0.47ms   2.15
+//!   a second                                     8,492    5,570
 //! ```
 
 mod client;

@@ -3,6 +3,8 @@
 
 use std::ffi::OsString;
 
+use cardex::Query;
+
 /// The flags whose value is the next argument, whatever that begins with.
 const WITH_VALUE: [&str; 16] = [
     "-t",
@@ -45,7 +47,7 @@ pub(super) fn shielded(arguments: impl Iterator<Item = OsString>) -> Vec<OsStrin
 }
 
 /// Whether an argument is `-(` or `-field:` and more. The field need not be one: a slip must not
-/// become a flag. `-fstd::swap` is a flag with its value.
+/// become a flag. But what is no field before two colons is a flag with its value: `-fstd::swap`.
 fn is_denial(argument: &str) -> bool {
     let Some(denied) = argument.strip_prefix('-') else {
         return false;
@@ -54,7 +56,8 @@ fn is_denial(argument: &str) -> bool {
         return denied.starts_with('(');
     };
     let is_name = field.len() > 1 && field.bytes().all(|byte| byte.is_ascii_alphabetic());
-    denied.starts_with('(') || is_name && !value.starts_with(':')
+    let is_field = Query::text_fields().any(|known| known == field);
+    denied.starts_with('(') || is_field || is_name && !value.starts_with(':')
 }
 
 #[cfg(test)]
@@ -77,6 +80,10 @@ mod tests {
             ("cardex query -f -fn:b -c x", "cardex|query|-f|-fn:b|-c|x"),
             ("cardex query -g -(1).txt", "cardex|query|-g|-(1).txt"),
             ("cardex query -fstd::swap", "cardex|query|-fstd::swap"),
+            ("cardex query -path::foo", "cardex|query| -path::foo"),
+            ("cardex query -class::Foo", "cardex|query| -class::Foo"),
+            ("cardex query -fn::b", "cardex|query| -fn::b"),
+            ("cardex query -ref::b", "cardex|query| -ref::b"),
             (
                 "cardex query -fn -t rust -n2",
                 "cardex|query|-fn|-t|rust|-n2",

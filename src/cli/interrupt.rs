@@ -55,12 +55,20 @@ pub(super) fn check() -> Result<(), Failure> {
     }
 }
 
-/// Waits until the process is asked to stop, and returns as an early end; meanwhile, `hang_up` is called
-/// after each SIGHUP, which does not end the process any more. A signal that comes to another thread
-/// wakes nobody: it is looked for twenty times a second.
-pub(super) fn wait(mut hang_up: impl FnMut()) -> Result<std::convert::Infallible, Failure> {
+/// The flag that each SIGHUP sets. From here on none ends the process: whoever takes this waits.
+pub(super) fn hang_ups() -> Result<Arc<AtomicBool>, Failure> {
     let hung_up = Arc::new(AtomicBool::new(false));
     flag::register(SIGHUP, Arc::clone(&hung_up)).map_err(cannot_listen)?;
+    Ok(hung_up)
+}
+
+/// Waits until the process is asked to stop, and returns as an early end; meanwhile, `hang_up` is called
+/// after each SIGHUP. A signal that comes to another thread wakes nobody: it is looked for twenty times
+/// a second.
+pub(super) fn wait(
+    hung_up: &AtomicBool,
+    mut hang_up: impl FnMut(),
+) -> Result<std::convert::Infallible, Failure> {
     let rest = Timespec {
         tv_sec: 0,
         tv_nsec: 50_000_000,

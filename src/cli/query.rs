@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use cardex::store::{MetadataStore, Versioned};
 use cardex::{
-    Answer, ErrorKind, FileMetadata, FilePath, Function, Hit, LineRange, Plan, Query, Snapshot,
+    Answer, Error, ErrorKind, FileMetadata, FilePath, Function, Hit, LineRange, Plan, Query,
+    Snapshot,
 };
 use serde::Serialize;
 
@@ -89,9 +90,32 @@ fn compile(args: &QueryArgs) -> cardex::Result<Query> {
             builder = builder.field(field, value);
         }
     }
-    // The shell may have cut the text at its blanks.
-    let text = args.text.join(" ");
+    let text = joined(&args.text)?;
     builder.and(Query::parse(text.trim_start())?).build()
+}
+
+/// The text of a query, which the shell may have cut at its blanks.
+///
+/// # Errors
+/// `InvalidQuery` if an argument before the last one ends in a lone backslash: in a pattern that would
+/// take the blank after it, and with it what the next argument says.
+fn joined(arguments: &[String]) -> cardex::Result<String> {
+    let text = arguments.join(" ");
+    let mut end = 0;
+    let (_, others) = arguments.split_last().unwrap_or((&text, &[]));
+    for argument in others {
+        end += argument.len();
+        let backslashes = argument.bytes().rev().take_while(|byte| *byte == b'\\');
+        if backslashes.count() % 2 == 1 {
+            let message = "an argument ends in a backslash, which would take the blank after it";
+            let help = "put the whole query into one argument, or write `\\\\` for a backslash in a \
+                        pattern";
+            let error = Error::new(ErrorKind::InvalidQuery, message).with_help(help);
+            return Err(error.with_excerpt(text, end - 1..end));
+        }
+        end += 1;
+    }
+    Ok(text)
 }
 
 /// An answer and what it answers.
@@ -331,4 +355,29 @@ fn explain(context: &Context, plan: &Plan, out: &mut Out) -> Result<(), Failure>
     plan.to_string()
         .lines()
         .try_for_each(|line| out.line(&printable(line)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn join(arguments: &[&str]) -> cardex::Result<String> {
+        let arguments: Vec<String> = arguments.iter().map(|&text| text.to_owned()).collect();
+        joined(&arguments)
+    }
+
+    #[test]
+    fn an_argument_that_would_swallow_the_blank_after_it_is_refused_with_its_place() {
+        let error = join(&["fn:a", r"path:b\\\", "lang:rust"]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidQuery);
+        let excerpt = error.excerpt().unwrap();
+        assert_eq!(excerpt.text, r"fn:a path:b\\\ lang:rust");
+        assert_eq!(&excerpt.text[excerpt.at.clone()], r"\");
+        assert_eq!(&excerpt.text[excerpt.at.end..], " lang:rust");
+        assert!(error.help().unwrap().contains("one argument"));
+        let (even, last) = (&[r"path:b\\", "lang:rust"], &["fn:a", r"path:b\"]);
+        for arguments in [&even[..], last, &[], &[""]] {
+            assert_eq!(join(arguments).unwrap(), arguments.join(" "));
+        }
+    }
 }

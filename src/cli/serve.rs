@@ -22,6 +22,7 @@ pub(super) fn run(global: Global, args: &ServeArgs) -> Result<Outcome, Failure> 
     let cardex = Cardex::over(Arc::new(store), Arc::new(SystemClock), options)?;
     // From here on a signal is an end in order.
     interrupt::flag()?;
+    let hung_up = interrupt::hang_ups()?;
     let coordinator = CacheCoordinator::new(context.config.coordinator().clone());
     coordinator.register(cardex.as_cache())?;
     coordinator.start()?;
@@ -37,7 +38,7 @@ pub(super) fn run(global: Global, args: &ServeArgs) -> Result<Outcome, Failure> 
     out.line(&address.to_string())?;
     out.finish()?;
     note(quiet, &format!("Listening on http://{address}"));
-    let ended = interrupt::wait(|| reload(&live));
+    let ended = interrupt::wait(&hung_up, || reload(&live, quiet));
     if !server.stop() {
         note(quiet, "note: requests that took too long were cut off");
     }
@@ -66,24 +67,32 @@ fn on_reload(
     });
 }
 
-/// Reads the configuration again, and tells what came of it.
-fn reload(live: &LiveConfig) {
+/// Reads the configuration again, and tells what came of it; of one that is refused always.
+fn reload(live: &LiveConfig, quiet: bool) {
     match live.reload() {
         Ok(reload) => {
-            for changed in &reload.changed {
-                say(&format!("{changed}"));
-            }
-            for waiting in &reload.at_restart {
-                say(&format!("{waiting}, once the server is started again"));
-            }
-            if reload == Reload::default() {
-                say("the configuration is read again: nothing has changed");
+            tidings(&reload).iter().for_each(|line| note(quiet, line));
+            for why in &reload.refused {
+                say(&format!(
+                    "warning: the values are in force, but not everywhere: {why}"
+                ));
             }
         }
         Err(error) => say(&format!(
             "warning: the configuration stays as it was: {error:#}"
         )),
     }
+}
+
+/// What a reload changed, line by line.
+fn tidings(reload: &Reload) -> Vec<String> {
+    if *reload == Reload::default() {
+        return vec!["the configuration is read again: nothing has changed".to_owned()];
+    }
+    let changed = reload.changed.iter().map(|changed| changed.to_string());
+    let waiting = reload.at_restart.iter();
+    let waiting = waiting.map(|waiting| format!("{waiting}, once the server is started again"));
+    changed.chain(waiting).collect()
 }
 
 fn note(quiet: bool, text: &str) {
@@ -106,4 +115,20 @@ fn with_flags(global: Global, args: &ServeArgs) -> Result<Context, Failure> {
         flags.push(("server.token_file", file, "--token-file"));
     }
     Context::with_flags(global, None, &flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_nothing_changed_is_told_where_nobody_refused_anything() {
+        let mut reload = Reload::default();
+        assert_eq!(
+            tidings(&reload),
+            ["the configuration is read again: nothing has changed"]
+        );
+        reload.refused.push("not now".to_owned());
+        assert!(tidings(&reload).is_empty());
+    }
 }

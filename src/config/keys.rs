@@ -245,6 +245,13 @@ pub static KEYS: &[Key] = &[
         default: || Value::Text(UNSET.to_owned()),
     },
     Key {
+        name: "server.token_for_reading",
+        kind: Kind::Switch,
+        doc: "Whether reading wants the token on this machine, too: where others share it, or reach it through a proxy.",
+        is_live: false,
+        default: || Value::Switch(false),
+    },
+    Key {
         name: "server.max_body_bytes",
         kind: Kind::Size(1 << 10, 16 << 20),
         doc: "Longer bodies of requests are refused.",
@@ -335,11 +342,22 @@ impl Reading {
     /// The range of a key of this kind, in words.
     pub(super) fn range(self, kind: Kind) -> String {
         match (self, kind) {
-            (Reading::Seconds, Kind::Duration(min, max)) => {
-                let (min, max) = (min.as_secs(), max.as_secs());
+            (Reading::Seconds, Kind::Duration(..)) => {
+                let (min, max) = self.bounds(kind);
                 format!("a whole number of seconds from {min} to {max}")
             }
             (Reading::Seconds, kind) => kind.to_string(),
+        }
+    }
+
+    /// The least and the largest number that a key of this kind allows.
+    pub(super) fn bounds(self, kind: Kind) -> (u64, u64) {
+        match (self, kind) {
+            (Reading::Seconds, Kind::Duration(min, max)) => {
+                let least = min.as_secs() + u64::from(min.subsec_nanos() > 0);
+                (least, max.as_secs())
+            }
+            (Reading::Seconds, _) => (0, u64::MAX),
         }
     }
 }

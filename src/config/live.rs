@@ -7,9 +7,11 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{Config, ConfigSources};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
+use crate::panics::caught;
 use crate::passes::Passes;
 use crate::primitives::Mutex;
+use crate::primitives::atomic::{AtomicBool, Ordering};
 
 /// What is told a configuration that has been read again.
 type Apply = Box<dyn Fn(&Config) -> Result<()> + Send + Sync>;
@@ -19,6 +21,8 @@ pub struct LiveConfig {
     sources: ConfigSources,
     current: Mutex<Arc<Config>>,
     listeners: Mutex<Vec<Arc<Apply>>>,
+    /// Whether somebody did not take what he was told last.
+    is_refused: AtomicBool,
     reloads: Passes<Reload>,
 }
 
@@ -32,6 +36,9 @@ pub struct Reload {
     pub changed: Vec<Changed>,
     /// Values that differ, and stay as they were until the program is started again.
     pub at_restart: Vec<Changed>,
+    /// Why a part of the program could not take the values in force, one sentence for each that could
+    /// not. Reloading again tells every part anew.
+    pub refused: Vec<String>,
 }
 
 /// A value that differs.
@@ -66,6 +73,7 @@ impl LiveConfig {
             sources,
             current: Mutex::new(Arc::new(current)),
             listeners: Mutex::default(),
+            is_refused: AtomicBool::new(false),
             reloads: Passes::default(),
         })
     }
@@ -75,9 +83,9 @@ impl LiveConfig {
         Arc::clone(&self.current.lock())
     }
 
-    /// Has this called with the configuration in force each time that a reload changed it. It takes
-    /// what it can use of it; an error of it is told by the reload, and the others are called all
-    /// the same.
+    /// Has this called with the configuration in force each time that a reload changed it, and by the
+    /// next reload once more if anybody could not take it. It takes what it can use of it; an error of
+    /// it is told by the reload, and the others are called all the same.
     pub fn on_reload(&self, apply: impl Fn(&Config) -> Result<()> + Send + Sync + 'static) {
         self.listeners.lock().push(Arc::new(Box::new(apply)));
     }
@@ -87,19 +95,33 @@ impl LiveConfig {
     /// start. Reads files; who asks while it is done shares the next time.
     ///
     /// # Errors
-    /// As [`ConfigSources::load`]: then nothing has changed. The first error of whoever was told;
-    /// then the new values are in force, and reloading again tells everybody anew.
+    /// As [`ConfigSources::load`]: then nothing has changed. What whoever was told could not take is
+    /// in the [`Reload`].
     pub fn reload(&self) -> Result<Reload> {
         self.reloads.share(|| {
             let wanted = self.sources.clone().load()?;
             let mut config = Config::clone(&self.current());
-            let reload = config.take_live(&wanted)?;
+            let mut reload = config.take_live(&wanted)?;
             let config = Arc::new(config);
             *self.current.lock() = Arc::clone(&config);
-            let listeners = self.listeners.lock().clone();
-            let told: Vec<Result<()>> = listeners.iter().map(|apply| apply(&config)).collect();
-            told.into_iter().collect::<Result<()>>().map(|()| reload)
+            if !reload.changed.is_empty() || self.is_refused.load(Ordering::Relaxed) {
+                reload.refused = self.tell(&config);
+                let is_refused = !reload.refused.is_empty();
+                self.is_refused.store(is_refused, Ordering::Relaxed);
+            }
+            Ok(reload)
         })
+    }
+
+    /// Tells everybody, and returns why some could not take it.
+    fn tell(&self, config: &Config) -> Vec<String> {
+        let listeners = self.listeners.lock().clone();
+        let told = listeners
+            .iter()
+            .map(|apply| caught(ErrorKind::Internal, || apply(config)));
+        told.filter_map(Result::err)
+            .map(|error| format!("{error:#}"))
+            .collect()
     }
 }
 
@@ -147,7 +169,7 @@ mod tests {
 
     use super::*;
     use crate::config::PROJECT_FILE;
-    use crate::error::{Error, ErrorKind};
+    use crate::error::Error;
 
     fn write(root: &Path, text: &str) {
         std::fs::write(root.join(PROJECT_FILE), text).unwrap();
@@ -222,7 +244,14 @@ mod tests {
     fn who_fails_to_take_it_stops_nobody_else_and_is_told_of() {
         let root = tempfile::tempdir().unwrap();
         let live = LiveConfig::load(ConfigSources::new(root.path())).unwrap();
-        live.on_reload(|_| Err(Error::new(ErrorKind::Internal, "not now")));
+        let calls = Arc::new(AtomicUsize::new(0));
+        live.on_reload({
+            let calls = Arc::clone(&calls);
+            move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+                0 => Err(Error::new(ErrorKind::Internal, "not now")),
+                _ => Ok(()),
+            }
+        });
         let taken = Arc::new(AtomicUsize::new(0));
         live.on_reload({
             let taken = Arc::clone(&taken);
@@ -232,7 +261,28 @@ mod tests {
             }
         });
         write(root.path(), "[memory_cache]\nmax_items = 300\n");
-        assert_eq!(live.reload().unwrap_err().to_string(), "not now");
+        let reload = live.reload().unwrap();
+        assert_eq!(reload.refused, ["not now"]);
+        assert_eq!(keys(&reload.changed), ["memory_cache.max_items"]);
+        assert_eq!(live.current().cache().limits().max_items, 300);
         assert_eq!(taken.load(Ordering::SeqCst), 300);
+        // Told once more, and then only of what changes.
+        for called in [2, 2, 2] {
+            assert_eq!(live.reload().unwrap(), Reload::default());
+            assert_eq!(calls.load(Ordering::SeqCst), called);
+        }
+        write(root.path(), "[memory_cache]\nmax_items = 400\n");
+        assert_eq!(keys(&live.reload().unwrap().changed).len(), 1);
+        assert_eq!(calls.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn who_panics_when_he_is_told_is_one_who_could_not_take_it() {
+        let root = tempfile::tempdir().unwrap();
+        let live = LiveConfig::load(ConfigSources::new(root.path())).unwrap();
+        live.on_reload(|_| panic!("no room"));
+        write(root.path(), "[memory_cache]\nmax_items = 300\n");
+        let refused = live.reload().unwrap().refused;
+        assert_eq!(refused, ["it panicked: no room"]);
     }
 }

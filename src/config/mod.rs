@@ -124,13 +124,13 @@ impl ConfigSources {
     /// cannot be read.
     pub fn load(self) -> Result<Config> {
         let mut settings = Vec::new();
-        if let Some(path) = self.user_file.as_deref().filter(|path| path.exists()) {
+        if let Some(path) = self.user_file.as_deref().filter(|path| is_there(path)) {
             settings.extend(layers::file(path, Origin::UserFile)?);
         }
         let own = self.root.join(PROJECT_FILE);
         match &self.project_file {
             Some(path) => settings.extend(layers::file(path, Origin::ProjectFile)?),
-            None if own.exists() => {
+            None if is_there(&own) => {
                 for setting in layers::file(&own, Origin::ProjectFile)? {
                     assert_inside(&setting, &self.root)?;
                     settings.push(setting);
@@ -146,6 +146,17 @@ impl ConfigSources {
             config.set(setting, value)?;
         }
         Ok(config)
+    }
+}
+
+/// Whether there is a file, or something in its place: also what cannot be read, or leads nowhere. That
+/// is an error when it is read, and not taken for no file.
+fn is_there(path: &Path) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+
+    match path.symlink_metadata() {
+        Ok(_) => true,
+        Err(error) => !matches!(error.kind(), NotFound | NotADirectory),
     }
 }
 
@@ -170,10 +181,13 @@ fn base(setting: &Setting, root: &Path) -> PathBuf {
 /// A project's file comes with the project, from whoever wrote it: it must not make this program
 /// write elsewhere, or let anybody in.
 fn assert_inside(setting: &Setting, root: &Path) -> Result<()> {
-    let Raw::Text(text) = &setting.raw else {
-        return Ok(());
+    let name = setting.named.key.name;
+    let text = match &setting.raw {
+        Raw::Text(text) => text.as_str(),
+        _ if name == "server.token_for_reading" => "",
+        _ => return Ok(()),
     };
-    match setting.named.key.name {
+    match name {
         "database.url" => assert_database_inside(setting, text, root),
         "server.listen" if keys::address(text).is_none_or(|to| !to.ip().is_loopback()) => {
             Err(setting.refuse(
@@ -186,6 +200,11 @@ fn assert_inside(setting: &Setting, root: &Path) -> Result<()> {
             "would say whom to trust",
             "a project's own file cannot; take it out there, and use --token-file, \
              CARDEX_SERVER__TOKEN_FILE or your user file",
+        )),
+        "server.token_for_reading" => Err(setting.refuse(
+            "would say whom to trust",
+            "a project's own file cannot; take it out there, and use \
+             CARDEX_SERVER__TOKEN_FOR_READING or your user file",
         )),
         _ => Ok(()),
     }
@@ -488,6 +507,7 @@ impl Config {
                 let file = base(setting, &self.root).join(&text);
                 Ok(server.token_file((text != keys::UNSET).then_some(file)))
             }
+            ("server.token_for_reading", Value::Switch(on)) => Ok(server.token_for_reading(on)),
             ("server.max_body_bytes", Value::Size(bytes)) => server.max_body_bytes(bytes),
             ("server.max_header_bytes", Value::Size(bytes)) => server.max_header_bytes(bytes),
             ("server.header_timeout", Value::Duration(time)) => server.header_timeout(time),

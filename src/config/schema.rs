@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{Alias, Key, Kind, Named, Reading, UNSET};
+use super::keys::{Alias, Key, Kind, Named, UNSET};
 use crate::eviction::Strategy;
 use crate::extract::Language;
 use crate::units;
@@ -71,10 +71,7 @@ fn property(key: &Key) -> Value {
 
 /// What another name of a key may be set to.
 fn alias_property(alias: &Alias, key: &Key) -> Value {
-    let (min, max) = match (alias.reads, key.kind) {
-        (Reading::Seconds, Kind::Duration(min, max)) => (min.as_secs(), max.as_secs()),
-        (Reading::Seconds, _) => (0, u64::MAX),
-    };
+    let (min, max) = alias.reads.bounds(key.kind);
     let description = format!("The same as `{}`, in seconds.", key.name);
     json!({"type": "integer", "minimum": min, "maximum": max, "description": description})
 }

@@ -444,6 +444,7 @@ fn a_projects_own_file_lets_nobody_in() {
         "listen = \"192.168.1.2:7878\"",
         "listen = \"${ADDRESS}\"",
         "token_file = \"token\"",
+        "token_for_reading = false",
     ] {
         let error = refusal(&format!("[server]\n{text}\n"));
         assert_eq!(error.kind(), ErrorKind::InvalidConfig);
@@ -512,6 +513,37 @@ fn a_bad_value_of_an_alias_is_refused_by_the_name_that_was_written() {
         let help = "give a whole number of seconds from 10 to 3600";
         assert_eq!(error.help(), Some(help));
     }
+}
+
+#[test]
+fn part_of_a_second_is_no_interval_in_seconds() {
+    let error = refusal("[coordinator]\ncheck_interval_seconds = 0\n");
+    let range = "a whole number of seconds from 1 to 86400";
+    assert!(error.to_string().contains("is out of range"), "{error}");
+    assert_eq!(error.help(), Some(format!("give {range}").as_str()));
+    let section = &schema()["properties"]["coordinator"]["properties"];
+    assert_eq!(section["check_interval_seconds"]["minimum"], 1);
+    let root = project("[coordinator]\ncheck_interval_seconds = 1\n");
+    let config = ConfigSources::new(root.path()).load().unwrap();
+    assert_eq!(entry(&config, "coordinator.check_interval").value, "\"1s\"");
+}
+
+#[test]
+fn a_file_that_is_there_and_cannot_be_read_is_not_taken_for_none() {
+    let root = project("");
+    let own = root.path().join(PROJECT_FILE);
+    std::fs::remove_file(&own).unwrap();
+    assert!(ConfigSources::new(root.path()).load().is_ok());
+    std::os::unix::fs::symlink("nowhere", &own).unwrap();
+    let error = ConfigSources::new(root.path()).load().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert!(error.to_string().contains(PROJECT_FILE), "{error}");
+    let user_file = Some(own);
+    let sources = ConfigSources {
+        user_file,
+        ..ConfigSources::new("/p")
+    };
+    assert_eq!(sources.load().unwrap_err().kind(), ErrorKind::Io);
 }
 
 #[test]

@@ -26,14 +26,16 @@ impl CoordinatorStats {
 }
 
 impl Pressure {
-    /// How memory does: degraded above this used share of a limit, and where no limit is known.
+    /// How memory does: degraded above this used share of a limit, and where a limit, or all of them, are unknown.
     pub fn health(&self, threshold: f64) -> Health {
-        let health = Health::healthy("memory");
+        let unknown = self.doubts().into_iter().map(|doubt| {
+            Reason::new("memory-unknown", doubt)
+                .with_help("set coordinator.max_bytes: what the caches hold is always known")
+        });
+        let degraded = |health: Health, reason| health.but(HealthState::Degraded, reason);
+        let health = unknown.fold(Health::healthy("memory"), degraded);
         let Some(tightest) = self.tightest() else {
-            let message = "how much memory is used is not known: caches give no room by themselves";
-            let reason = Reason::new("memory-unknown", message)
-                .with_help("set coordinator.max_bytes: what the caches hold is always known");
-            return health.but(HealthState::Degraded, reason);
+            return health;
         };
         let share = tightest.share().unwrap_or_default();
         if share <= threshold {
@@ -46,7 +48,7 @@ impl Pressure {
         let help = "the caches give room as far as it is theirs: give this process more memory, or \
                     look for who else uses it";
         let reason = Reason::new("memory-tight", message).with_help(help);
-        health.but(HealthState::Degraded, reason)
+        degraded(health, reason)
     }
 }
 
@@ -69,5 +71,26 @@ mod tests {
         let unknown = health(vec![MemoryLimit::unknown("machine")]);
         assert_eq!(unknown.state, HealthState::Degraded);
         assert_eq!(unknown.reasons[0].code, "memory-unknown");
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_read_is_named_beside_one_that_can() {
+        let limits = |used| {
+            let machine = MemoryLimit::new("machine", used, 1000);
+            vec![machine, MemoryLimit::unknown("cgroup /a")]
+        };
+        let health = Pressure::new(limits(100), None).health(0.80);
+        assert_eq!(health.state, HealthState::Degraded);
+        assert_eq!(health.reasons[0].code, "memory-unknown");
+        assert_eq!(
+            health.reasons[0].message,
+            "the memory limit `cgroup /a` cannot be read: caches give no room for it"
+        );
+        let tight = Pressure::new(limits(900), None).health(0.80);
+        let codes = tight.reasons.iter().map(|reason| reason.code);
+        assert_eq!(
+            codes.collect::<Vec<_>>(),
+            ["memory-unknown", "memory-tight"]
+        );
     }
 }

@@ -64,8 +64,17 @@ struct Progress {
     pace: Pace,
     triggers: u64,
     last: Option<RoundReport>,
-    /// Whether it was told that nothing is known of memory.
-    told_unknown: bool,
+    /// What is not known of memory, as it was told last.
+    told: Vec<String>,
+}
+
+impl Progress {
+    /// The doubts that were not told yet. One that is gone is told again when it comes back.
+    fn untold(&mut self, doubts: Vec<String>) -> Vec<String> {
+        let told = std::mem::replace(&mut self.told, doubts.clone());
+        let is_new = |doubt: &String| !told.contains(doubt);
+        doubts.into_iter().filter(is_new).collect()
+    }
 }
 
 impl CacheCoordinator {
@@ -240,33 +249,34 @@ impl Core {
             return false;
         };
         let before = self.measure();
-        let threshold = self.options().threshold();
-        let own = before.is_own(threshold);
+        self.tell_unknown(&before);
+        let options = self.options();
+        let own = before.is_own(options.threshold());
         let is_due = {
             let mut progress = self.progress.lock();
-            let is_tight = before.exceeds(threshold);
-            if !is_tight {
+            if before.is_relieved(options.threshold()) {
                 progress.pace.relieved();
             }
-            is_tight && progress.pace.allows(self.clock.elapsed(), own)
+            let (now, interval) = (self.clock.elapsed(), options.interval());
+            before.exceeds(options.threshold()) && progress.pace.allows(now, interval, own)
         };
         if !is_due {
-            self.tell_unknown(&before);
             return false;
         }
         let report = self.round(RoundCause::Pressure, before, stop);
         let evicted = report.evicted();
-        tracing::info!(
-            evicted,
-            before = report.before,
-            after = report.after,
-            "memory is tight: the caches gave room"
-        );
+        if evicted > 0 {
+            tracing::info!(
+                evicted,
+                before = report.before,
+                after = report.after,
+                "memory is tight: the caches gave room"
+            );
+        }
         let now = self.clock.elapsed();
         let mut progress = self.progress.lock();
         progress.triggers += 1;
-        let (interval, helped) = (self.options().interval(), report.has_helped());
-        progress.pace.made(now, interval, helped, own);
+        progress.pace.made(now, report.has_helped(own), own);
         progress.last = Some(report);
         evicted > 0
     }
@@ -309,6 +319,7 @@ impl Core {
             before: before.share(),
             after: now.share(),
             outcomes,
+            measured: (before, now),
         }
     }
 
@@ -361,15 +372,11 @@ impl Core {
         bytes.fold(0, u64::saturating_add)
     }
 
-    /// Says once that nothing is known of memory, and forgets it when something is.
+    /// Says once what is not known of memory, and forgets it when it is.
     fn tell_unknown(&self, pressure: &Pressure) {
-        let is_unknown = pressure.share().is_none();
-        let was_told = {
-            let mut progress = self.progress.lock();
-            std::mem::replace(&mut progress.told_unknown, is_unknown)
-        };
-        if is_unknown && !was_told {
-            tracing::warn!("how tight memory is cannot be told: no cache gives room by itself");
+        let untold = self.progress.lock().untold(pressure.doubts());
+        for doubt in untold {
+            tracing::warn!("{doubt}");
         }
     }
 
@@ -412,5 +419,21 @@ impl fmt::Debug for CacheCoordinator {
             .field("options", &self.options())
             .field("started", &self.is_started())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_told_once_until_it_is_known_again() {
+        let (a, b) = ("a".to_owned(), "b".to_owned());
+        let mut progress = Progress::default();
+        assert_eq!(progress.untold(vec![a.clone()]), ["a"]);
+        assert!(progress.untold(vec![a.clone()]).is_empty());
+        assert_eq!(progress.untold(vec![a.clone(), b]), ["b"]);
+        assert!(progress.untold(Vec::new()).is_empty());
+        assert_eq!(progress.untold(vec![a]), ["a"]);
     }
 }

@@ -59,24 +59,46 @@ impl Pressure {
         self.all().any(|limit| limit.exceeds(share) == Some(true))
     }
 
+    /// Whether at most this share of every limit is used, and all of them are known.
+    pub(super) fn is_relieved(&self, share: Ratio) -> bool {
+        let is_kept = |limit: &MemoryLimit| limit.exceeds(share) == Some(false);
+        !self.limits.is_empty() && self.all().all(is_kept)
+    }
+
+    /// What is not known, in sentences: everything, or some of the limits, each by its source.
+    pub(super) fn doubts(&self) -> Vec<String> {
+        if self.share().is_none() {
+            let nothing = "how much memory is used is not known: caches give no room by themselves";
+            return vec![nothing.to_owned()];
+        }
+        let unknown = self.all().filter(|limit| limit.share().is_none());
+        let doubt = |limit: &MemoryLimit| {
+            let source = limit.source();
+            format!("the memory limit `{source}` cannot be read: caches give no room for it")
+        };
+        unknown.map(doubt).collect()
+    }
+
     /// Whether the caches' own limit is one of those that are used so far.
     pub(super) fn is_own(&self, share: Ratio) -> bool {
         let own = self.own.as_ref().and_then(|limit| limit.exceeds(share));
         own == Some(true)
     }
 
-    /// The same; for a limit that is unknown now, what was known of it before still stands.
+    /// The same; for a limit that is unknown now, what was known of it before still stands. So does
+    /// that of one which is not there any more while anything is unknown: it may be part of that.
     pub(super) fn or_before(mut self, before: &Pressure) -> Self {
-        if self.limits.is_empty() {
-            self.limits.clone_from(&before.limits);
+        let is_known = |limit: &MemoryLimit| limit.share().is_some();
+        let is_whole = !self.limits.is_empty() && self.limits.iter().all(is_known);
+        if is_whole {
+            return self;
         }
-        for limit in &mut self.limits {
-            let earlier = before
-                .limits
-                .iter()
-                .find(|one| one.source() == limit.source());
-            if let (None, Some(earlier)) = (limit.share(), earlier) {
-                *limit = earlier.clone();
+        for earlier in before.limits.iter().filter(|earlier| is_known(earlier)) {
+            let mut now = self.limits.iter_mut();
+            match now.find(|limit| limit.source() == earlier.source()) {
+                Some(limit) if !is_known(limit) => limit.clone_from(earlier),
+                Some(_) => {}
+                None => self.limits.push(earlier.clone()),
             }
         }
         self
@@ -110,5 +132,32 @@ mod tests {
         }
         let after = Pressure::new(vec![MemoryLimit::new("machine", 1, 100)], None);
         assert_eq!(after.or_before(&before).share(), Some(0.01));
+    }
+
+    #[test]
+    fn a_limit_that_is_gone_stands_while_another_is_unknown() {
+        let machine = |used| MemoryLimit::new("machine", used, 100);
+        let group = MemoryLimit::new("cgroup /a", 90, 100);
+        let before = Pressure::new(vec![machine(50), group], None);
+        let groups_lost = vec![machine(40), MemoryLimit::unknown("cgroup")];
+        let after = Pressure::new(groups_lost, None).or_before(&before);
+        assert_eq!(after.tightest().unwrap().source(), "cgroup /a");
+        let sources = after.all().map(MemoryLimit::source).collect::<Vec<_>>();
+        assert_eq!(sources, ["machine", "cgroup", "cgroup /a"]);
+        assert_eq!(after.all().next().unwrap().share(), Some(0.4));
+        // Without a group, and all of it known, there is no limit any more.
+        let after = Pressure::new(vec![machine(40)], None).or_before(&after);
+        assert_eq!(after.share(), Some(0.4));
+    }
+
+    #[test]
+    fn only_what_is_known_is_relief() {
+        let (at, below) = (Ratio::percent(80), MemoryLimit::new("machine", 80, 100));
+        let unknown = MemoryLimit::unknown("cgroup");
+        let relieved = |limits| Pressure::new(limits, None).is_relieved(at);
+        assert!(relieved(vec![below.clone()]));
+        assert!(!relieved(vec![below, unknown]));
+        assert!(!relieved(vec![MemoryLimit::new("machine", 81, 100)]));
+        assert!(!relieved(Vec::new()));
     }
 }

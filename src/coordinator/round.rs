@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::pressure::Pressure;
 use crate::cache::CacheUsage;
 use crate::error::Result;
 use crate::ratio::Ratio;
@@ -50,6 +51,8 @@ pub struct RoundReport {
     /// What each cache gave, in the order in which they were asked. One that was not asked, because
     /// it was enough before its turn, is not among them.
     pub outcomes: Vec<CacheOutcome>,
+    /// All that was measured before it, and after it.
+    pub(super) measured: (Pressure, Pressure),
 }
 
 impl RoundReport {
@@ -59,9 +62,19 @@ impl RoundReport {
         removed.fold(0, |sum, removed| sum.saturating_add(*removed))
     }
 
-    /// Whether it made memory less tight.
-    pub(super) fn has_helped(&self) -> bool {
-        self.evicted() > 0 && self.after < self.before
+    /// Whether it made memory less tight. If the caches' own limit was exceeded, that one is asked: a
+    /// tighter one that others fill says nothing of it.
+    pub(super) fn has_helped(&self, own: bool) -> bool {
+        let share = |pressure: &Pressure| match own {
+            true => pressure.own.as_ref()?.share(),
+            false => pressure.share(),
+        };
+        let (before, after) = &self.measured;
+        let is_lower = match (share(before), share(after)) {
+            (Some(before), Some(after)) => after < before,
+            _ => false,
+        };
+        self.evicted() > 0 && is_lower
     }
 }
 

@@ -36,14 +36,19 @@ struct Bound {
     name: String,
     directory: PathBuf,
     version: Version,
-    /// `None` if there is one that cannot be read.
+    /// The smallest that can be read; `None` if none can.
     bytes: Option<u64>,
+    /// A file beside it that cannot be read, and may have a smaller one.
+    unread: Option<&'static str>,
 }
 
 /// The limits of all groups above the process that have one, from its own upwards.
 pub(super) fn limits(files: &Files) -> Vec<MemoryLimit> {
     match bounds(files) {
-        Ok(bounds) => bounds.iter().map(|bound| bound.measure(files)).collect(),
+        Ok(bounds) => bounds
+            .iter()
+            .flat_map(|bound| bound.limits(files))
+            .collect(),
         Err(source) => vec![MemoryLimit::unknown(source)],
     }
 }
@@ -78,8 +83,18 @@ fn hierarchies(files: &Files) -> Result<Vec<Hierarchy>, &'static str> {
         return Err("cgroup");
     };
     let mounted: Vec<Mount<'_>> = mounts.lines().filter_map(Mount::parse).collect();
-    let own = groups.lines().filter_map(own_group);
+    let own: Vec<(Version, &str)> = groups.lines().filter_map(own_group).collect();
+    let paths = own.iter().map(|(_, path)| *path);
+    let places = mounted.iter().flat_map(|mount| [mount.root, mount.point]);
+    // A path that is not UTF-8 would lead elsewhere.
+    if paths
+        .chain(places)
+        .any(|path| path.contains(char::REPLACEMENT_CHARACTER))
+    {
+        return Err("cgroup");
+    }
     Ok(own
+        .into_iter()
         .filter_map(|(version, path)| {
             let mount = mounted.iter().find(|mount| mount.version == version)?;
             Some(Hierarchy {
@@ -162,31 +177,35 @@ impl Hierarchy {
             Version::Two => &["memory.max", "memory.high"][..],
         };
         let mut bytes = None;
-        let mut is_readable = true;
+        let mut unread = None;
         for limit in limits {
             match files.number(directory.join(limit)) {
                 Number::Absent => {}
-                Number::Unreadable => is_readable = false,
+                Number::Unreadable => unread = Some(*limit),
                 Number::Is(limit) if self.version == Version::One && limit >= UNLIMITED => {}
                 Number::Is(limit) => {
                     bytes = Some(bytes.map_or(limit, |least: u64| least.min(limit)))
                 }
             }
         }
-        if bytes.is_none() && is_readable {
-            return None;
-        }
-        Some(Bound {
+        (bytes.is_some() || unread.is_some()).then(|| Bound {
             name: format!("cgroup /{}", path.display()),
             directory,
             version: self.version,
-            // A limit beside an unreadable one may not be the smallest.
-            bytes: bytes.filter(|_| is_readable),
+            bytes,
+            unread,
         })
     }
 }
 
 impl Bound {
+    /// Its limit, and after it the one that is unknown beside it.
+    fn limits(&self, files: &Files) -> impl Iterator<Item = MemoryLimit> {
+        let unread = self.unread.filter(|_| self.bytes.is_some());
+        let unread = unread.map(|file| MemoryLimit::unknown(format!("{} {file}", self.name)));
+        std::iter::once(self.measure(files)).chain(unread)
+    }
+
     /// How much of it is used.
     fn measure(&self, files: &Files) -> MemoryLimit {
         let (current, inactive) = match self.version {

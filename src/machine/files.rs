@@ -48,9 +48,10 @@ impl Files {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
+    /// What is not UTF-8 in it, such as the name of somebody's mount point, spoils its own line only.
     pub(super) fn text(&self, path: impl AsRef<Path>) -> Text {
-        match std::fs::read_to_string(self.path(path)) {
-            Ok(text) => Text::Says(text),
+        match std::fs::read(self.path(path)) {
+            Ok(bytes) => Text::Says(String::from_utf8_lossy(&bytes).into_owned()),
             Err(error) if is_absence(error.kind()) => Text::Absent,
             Err(_) => Text::Unreadable,
         }

@@ -172,6 +172,38 @@ fn a_group_whose_use_cannot_be_read_is_unknown() {
 }
 
 #[test]
+fn a_limit_that_can_be_read_counts_beside_one_that_cannot() {
+    let machine = Machine::in_group("/a")
+        .file("sys/fs/cgroup/a/memory.max", &mib(100))
+        .unreadable("sys/fs/cgroup/a/memory.high")
+        .file("sys/fs/cgroup/a/memory.current", &mib(95));
+    assert_eq!(
+        machine.limits()[1..],
+        [
+            known("cgroup /a", 95, 100),
+            unknown("cgroup /a memory.high")
+        ]
+    );
+    assert_eq!(machine.memory().total_bytes(), 100 * MIB);
+}
+
+#[test]
+fn a_mount_point_that_is_no_text_hides_no_other() {
+    let machine = Machine::in_group("/a")
+        .file("sys/fs/cgroup/a/memory.max", &mib(100))
+        .file("sys/fs/cgroup/a/memory.current", &mib(95));
+    let mounts = machine.0.path().join("proc/self/mountinfo");
+    let mut lines = b"29 23 0:25 / /mnt/\xff\xfe rw - tmpfs tmpfs rw\n".to_vec();
+    lines.extend(std::fs::read(&mounts).unwrap());
+    std::fs::write(&mounts, lines).unwrap();
+    assert_eq!(machine.limits()[1..], [known("cgroup /a", 95, 100)]);
+    // The process's own group is not known if its name is none.
+    let groups = machine.0.path().join("proc/self/cgroup");
+    std::fs::write(groups, b"0::/\xff\n").unwrap();
+    assert_eq!(machine.limits()[1..], [unknown("cgroup")]);
+}
+
+#[test]
 fn the_first_version_has_its_own_names() {
     let machine = Machine::new()
         .file(

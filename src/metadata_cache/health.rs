@@ -6,8 +6,8 @@ use super::{MetadataCache, NAME};
 use crate::health::{Health, HealthState, Reason};
 use crate::sync::Seen;
 
-/// A cache that follows its database and has not looked at it for this long is behind, whether or not
-/// a pass has failed: one may be held up.
+/// A cache that follows its database and has not looked at it for this long beyond its rest is behind,
+/// whether or not a pass has failed: one may be held up.
 const MAX_LAG: Duration = Duration::from_secs(5);
 
 impl MetadataCache {
@@ -49,7 +49,7 @@ impl MetadataCache {
         }
         let looked_at = seen.looked_at.unwrap_or_default();
         let lag = self.clock.elapsed().saturating_sub(looked_at);
-        if !self.options.follows() || lag <= MAX_LAG {
+        if !self.options.follows() || lag <= MAX_LAG + self.schedule.change_poll() {
             return health;
         }
         let seconds = lag.as_secs();

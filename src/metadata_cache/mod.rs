@@ -516,7 +516,8 @@ impl MetadataCache {
     /// As [`MetadataCache::query`].
     pub fn age(&self) -> Result<Duration> {
         let looked_at = self.sync.looked_at();
-        Ok(self.snapshot()?.age_since(looked_at))
+        let snapshot = self.snapshot()?;
+        Ok(snapshot.age_since(looked_at.max(snapshot.stamp().looked_at)))
     }
 
     /// Sets every count to 0; nothing else changes.

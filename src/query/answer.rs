@@ -61,6 +61,11 @@ impl Answer {
         self
     }
 
+    /// How the query runs, over the very files that this answer is of.
+    pub fn explain(&self) -> Plan {
+        self.snapshot.explain(&self.query)
+    }
+
     /// Whether the limit cut files off. Found out when asked for, by a search for one file more.
     pub fn is_truncated(&self) -> bool {
         match self.query.limit() {

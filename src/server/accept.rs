@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::Response;
 use hyper::body::Incoming;
@@ -131,10 +131,13 @@ impl Accept {
                 problem.into_response()
             }
         };
-        let mut response = response.map(|body: Body| Tracked {
-            body,
-            busy: Some(busy),
-        });
+        // A stream is not known beforehand, and holds two pieces at a time.
+        let size = response.body().size_hint().exact().unwrap_or_default();
+        let (response, room) = match self.state.limits.room(size) {
+            Ok(room) => (response, room),
+            Err(problem) => (problem.into_response(), None),
+        };
+        let mut response = response.map(|body: Body| Tracked::new(body, busy, room));
         harden(response.headers_mut());
         Ok(response)
     }

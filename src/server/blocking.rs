@@ -8,7 +8,7 @@ use super::problem::Problem;
 use super::state::State;
 
 /// Does a piece of work, and waits for its outcome as long as a request may take. Work that takes
-/// longer goes on, and keeps its permit.
+/// longer goes on and keeps its permit; what only reads ends at its next look at whether it is wanted.
 pub(super) async fn run<T: Send + 'static>(
     state: &Arc<State>,
     work: impl FnOnce(&State) -> Result<T, Problem> + Send + 'static,
@@ -32,8 +32,7 @@ pub(super) async fn under<T: Send + 'static>(
     match tokio::time::timeout(state.options().request_timeout, task).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) => Err(Problem::panicked()),
-        Err(_) => Err(Problem::timed_out("the work").with_help(
-            "it goes on, and what it reads or writes is not lost; ask for less, or come again",
-        )),
+        Err(_) => Err(Problem::timed_out("the work")
+            .with_help("what it writes is not lost; ask for less, or come again")),
     }
 }

@@ -2,6 +2,7 @@
 //! table. A parameter that is unknown, malformed or told twice is refused: it never widens an answer.
 
 use std::ops::RangeInclusive;
+use std::sync::Weak;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -10,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::problem::Problem;
 use super::table::{Parameter, Place, Route};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::freshness::Freshness;
 use crate::position::Position;
 use crate::{suggest, units};
@@ -23,6 +24,8 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     /// The forms of answers that the client takes, as it says; empty where it does not.
     pub(super) accept: String,
+    /// Gone as soon as nobody waits for the answer any more.
+    pub(super) asker: Weak<()>,
 }
 
 impl Call {
@@ -56,6 +59,18 @@ impl Call {
                 Err(Problem::invalid(detail).with_help(*doc))
             }
             None => Ok(call),
+        }
+    }
+
+    /// Refuses to go on where nobody waits for the answer any more: the client has gone, or was told
+    /// that it took too long. Work that takes long looks at it between its pieces.
+    pub(super) fn assert_wanted(&self) -> Result<(), Error> {
+        match self.asker.strong_count() {
+            0 => Err(Error::new(
+                ErrorKind::Cancelled,
+                "nobody waits for this answer any more",
+            )),
+            _ => Ok(()),
         }
     }
 

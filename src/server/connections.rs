@@ -1,5 +1,6 @@
-//! The open connections: no more than there may be. For one more, that one goes which has been without
-//! a request for the longest time, so that clients who only hold connections keep nobody out.
+//! The open connections: no more than there may be. For one more, that one goes which never asked
+//! anything and is the oldest of these, or else has been without a request for the longest time: so
+//! clients who only hold connections keep nobody out. A request is under way until its answer is written.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -63,8 +64,8 @@ impl Connections {
         })
     }
 
-    /// Closes the connection that has been without a request for the longest time; whether there was
-    /// one.
+    /// Closes the connection that never had a request, or else has been without one for the longest
+    /// time; whether there was one.
     pub(super) fn shed(&self) -> bool {
         shed(&mut self.open.lock())
     }
@@ -83,7 +84,11 @@ fn shed(open: &mut HashMap<u64, Arc<Connection>>) -> bool {
     let idle = open
         .iter()
         .filter(|(_, connection)| connection.requests.load(Ordering::Acquire) == 0)
-        .min_by_key(|(id, connection)| (connection.idle_since.load(Ordering::Relaxed), **id))
+        .min_by_key(|(id, connection)| {
+            let has_asked = connection.served.load(Ordering::Relaxed) > 0;
+            let idle_since = connection.idle_since.load(Ordering::Relaxed);
+            (has_asked, idle_since, **id)
+        })
         .map(|(id, _)| *id);
     let Some(connection) = idle.and_then(|id| open.remove(&id)) else {
         return false;
@@ -150,7 +155,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_one_that_was_idle_longest_goes_and_never_one_at_work() {
+    async fn who_never_asked_goes_first_then_who_was_idle_longest_and_never_one_at_work() {
         let connections = Arc::new(Connections::new(3));
         let first = connections.admit().unwrap();
         let second = connections.admit().unwrap();
@@ -160,10 +165,11 @@ mod tests {
         second.closed().await;
         assert_eq!(connections.len(), 3);
         drop(work);
-        let _fifth = connections.admit().unwrap();
+        // The first one was idle for longer than the third, but did ask.
+        let fifth = connections.admit().unwrap();
         third.closed().await;
-        // The first one was busy last.
         let _work = fourth.request();
+        drop(fifth.request());
         let _sixth = connections.admit().unwrap();
         first.closed().await;
         drop((first, second, third));

@@ -19,7 +19,7 @@ use super::call::Call;
 use super::problem::Problem;
 use super::routes::ROUTES;
 use super::state::State;
-use super::table::{Access, Action, Route};
+use super::table::{Action, Route};
 
 /// The router of every route.
 pub(super) fn router(state: &Arc<State>) -> Router {
@@ -69,12 +69,7 @@ async fn dispatch(
     route: &'static Route,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let must_be_bearer = match route.access {
-        Access::Open => false,
-        Access::Read => state.is_public,
-        Access::Change => true,
-    };
-    if must_be_bearer {
+    if route.access.wants_token(state.reading_wants_token) {
         state.auth.check(request.headers())?;
     }
     let uri = request.uri();
@@ -85,6 +80,9 @@ async fn dispatch(
     if route.body.is_some() {
         call.body = read_body(state, request).await?;
     }
+    // Dropped with this future, when the client has gone or was told that it took too long.
+    let asker = Arc::new(());
+    call.asker = Arc::downgrade(&asker);
     match route.action {
         Action::Now(reply) => Ok(reply(state, &call)?.into_response()),
         Action::Work(reply) => {

@@ -1,14 +1,20 @@
-//! Who is spoken to, and for whom: `Host` and `Origin` are checked before anything else. A page of
-//! another site reaches this machine's sockets through its visitor's browser, under its own name (DNS
-//! rebinding) or from its own origin; neither is answered.
+//! Who is spoken to, and for whom: `Host`, `Origin` and `Sec-Fetch-Site` are checked before anything
+//! else. A page of another site reaches this machine's sockets through its visitor's browser, under its
+//! own name (DNS rebinding), from its own origin, or as an image or a script that names none; none of
+//! these is answered. A link on it may lead to the page for people, which tells nothing to who links.
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::http::header::{HOST, HeaderName, ORIGIN};
+use axum::http::header::{HOST, HeaderName, ORIGIN, TRANSFER_ENCODING};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Request};
+use axum::http::{HeaderMap, Method, Request};
 
 use super::problem::Problem;
+
+/// Whose page has a browser ask, as the browser says it.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// What the browser does with the answer: `navigate` shows it in the place of that page.
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// What a server may be called.
 #[derive(Clone, Copy, Debug)]
@@ -23,11 +29,16 @@ impl Guard {
         }
     }
 
-    /// Refuses a request to another host, or of another origin than this host. `local` is the address
-    /// that the client has connected to.
+    /// Refuses a request to another host, or of another origin or site than this host, and one whose
+    /// body may end in two places. `local` is the address that the client has connected to.
     pub(super) fn check<B>(&self, request: &Request<B>, local: IpAddr) -> Result<(), Problem> {
         let host = single(request.headers(), HOST)?;
         let host = host.ok_or_else(|| Problem::invalid("the request has no Host header"))?;
+        // A Content-Length beside it is taken away before it gets here: so neither comes alone.
+        if request.headers().contains_key(TRANSFER_ENCODING) {
+            let problem = Problem::invalid("the request has a Transfer-Encoding");
+            return Err(problem.with_help("send its body whole, with a Content-Length alone"));
+        }
         if !self.is_own(host, local) {
             return Err(Problem::foreign("host", host));
         }
@@ -36,6 +47,17 @@ impl Guard {
             && !self.is_own(target.as_str(), local)
         {
             return Err(Problem::foreign("host", target.as_str()));
+        }
+        if let Some(site @ ("cross-site" | "same-site")) =
+            single(request.headers(), SEC_FETCH_SITE)?
+        {
+            let mode = single(request.headers(), SEC_FETCH_MODE)?;
+            let is_link = mode == Some("navigate")
+                && request.method() == Method::GET
+                && request.uri().path() == "/";
+            if !is_link {
+                return Err(Problem::foreign("Sec-Fetch-Site", site));
+            }
         }
         let Some(origin) = single(request.headers(), ORIGIN)? else {
             return Ok(());
@@ -159,6 +181,33 @@ mod tests {
             "",
         ] {
             assert!(!origin(foreign), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_another_site_may_link_to_the_page_and_ask_nothing() {
+        let asks = |site, mode, target| {
+            let headers = [
+                ("host", "localhost:7878"),
+                ("sec-fetch-site", site),
+                ("sec-fetch-mode", mode),
+            ];
+            passes("127.0.0.1:7878", "127.0.0.1", &headers, target)
+        };
+        for site in ["cross-site", "same-site"] {
+            assert!(asks(site, "navigate", "/?q=lang:rust"));
+            for (mode, target) in [
+                ("no-cors", "/"),
+                ("cors", "/"),
+                ("no-cors", "/v1/query"),
+                ("navigate", "/v1/query"),
+                ("navigate", "/metrics"),
+            ] {
+                assert!(!asks(site, mode, target), "{site} {mode} {target}");
+            }
+        }
+        for own in ["same-origin", "none"] {
+            assert!(asks(own, "cors", "/v1/page") && asks(own, "navigate", "/v1/stats"));
         }
     }
 

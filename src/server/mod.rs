@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 
 use self::accept::Accept;
@@ -72,7 +72,7 @@ pub struct Server {
     state: Arc<State>,
     stop: watch::Sender<bool>,
     drained: Receiver<bool>,
-    runtime: Option<Runtime>,
+    _runtime: Background,
     _sampler: Worker,
     /// Loads the index; it has ended long ago, mostly.
     _loader: Worker,
@@ -84,14 +84,14 @@ impl Server {
     /// says so.
     ///
     /// # Errors
-    /// `InvalidConfig` if others can reach the address and there is no token, or if the token file is
+    /// `InvalidConfig` if reading wants a token and there is none, or if the token file is
     /// refused; `Io` if that or the address cannot be had.
     pub fn start(options: ServerOptions, served: Served) -> Result<Server> {
         let cardex = served.cardex.clone();
         let auth = options.auth()?;
-        let is_public = options.is_public();
-        let runtime = runtime(&options)?;
-        let listener = listen(&runtime, options.listen)?;
+        let reading_wants_token = options.reading_wants_token();
+        let runtime = Background::start(&options)?;
+        let listener = listen(runtime.handle(), options.listen)?;
         let address = listener
             .local_addr()
             .map_err(cannot_listen(options.listen))?;
@@ -103,7 +103,7 @@ impl Server {
             caches,
             served,
             auth,
-            is_public,
+            reading_wants_token,
             limits: Limits::new(options.max_requests),
             feed: Feed::start(cardex.clone())?,
             samples: Samples::default(),
@@ -118,7 +118,7 @@ impl Server {
             state: Arc::clone(&state),
         };
         let (tell, drained) = sync_channel(1);
-        runtime.spawn(async move {
+        runtime.handle().spawn(async move {
             // Nobody may wait for it any more.
             let _ = tell.send(accept.run(listener, DRAIN).await);
         });
@@ -127,7 +127,7 @@ impl Server {
             state,
             stop,
             drained,
-            runtime: Some(runtime),
+            _runtime: runtime,
             _sampler: sampler,
             _loader: load(cardex)?,
         })
@@ -163,28 +163,50 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.send_replace(true);
+    }
+}
+
+/// The threads that serve. They may be dropped on a thread that must not wait, one of another runtime:
+/// by whoever drops the server, and by a start that fails.
+#[derive(Debug)]
+struct Background {
+    handle: Handle,
+    runtime: Option<Runtime>,
+}
+
+impl Background {
+    fn start(options: &ServerOptions) -> Result<Self> {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let runtime = Builder::new_multi_thread()
+            .thread_name("cardex-serve")
+            .worker_threads(processors.min(MAX_THREADS))
+            .max_blocking_threads(options.max_requests + limits::MAX_WATCHERS)
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(|cause| {
+            let message = "cannot start the threads of the server";
+            Error::new(ErrorKind::Io, message).because(cause)
+        })?;
+        Ok(Background {
+            handle: runtime.handle().clone(),
+            runtime: Some(runtime),
+        })
+    }
+
+    fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // It may be dropped on a thread that must not wait, one of another runtime.
             runtime.shutdown_background();
         }
     }
 }
 
-fn runtime(options: &ServerOptions) -> Result<Runtime> {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    Builder::new_multi_thread()
-        .thread_name("cardex-serve")
-        .worker_threads(processors.min(MAX_THREADS))
-        .max_blocking_threads(options.max_requests + limits::MAX_WATCHERS)
-        .enable_all()
-        .build()
-        .map_err(|cause| {
-            let message = "cannot start the threads of the server";
-            Error::new(ErrorKind::Io, message).because(cause)
-        })
-}
-
-fn listen(runtime: &Runtime, address: SocketAddr) -> Result<TcpListener> {
+fn listen(runtime: &Handle, address: SocketAddr) -> Result<TcpListener> {
     let _inside = runtime.enter();
     let listen = || {
         let socket = match address.is_ipv4() {

@@ -7,10 +7,15 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::problem::{OnTheWire, PROBLEM_JSON};
-use super::table::{Access, Answers, Kind, Parameter, Place, Route, schema};
+use super::table::{Answers, Kind, Parameter, Place, Route, schema};
 
-/// The document of these routes, of a server whose pages hold at most so many things.
-pub(super) fn document<'r>(routes: impl IntoIterator<Item = &'r Route>, max_page: usize) -> Value {
+/// The document of these routes, of a server whose pages hold at most so many things, and where reading
+/// wants the token or not.
+pub(super) fn document<'r>(
+    routes: impl IntoIterator<Item = &'r Route>,
+    max_page: usize,
+    reading_wants_token: bool,
+) -> Value {
     let settings = SchemaSettings::draft2020_12();
     let settings = settings.with(|s| s.definitions_path = "/components/schemas".into());
     // What is sent has every field, what is taken may leave some out.
@@ -23,8 +28,11 @@ pub(super) fn document<'r>(routes: impl IntoIterator<Item = &'r Route>, max_page
     for route in routes {
         let path = route.path.replace("{*", "{");
         let methods = paths.entry(path).or_insert_with(|| json!({}));
-        methods[name(&route.method)] =
-            operation(route, &mut generators, problem.as_value(), max_page);
+        let mut operation = operation(route, &mut generators, problem.as_value(), max_page);
+        if route.access.wants_token(reading_wants_token) {
+            operation["security"] = json!([{"token": []}]);
+        }
+        methods[name(&route.method)] = operation;
     }
     let mut schemas = generators.bodies.take_definitions(true);
     schemas.extend(generators.answers.take_definitions(true));
@@ -101,9 +109,6 @@ fn operation(
             "required": generators.wants_something(&schema),
             "content": {"application/json": {"schema": schema}},
         });
-    }
-    if route.access == Access::Change {
-        operation["security"] = json!([{"token": []}]);
     }
     operation
 }

@@ -19,6 +19,7 @@ const SECOND: Duration = Duration::from_secs(1);
 pub struct ServerOptions {
     pub(super) listen: SocketAddr,
     pub(super) token_file: Option<PathBuf>,
+    pub(super) token_for_reading: bool,
     pub(super) max_body_bytes: u64,
     pub(super) max_header_bytes: u64,
     pub(super) header_timeout: Duration,
@@ -35,6 +36,7 @@ impl Default for ServerOptions {
         ServerOptions {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7878)),
             token_file: None,
+            token_for_reading: false,
             max_body_bytes: MIB,
             max_header_bytes: 16 * KIB,
             header_timeout: 5 * SECOND,
@@ -52,6 +54,7 @@ impl ServerOptions {
         ServerOptions {
             listen: self.listen,
             token_file: self.token_file.clone(),
+            token_for_reading: self.token_for_reading,
             max_requests: self.max_requests,
             max_connections: self.max_connections,
             ..*other
@@ -74,13 +77,22 @@ impl ServerOptions {
         self
     }
 
+    /// Whether reading wants the token also where only this machine reaches the address: for a machine
+    /// with several users, or a proxy before it. A server that has no token is not started then.
+    /// Default: no.
+    #[must_use]
+    pub fn token_for_reading(mut self, on: bool) -> Self {
+        self.token_for_reading = on;
+        self
+    }
+
     /// Where it is to listen.
     pub fn address(&self) -> SocketAddr {
         self.listen
     }
 
     /// Checks that a server can be started so: that the token file can be used, and that there is one
-    /// where others can reach the address. Whether the address can be had is not tried.
+    /// where reading wants it. Whether the address can be had is not tried.
     ///
     /// # Errors
     /// `InvalidConfig` or `Io`, as [`Server::start`](super::Server::start).
@@ -91,17 +103,31 @@ impl ServerOptions {
     /// Who may change things.
     pub(super) fn auth(&self) -> Result<Auth> {
         let auth = Auth::read(self.token_file.as_deref())?;
-        if !self.is_public() || auth.has_token() {
+        if !self.reading_wants_token() || auth.has_token() {
             return Ok(auth);
         }
-        let message = format!("others can reach {}, and there is no token", self.listen);
-        Err(Error::new(ErrorKind::InvalidConfig, message)
-            .with_help("name a token file (server.token_file), or listen on 127.0.0.1"))
+        let (message, way_out) = match self.is_public() {
+            true => (
+                format!("others can reach {}, and there is no token", self.listen),
+                "listen on 127.0.0.1",
+            ),
+            false => (
+                "reading wants the token, and there is none".to_owned(),
+                "set server.token_for_reading to false",
+            ),
+        };
+        let help = format!("name a token file (server.token_file), or {way_out}");
+        Err(Error::new(ErrorKind::InvalidConfig, message).with_help(help))
     }
 
     /// Whether other machines can reach it.
-    pub(super) fn is_public(&self) -> bool {
+    fn is_public(&self) -> bool {
         !self.listen.ip().to_canonical().is_loopback()
+    }
+
+    /// Whether only the bearer of the token may read.
+    pub(super) fn reading_wants_token(&self) -> bool {
+        self.is_public() || self.token_for_reading
     }
 
     /// The longest body of a request, in bytes, 1 KiB to 16 MiB.

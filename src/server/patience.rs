@@ -1,5 +1,5 @@
-//! `Patient`: a socket whose writes end with an error when its peer takes nothing for too long. Reads
-//! have the limits of headers and bodies.
+//! `Patient`: a socket whose writes end with an error when its peer takes nothing for too long, or takes
+//! too long for all of an answer. Reads have the limits of headers and bodies.
 
 use std::io;
 use std::pin::Pin;
@@ -9,14 +9,20 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A stream, and how long one of its writes may wait.
+/// So many times as long as for one write is waited for all that is written before the next flush: an
+/// answer as a whole, or an event.
+const WHOLE: u32 = 10;
+
+/// A stream, and how long its writes may wait.
 #[derive(Debug)]
 pub(super) struct Patient<S> {
     stream: S,
     patience: Duration,
-    /// When the write that waits has waited long enough.
+    /// When what waits has waited long enough.
     end: Pin<Box<Sleep>>,
     is_waiting: bool,
+    /// When the writes since the last flush must have ended.
+    whole: Option<Instant>,
 }
 
 impl<S> Patient<S> {
@@ -26,6 +32,7 @@ impl<S> Patient<S> {
             patience,
             end: Box::pin(sleep(patience)),
             is_waiting: false,
+            whole: None,
         }
     }
 
@@ -35,13 +42,18 @@ impl<S> Patient<S> {
         wrote: Poll<io::Result<T>>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
+        let now = Instant::now();
+        let whole = *self.whole.get_or_insert(now + self.patience * WHOLE);
+        if now >= whole {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         if wrote.is_ready() {
             self.is_waiting = false;
             return wrote;
         }
         if !self.is_waiting {
             self.is_waiting = true;
-            self.end.as_mut().reset(Instant::now() + self.patience);
+            self.end.as_mut().reset(whole.min(now + self.patience));
         }
         ready!(self.end.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -83,7 +95,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.bound(flushed, context)
+        let flushed = self.bound(flushed, context);
+        if matches!(flushed, Poll::Ready(Ok(()))) {
+            self.whole = None;
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -108,5 +124,34 @@ mod tests {
         ours.write_all(b"5678").await.unwrap();
         let error = ours.write_all(b"9").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_taken_bit_by_bit_ends_too() {
+        let (ours, mut theirs) = duplex(4);
+        let mut ours = Patient::new(ours, Duration::from_secs(1));
+        let taker = tokio::spawn(async move {
+            let mut taken = [0; 4];
+            // Never long enough for a write to give up.
+            loop {
+                sleep(Duration::from_millis(900)).await;
+                theirs.read_exact(&mut taken).await.unwrap();
+            }
+        });
+        let start = Instant::now();
+        for _ in 0..20 {
+            ours.write_all(b"1234").await.unwrap();
+            ours.flush().await.unwrap();
+        }
+        assert!(
+            start.elapsed() > Duration::from_secs(15),
+            "each one is flushed"
+        );
+        let start = Instant::now();
+        let error = ours.write_all(&[0; 400]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let took = start.elapsed();
+        assert!((9..=10).contains(&took.as_secs()), "{took:?}");
+        taker.abort();
     }
 }

@@ -13,6 +13,7 @@ use super::routes::stats_of;
 use super::state::State;
 use crate::error::Result;
 use crate::position::Position;
+use crate::store::ChangeSet;
 use crate::worker::Worker;
 
 /// How long between two samples.
@@ -21,8 +22,10 @@ const INTERVAL: Duration = Duration::from_secs(2);
 pub(super) const MAX_SAMPLES: usize = 300;
 /// How many changed files are remembered.
 const MAX_RECENT: usize = 20;
-/// A round reads at most so many changes; beyond that it is only known that there were more.
+/// So many changes are read at a time.
 const MAX_CHANGES: usize = 1000;
+/// A round reads at most so many times: what is left is for the next one.
+const MAX_PAGES: usize = 10;
 
 /// The state of a server at one moment. What was not known then is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -129,35 +132,44 @@ impl Samples {
         }
     }
 
-    /// Remembers what changed since the last time.
+    /// Remembers what changed since the last time; of very much, a part, and goes on from there the next
+    /// time. What could not be read is read then, too.
     fn follow(&self, state: &State) -> Result<()> {
         let now = state.cardex.snapshot()?.position();
-        let before = self.0.lock().followed_to.replace(now);
-        let Some(before) = before.filter(|before| *before != now) else {
-            return Ok(());
-        };
-        let changes = state.cardex.changes(before, MAX_CHANGES)?;
-        let mut kept = self.0.lock();
-        // Where the log could not tell, or told too much, the end of what it told is not the newest.
-        kept.followed_to = Some(match changes.is_truncated {
-            true => now,
-            false => changes.position,
-        });
+        let mut from = *self.0.lock().followed_to.get_or_insert(now);
+        for _ in 0..MAX_PAGES {
+            if from == now {
+                break;
+            }
+            let changes = state.cardex.changes(from, MAX_CHANGES)?;
+            from = self.0.lock().remember(&changes, now);
+            if !changes.is_truncated {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Kept {
+    /// Remembers what was read, while the index was at `now`. Returns where to go on from.
+    fn remember(&mut self, changes: &ChangeSet, now: Position) -> Position {
         if changes.is_fresh_instance {
-            kept.recent.clear();
-            return Ok(());
+            // The log could not tell: these are no changes.
+            self.recent.clear();
+            return *self.followed_to.insert(now);
         }
         let at = Utc::now();
         for change in &changes.changes {
-            kept.recent.retain(|recent| recent.path != change.path);
-            kept.recent.push_front(Recent {
+            self.recent.retain(|recent| recent.path != change.path);
+            self.recent.push_front(Recent {
                 path: change.path.clone(),
                 is_deleted: change.is_deleted,
                 at,
             });
-            kept.recent.truncate(MAX_RECENT);
+            self.recent.truncate(MAX_RECENT);
         }
-        Ok(())
+        *self.followed_to.insert(changes.position)
     }
 }
 
@@ -180,6 +192,40 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Change;
+
+    #[test]
+    fn changes_are_remembered_page_by_page_and_a_log_that_cannot_tell_is_no_change() {
+        let mut kept = Kept::default();
+        let now = Position::default().at(9);
+        let page = |names: std::ops::Range<u64>, is_truncated| ChangeSet {
+            position: Position::default().at(names.end),
+            changes: names
+                .map(|version| Change {
+                    path: format!("{version}.rs"),
+                    version,
+                    is_deleted: false,
+                })
+                .collect(),
+            is_fresh_instance: false,
+            is_truncated,
+        };
+        let from = kept.remember(&page(0..5, true), now);
+        assert_eq!(from, Position::default().at(5), "not the end");
+        assert_eq!(kept.remember(&page(3..9, false), now), now);
+        let paths = |kept: &Kept| -> Vec<String> {
+            kept.recent
+                .iter()
+                .map(|recent| recent.path.clone())
+                .collect()
+        };
+        assert_eq!(paths(&kept)[..3], ["8.rs", "7.rs", "6.rs"]);
+        assert_eq!(kept.recent.len(), 9, "each file once");
+        let mut lost = page(0..5, true);
+        lost.is_fresh_instance = true;
+        assert_eq!(kept.remember(&lost, now), now);
+        assert!(kept.recent.is_empty());
+    }
 
     #[test]
     fn rates_are_of_the_time_between_two_samples() {

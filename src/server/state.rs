@@ -70,8 +70,8 @@ pub(super) struct State {
     pub(super) served: Served,
     pub(super) options: ArcSwap<ServerOptions>,
     pub(super) auth: Auth,
-    /// Whether other machines can reach it.
-    pub(super) is_public: bool,
+    /// Whether other machines can reach it, or it is told to treat this one as these.
+    pub(super) reading_wants_token: bool,
     pub(super) limits: Limits,
     pub(super) metrics: Metrics,
     pub(super) feed: Feed,

@@ -42,10 +42,21 @@ pub(super) fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 pub(super) enum Access {
     /// Everybody.
     Open,
-    /// Everybody who is on this machine; where others can reach it, the bearer of the token.
+    /// Everybody who is on this machine; where reading wants the token, its bearer.
     Read,
     /// The bearer of the token.
     Change,
+}
+
+impl Access {
+    /// Whether it is the bearer of the token alone.
+    pub(super) fn wants_token(self, reading_wants_token: bool) -> bool {
+        match self {
+            Access::Open => false,
+            Access::Read => reading_wants_token,
+            Access::Change => true,
+        }
+    }
 }
 
 /// A parameter of a route.

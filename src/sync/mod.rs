@@ -252,7 +252,11 @@ impl Synchronizer {
             snapshot.is_loaded() && Some(snapshot.stamp().looked_at) > seen.looked_at
         };
         self.passed.wait_while_for(&mut seen, is_ahead, NOTED_WAIT);
-        (snapshot, seen.clone())
+        let mut seen = seen.clone();
+        if snapshot.is_loaded() {
+            seen.looked_at = seen.looked_at.max(Some(snapshot.stamp().looked_at));
+        }
+        (snapshot, seen)
     }
 
     /// Reads everything while others look at the log, and has the turn to look only to switch.

@@ -37,7 +37,8 @@ impl Schedule {
             .store(nanos(sync_interval), Ordering::Relaxed);
     }
 
-    fn change_poll(&self) -> Duration {
+    /// The rest between two looks.
+    pub(crate) fn change_poll(&self) -> Duration {
         Duration::from_nanos(self.change_poll.load(Ordering::Relaxed))
     }
 

@@ -149,8 +149,30 @@ def use(browser, url, token, directory):
     press_it = "document.querySelector('#buttons button').click()"
     browser.value(press_it)
     browser.wait_for("document.querySelector('#buttons button').textContent.endsWith('Really?')", "a second thought")
+    # A double click is no second thought.
+    browser.value(press_it)
+    assert browser.value("document.querySelector('#buttons button').textContent.endsWith('Really?')")
+    time.sleep(0.6)
     browser.value(press_it)
     browser.wait_for("document.getElementById('outcome').textContent.includes('incremental')", "the outcome")
+
+    # Whoever reads in a piece keeps it, and sees that it is held; a pause is no freshness either.
+    browser.value("document.querySelector('#live').setAttribute('tabindex', '-1');"
+                  "document.querySelector('#live').focus()")
+    browser.wait_for("document.getElementById('state').textContent === 'held'", "a piece that is held back")
+    browser.value("document.activeElement.blur()")
+    browser.wait_for("document.getElementById('state').textContent === 'fresh'", "freshness again")
+    browser.value("document.getElementById('pause').click()")
+    browser.wait_for("document.getElementById('badge').className === 'badge '", "a pause")
+    browser.value("document.getElementById('pause').click()")
+    browser.wait_for("document.getElementById('state').textContent === 'fresh'", "no pause any more")
+    # A server that is gone, or takes the token no more, leaves no green badge behind.
+    browser.value("window.real = window.fetch;"
+                  "window.fetch = async () => new Response('{\"detail\": \"no token\"}', {status: 401})")
+    browser.wait_for("document.getElementById('badge').className === 'badge unhealthy'", "a refusal")
+    assert browser.value("document.getElementById('badge').textContent").endswith("no token")
+    browser.value("window.fetch = window.real")
+    browser.wait_for("document.getElementById('state').textContent === 'fresh'", "freshness after that")
     # Two more samples make a line.
     time.sleep(5)
     for scheme in ("light", "dark"):

@@ -34,7 +34,7 @@ chmod 600 "$project/token"
 "$cardex" -C "$project" index --quiet
 "$cardex" -C "$project" serve --listen 127.0.0.1:0 --token-file "$project/token" >"$project/address" &
 server=$!
-trap 'kill $server 2>/dev/null; wait $server 2>/dev/null; rm -rf "$project"' EXIT
+trap 'kill $server 2>/dev/null; wait $server 2>/dev/null || true; rm -rf "$project"' EXIT
 for _ in $(seq 100); do
     [ -s "$project/address" ] && break
     sleep 0.1

@@ -57,9 +57,15 @@ impl Client {
         let mut answer = self.head().expect("the server answers");
         let length = answer.header("content-length");
         let length = length.map_or(0, |length| length.parse().unwrap());
-        answer.body = vec![0; length];
-        self.reader.read_exact(&mut answer.body).unwrap();
+        answer.body = self.bytes(length);
         answer
+    }
+
+    /// The next so many bytes.
+    pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.reader.read_exact(&mut bytes).unwrap();
+        bytes
     }
 
     /// The status and the headers of the next answer; nothing if the server has closed.

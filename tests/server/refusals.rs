@@ -185,6 +185,52 @@ fn foreign_hosts_and_origins_are_answered_on_no_route() {
 }
 
 #[test]
+fn a_page_of_another_site_reaches_nothing_through_its_visitor() {
+    let running = Running::start();
+    let port = running.address().port();
+    let ask = |method: &str, target: &str, site: &str, mode: &str| {
+        let mut client = running.client();
+        client.send(format!(
+            "{method} {target} HTTP/1.1\r\nHost: localhost:{port}\r\nSec-Fetch-Site: {site}\r\n\
+             Sec-Fetch-Mode: {mode}\r\n\r\n"
+        ));
+        client.head().unwrap().status
+    };
+    for site in ["cross-site", "same-site"] {
+        for target in ["/", "/v1/query", "/v1/events", "/metrics", "/nothing"] {
+            assert_eq!(ask("GET", target, site, "no-cors"), 403, "{target}");
+        }
+        assert_eq!(ask("GET", "/v1/query", site, "navigate"), 403);
+        assert_eq!(ask("POST", "/", site, "navigate"), 403);
+        assert_eq!(ask("GET", "/?q=lang:rust", site, "navigate"), 200);
+    }
+    assert_eq!(ask("GET", "/v1/query", "same-origin", "cors"), 200);
+    assert_eq!(ask("GET", "/v1/query", "none", "navigate"), 200);
+}
+
+#[test]
+fn a_body_that_may_end_in_two_places_is_refused() {
+    let running = Running::with_token();
+    let host = running.address();
+    for lengths in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+    ] {
+        let mut client = running.client();
+        client.send(format!(
+            "POST /v1/sync HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {TOKEN}\r\n{lengths}\
+             \r\n0\r\n\r\nGET /livez HTTP/1.1\r\nHost: {host}\r\n\r\n"
+        ));
+        let answer = client.answer();
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (400, "invalid-request")
+        );
+        assert!(client.is_closed(), "what follows is nobody's request");
+    }
+}
+
+#[test]
 fn changing_verbs_want_the_token() {
     let running = Running::with_token();
     let changing = [
@@ -367,6 +413,32 @@ fn others_are_let_in_with_a_token_alone() {
 }
 
 #[test]
+fn reading_wants_the_token_on_this_machine_too_where_it_is_told_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = token_file(&directory, 0o600);
+    let locked = options().token_for_reading(true);
+    let cardex = Running::start().cardex;
+    let error = Server::start(locked.clone(), served(&cardex)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    assert!(error.help().unwrap().contains("server.token_for_reading"));
+    let running = Running::with(locked.token_file(Some(file)), quiet());
+    let host = running.address();
+    let mut client = running.client();
+    for target in ["/v1/query", "/v1/page", "/v1/events", "/metrics"] {
+        assert_eq!(running.get(target).problem(), "unauthorized", "{target}");
+    }
+    for target in ["/livez", "/readyz", "/"] {
+        assert_eq!(running.get(target).status, 200, "{target}");
+    }
+    let page = String::from_utf8(running.get("/?q=lang:rust").body).unwrap();
+    assert!(page.contains(">locked<") && !page.contains("src/main.rs"));
+    client.send(format!(
+        "GET /v1/query HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    ));
+    assert_eq!(client.answer().json()["total"], 4);
+}
+
+#[test]
 fn a_port_that_is_taken_is_an_error_that_names_it() {
     let running = Running::start();
     let address = running.address();
@@ -375,4 +447,16 @@ fn a_port_that_is_taken_is_an_error_that_names_it() {
     assert_eq!(error.kind(), ErrorKind::Io);
     assert_eq!(error.to_string(), format!("cannot listen on {address}"));
     assert!(error.help().unwrap().contains("another port"));
+}
+
+#[test]
+fn a_start_that_fails_inside_an_async_program_is_its_error() {
+    let running = Running::start();
+    let taken = options().listen(running.address());
+    let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+    let error = runtime.block_on(async {
+        let served = served(&running.cardex);
+        tokio::spawn(async move { Server::start(taken, served).unwrap_err() }).await
+    });
+    assert_eq!(error.unwrap().kind(), ErrorKind::Io);
 }

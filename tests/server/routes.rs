@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Running, TOKEN, path, records};
+use crate::support::{Running, TOKEN, options, path, quiet, records, token_file};
 
 fn paths(found: &Value) -> Vec<&str> {
     let hits = found["hits"].as_array().unwrap();
@@ -111,6 +111,41 @@ fn a_file_is_told_whole_whatever_its_name() {
         );
         assert_eq!(file["version"], at + 1);
         assert!(file["asOf"].is_string() && file["ageMs"].is_u64(), "{file}");
+        assert_eq!(file["complete"], true);
+    }
+}
+
+#[test]
+fn a_plan_is_of_the_files_that_its_answer_is_of() {
+    let running = Running::start();
+    let query = cardex::Query::builder().language("python").build().unwrap();
+    let answer = running.cardex.query(&query).unwrap();
+    let plan = answer.explain().to_string();
+    running.add("new.go");
+    assert_eq!(running.json("/v1/query?freshness=latest")["total"], 5);
+    assert_eq!(answer.explain().to_string(), plan);
+    let newer = running.cardex.query(&query).unwrap().explain().to_string();
+    assert_ne!(newer, plan, "there is a file more now");
+}
+
+#[test]
+fn the_document_says_where_the_token_is_wanted() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = token_file(&directory, 0o600);
+    let locked = options().token_file(Some(file)).token_for_reading(true);
+    let running = Running::with(locked, quiet());
+    let open = Running::start().json("/openapi.json");
+    let locked = running.json("/openapi.json");
+    let token = serde_json::json!([{"token": []}]);
+    for (operation, when_open, when_locked) in [
+        ("/paths/~1livez/get", false, false),
+        ("/paths/~1v1~1query/get", false, true),
+        ("/paths/~1metrics/get", false, true),
+        ("/paths/~1v1~1sync/post", true, true),
+    ] {
+        let wants = |document: &Value| document.pointer(operation).unwrap()["security"] == token;
+        let wanted = (wants(&open), wants(&locked));
+        assert_eq!(wanted, (when_open, when_locked), "{operation}");
     }
 }
 

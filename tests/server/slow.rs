@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cardex::CacheOptions;
+use cardex::store::MetadataStore;
+use cardex::{CacheOptions, FileMetadata, Function};
 
 use crate::support::{Running, options, quiet};
 
@@ -123,6 +124,35 @@ fn for_one_connection_more_the_longest_idle_one_goes() {
     let mut fourth = running.client();
     assert!(fourth.is_closed(), "all there are are at work");
     assert_eq!(first.line_after("retry: "), "1000");
+}
+
+#[test]
+fn a_download_that_goes_on_is_no_idle_connection() {
+    let few = options().max_connections(2).unwrap();
+    let running = Running::with(few, quiet());
+    // More than the kernel holds for a connection.
+    let text = "x".repeat(1 << 20);
+    for at in 0..24 {
+        let function = Function::named("f").intent(text.as_str());
+        let record = FileMetadata::builder(&format!("big/{at}.rs")).function(function);
+        running.store.put(&record.build().unwrap()).unwrap();
+    }
+    let mut download = running.client();
+    download.ask("GET", "/v1/query?records=true&freshness=latest");
+    let head = download.head().unwrap();
+    assert_eq!(head.status, 200);
+    let mut idle = running.client();
+    assert_eq!(idle.get("/livez").status, 200);
+    let mut third = running.client();
+    assert_eq!(third.get("/livez").status, 200);
+    assert!(
+        idle.is_closed(),
+        "the download began before it, and goes on"
+    );
+    let length: usize = head.header("content-length").unwrap().parse().unwrap();
+    assert!(length > 24 << 20);
+    assert_eq!(download.bytes(length).len(), length);
+    assert_eq!(download.get("/livez").status, 200);
 }
 
 #[test]

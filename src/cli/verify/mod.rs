@@ -160,11 +160,7 @@ fn tell(
             people(violation, &mut out)?;
         }
         if let Some(kept) = recording {
-            let kept = kept.display().to_string();
-            out.line(&format!(
-                "The recording is in {}; `cardex verify --replay` checks it again.",
-                printable(&kept)
-            ))?;
+            out.line(&hint(kept))?;
         }
     }
     out.finish()?;
@@ -172,6 +168,21 @@ fn tell(
         true => Outcome::Found,
         false => Outcome::Nothing,
     })
+}
+
+/// Where a recording is, and the command that checks it, as a shell takes it.
+fn hint(recording: &Path) -> String {
+    let folder = recording.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
+    let argument = match folder.chars().all(is_plain) {
+        true => folder.clone(),
+        false => format!("'{}'", folder.replace('\'', r"'\''")),
+    };
+    format!(
+        "The recording is in {}; `cardex verify --replay {}` checks it again.",
+        printable(&folder),
+        printable(&argument)
+    )
 }
 
 fn sentence(proof: &Proof, seed: Option<u64>) -> String {
@@ -207,4 +218,22 @@ fn people(violation: &Violation, out: &mut Out) -> Result<(), Failure> {
         ))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_checks_a_recording_names_its_folder() {
+        for (folder, argument) in [("/tmp/a-1", "/tmp/a-1"), ("/tmp/a b's", r"'/tmp/a b'\''s'")] {
+            let told = hint(Path::new(folder));
+            let command = format!("`cardex verify --replay {argument}` checks it again.");
+            assert!(told.ends_with(&command), "{told}");
+            assert!(
+                told.starts_with(&format!("The recording is in {folder};")),
+                "{told}"
+            );
+        }
+    }
 }

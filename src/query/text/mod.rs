@@ -60,6 +60,11 @@ impl Query {
         parser::parse(text)
     }
 
+    /// The names of the fields that [`Query::parse`] knows, the long and the short ones.
+    pub fn text_fields() -> impl Iterator<Item = &'static str> {
+        parser::FIELDS.into_iter().map(|(name, ..)| name)
+    }
+
     /// The query as text, without its limit: of all texts that [`Query::parse`] reads as this query,
     /// the one that is always the same.
     pub fn to_text(&self) -> String {

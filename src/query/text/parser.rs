@@ -40,7 +40,7 @@ pub(super) fn parse(text: &str) -> Result<Query> {
 /// The fields of a text: the name in a query, and that of [`QueryBuilder::field`].
 ///
 /// [`QueryBuilder::field`]: crate::QueryBuilder::field
-const FIELDS: [(&str, &str, Kind); 9] = [
+pub(super) const FIELDS: [(&str, &str, Kind); 9] = [
     ("lang", "language", Kind::Names),
     ("language", "language", Kind::Names),
     ("fn", "function", Kind::Names),

@@ -60,18 +60,26 @@ pub(super) fn document(nonce: &str, query: &str, told: Option<&Told<'_>>) -> Str
     [head, &escaped.finish(), tail, &pieces, after].concat()
 }
 
-/// Shown where others can reach the server.
-const LOCKED: &str = "<p id=\"badge\" role=\"status\" class=\"badge unknown\">locked</p>\
-    <section id=\"answer\" aria-live=\"polite\"><p>This server can be reached by other machines: what \
-    it knows is shown to whoever has the token. Enter it below.</p></section><div id=\"live\"></div>";
+/// Shown where reading wants the token. The form for it is the script's.
+const LOCKED: &str = "<p id=\"badge\" class=\"badge unknown\"><span id=\"state\" role=\"status\">locked</span>\
+    <span id=\"age\"></span></p><section id=\"answer\" aria-label=\"Answer\"><p><strong id=\"summary\" \
+    role=\"status\"></strong><span id=\"detail\">What this server knows is shown to whoever has its \
+    token.</span></p><div id=\"found\"></div></section><div id=\"live\"></div><noscript><p>This page asks \
+    for the token with a script, and scripts are off. Programs send it as <code>Authorization: Bearer \
+    TOKEN</code>.</p></noscript>";
 
-/// The pieces that change: `badge`, `answer` and `live`.
+/// Shown where there is no script to bring newer pieces.
+const ONCE: &str = "<noscript><p class=\"dim\">This is how things were when the page was loaded; load it \
+    again for newer.</p></noscript>";
+
+/// The pieces that change, each under its id. Only `state` and `summary` are read aloud when they do:
+/// what differs each time, as ages and microseconds, stands outside them.
 pub(super) fn pieces(told: &Told<'_>) -> String {
     let mut html = Html::default();
     badge(&mut html, told);
-    html.raw("<section id=\"answer\" aria-live=\"polite\" aria-label=\"Answer\">");
+    html.raw("<section id=\"answer\" aria-label=\"Answer\"><p>");
     answer(&mut html, &told.asked);
-    html.raw("</section><div id=\"live\">");
+    html.raw("</div></section><div id=\"live\">");
     reasons(&mut html, &told.stats["health"]);
     html.raw("<div class=\"cards\">");
     index(&mut html, told);
@@ -81,7 +89,7 @@ pub(super) fn pieces(told: &Told<'_>) -> String {
     html.raw("</div>");
     caches(&mut html, told.stats);
     changes(&mut html, told.recent);
-    html.raw("</div>");
+    html.raw("</div>").raw(ONCE);
     html.finish()
 }
 
@@ -90,18 +98,20 @@ fn badge(html: &mut Html, told: &Told<'_>) {
     let stats = told.stats;
     let state = stats["health"]["state"].as_str().unwrap_or("unknown");
     let age = stats["ageMs"].as_u64();
-    let (class, words) = match (state, age) {
-        ("healthy", Some(age)) if age <= told.fresh_ms => {
-            ("healthy", format!("fresh, {} old", millis(age)))
-        }
-        (_, Some(age)) => (state, format!("{state}, {} old", millis(age))),
-        (_, None) => (state, format!("{state}, not loaded")),
+    let (class, word) = match (state, age) {
+        ("healthy", Some(age)) if age <= told.fresh_ms => ("healthy", "fresh"),
+        _ => (state, state),
     };
-    html.raw("<p id=\"badge\" role=\"status\" class=\"badge ");
-    html.text(class).raw("\">").text(&words);
+    let age = age.map_or("not loaded".to_owned(), |age| {
+        format!("{} old", millis(age))
+    });
+    html.raw("<p id=\"badge\" class=\"badge ").text(class);
+    html.raw("\"><span id=\"state\" role=\"status\">")
+        .text(word);
+    html.raw("</span><span id=\"age\">, ").text(&age);
     html.raw(" <span class=\"at\">at ")
         .text(text(&stats["asOf"]))
-        .raw("</span></p>");
+        .raw("</span></span></p>");
 }
 
 /// Why it is not healthy, with the cures.
@@ -137,10 +147,24 @@ fn collect<'v>(health: &'v Value, found: &mut Vec<(&'v str, &'v Value)>) {
     }
 }
 
+/// Opens the summary, closes it, and leaves what was found open.
 fn answer(html: &mut Html, asked: &Asked) {
+    const SUMMARY: &str = "strong id=\"summary\" role=\"status\"";
+    const FOUND: &str = "</span></p><div id=\"found\">";
     match asked {
-        Asked::Nothing => {}
-        Asked::Refused(error) => refused(html, error),
+        Asked::Nothing => {
+            html.element(SUMMARY, "").raw("<span id=\"detail\">");
+            html.raw(FOUND);
+        }
+        Asked::Refused(error) => {
+            html.element(
+                "strong id=\"summary\" role=\"status\" class=\"error\"",
+                &format!("{error:#}"),
+            );
+            html.raw("<span id=\"detail\"> ");
+            html.element("code", error.code()).raw(FOUND);
+            refused(html, error);
+        }
         Asked::Found {
             answer,
             took_us,
@@ -148,8 +172,9 @@ fn answer(html: &mut Html, asked: &Asked) {
         } => {
             let total = answer.total();
             let files = if total == 1 { "file" } else { "files" };
-            let summary = format!("{} {files} in {took_us} µs", count(total));
-            html.raw("<p><strong>").text(&summary).raw("</strong>");
+            html.element(SUMMARY, &format!("{} {files}", count(total)));
+            html.raw("<span id=\"detail\">")
+                .text(&format!(" in {took_us} µs"));
             let listed = answer.len() as u64;
             if listed < total {
                 html.text(&format!(", the first {listed} are listed"));
@@ -159,28 +184,28 @@ fn answer(html: &mut Html, asked: &Asked) {
                     " <strong>Rows of some files cannot be read: those were not asked.</strong>",
                 );
             }
-            html.raw("</p><ol class=\"hits\">");
-            for hit in answer.hits() {
-                html.raw("<li><a href=\"/v1/files/")
-                    .url(hit.path)
-                    .raw("\">");
-                html.text(hit.path).raw("</a> ");
-                html.element("span class=\"dim\"", hit.language.unwrap_or_default());
-                html.raw("</li>");
-            }
-            html.raw("</ol><details><summary>Plan</summary><pre>");
-            html.text(plan).raw("</pre></details>");
+            html.raw(FOUND);
+            hits(html, answer, plan);
         }
     }
 }
 
-/// The error, and its bad place marked.
+fn hits(html: &mut Html, answer: &Answer, plan: &str) {
+    html.raw("<ol class=\"hits\">");
+    for hit in answer.hits() {
+        html.raw("<li><a href=\"/v1/files/")
+            .url(hit.path)
+            .raw("\">");
+        html.text(hit.path).raw("</a> ");
+        html.element("span class=\"dim\"", hit.language.unwrap_or_default());
+        html.raw("</li>");
+    }
+    html.raw("</ol><details><summary>Plan</summary><pre>");
+    html.text(plan).raw("</pre></details>");
+}
+
+/// The bad place of what was asked, marked, and the help.
 fn refused(html: &mut Html, error: &Error) {
-    html.raw("<p class=\"error\"><strong>")
-        .text(&format!("{error:#}"));
-    html.raw("</strong> <code>")
-        .text(error.code())
-        .raw("</code></p>");
     if let Some(excerpt) = error.excerpt() {
         let (start, end) = (excerpt.at.start, excerpt.at.end.max(excerpt.at.start));
         let parts = (
@@ -356,7 +381,9 @@ fn meter(html: &mut Html, cache: &Value) {
         html.element("td", "unlimited");
         return;
     };
-    html.raw("<td><meter min=\"0\" max=\"1\" value=\"")
+    html.raw("<td><meter aria-label=\"used of ")
+        .text(text(&cache["name"]))
+        .raw("\" min=\"0\" max=\"1\" value=\"")
         .number(used)
         .raw("\">");
     html.text(&percent(used))

@@ -68,7 +68,7 @@ fn everything_is_said_without_a_script() {
     assert_says(
         &html,
         &[
-            "fresh, 12 ms old at 1-7",
+            "fresh , 12 ms old at 1-7",
             "files 1,234",
             "memory 1.0 MiB",
             "last pass full",
@@ -92,11 +92,11 @@ fn everything_is_said_without_a_script() {
 #[test]
 fn the_badge_says_what_the_health_is_and_never_fresh_when_it_is_old_or_ill() {
     for (state, age, class, said) in [
-        ("healthy", json!(1000), "healthy", "fresh, 1.0 s old"),
-        ("healthy", json!(1001), "healthy", "healthy, 1.0 s old"),
-        ("degraded", json!(5), "degraded", "degraded, 5 ms old"),
-        ("unhealthy", json!(5), "unhealthy", "unhealthy, 5 ms old"),
-        ("unknown", json!(null), "unknown", "unknown, not loaded"),
+        ("healthy", json!(1000), "healthy", "fresh , 1.0 s old"),
+        ("healthy", json!(1001), "healthy", "healthy , 1.0 s old"),
+        ("degraded", json!(5), "degraded", "degraded , 5 ms old"),
+        ("unhealthy", json!(5), "unhealthy", "unhealthy , 5 ms old"),
+        ("unknown", json!(null), "unknown", "unknown , not loaded"),
     ] {
         let mut stats = stats();
         stats["health"]["state"] = state.into();
@@ -105,6 +105,39 @@ fn the_badge_says_what_the_health_is_and_never_fresh_when_it_is_old_or_ill() {
         assert!(html.contains(&format!("class=\"badge {class}\"")), "{html}");
         assert_says(&html, &[said]);
     }
+}
+
+#[test]
+fn only_what_a_person_waits_for_is_read_aloud() {
+    let error = Query::parse("colour:red").unwrap_err();
+    let refused = told(&stats(), Asked::Refused(error));
+    for html in [told(&stats(), Asked::Nothing), refused] {
+        assert_eq!(html.matches("role=\"status\"").count(), 2, "{html}");
+        assert!(!html.contains("aria-live"), "{html}");
+        assert!(html.contains("<span id=\"state\" role=\"status\">fresh</span>"));
+        assert!(html.contains("<strong id=\"summary\" role=\"status\""));
+        assert!(html.contains("<meter aria-label=\"used of memory_cache\""));
+    }
+}
+
+#[test]
+fn every_piece_that_the_script_touches_is_there_also_while_locked() {
+    let pieces = told(&stats(), Asked::Nothing);
+    for id in [
+        "badge", "state", "age", "summary", "detail", "found", "live",
+    ] {
+        let id = format!(" id=\"{id}\"");
+        assert_eq!(
+            (pieces.matches(&id).count(), LOCKED.matches(&id).count()),
+            (1, 1),
+            "{id}"
+        );
+    }
+    let locked = words(LOCKED);
+    assert!(
+        !locked.contains("below") && locked.contains("scripts are off"),
+        "{locked}"
+    );
 }
 
 #[test]
@@ -154,7 +187,7 @@ fn an_answer_lists_its_files_and_what_the_limit_cut_off() {
     assert_says(
         &html,
         &[
-            "3 files in 3 µs , the first 2 are listed",
+            "3 files in 3 µs, the first 2 are listed",
             "&lt;a&gt;.rs rust b.rs rust",
             "Plan drive &lt;it&gt;",
         ],

@@ -27,8 +27,7 @@ const QUERY: Parameter = Parameter::text("q", "A query, to be answered on the pa
 pub(in super::super) static PAGE: Route = Route {
     method: Method::GET,
     path: "/",
-    doc: "A page for people. Where others can reach the server, it is empty until the token is \
-          entered.",
+    doc: "A page for people. Where reading wants the token, it is empty until that is entered.",
     access: Access::Open,
     parameters: &[QUERY],
     body: None,
@@ -50,7 +49,7 @@ pub(in super::super) static PIECES: Route = Route {
 fn page(state: &State, call: &Call) -> Result<Reply, Problem> {
     let nonce = nonce()?;
     let query = call.text("q").unwrap_or_default();
-    let html = match state.is_public {
+    let html = match state.reading_wants_token {
         true => page::document(&nonce, query, None),
         false => told(state, query, |told| {
             page::document(&nonce, query, Some(told))
@@ -94,7 +93,7 @@ fn ask(state: &State, query: &str) -> Asked {
         let took = start.elapsed().as_micros();
         Ok::<_, Error>(Asked::Found {
             took_us: u64::try_from(took).unwrap_or(u64::MAX),
-            plan: state.cardex.snapshot()?.explain(&query).to_string(),
+            plan: answer.explain().to_string(),
             answer: Box::new(answer),
         })
     };

@@ -38,6 +38,8 @@ struct File<'a> {
     as_of: String,
     /// How long ago the database was seen to be in that state, in milliseconds.
     age_ms: u64,
+    /// Whether every file of the project is known: not if rows of some cannot be read.
+    complete: bool,
     /// The log sequence of the file's last change.
     version: u64,
     record: &'a FileMetadata,
@@ -58,6 +60,7 @@ fn file(state: &State, call: &Call) -> Result<Reply, Problem> {
     Reply::json(&File {
         as_of: record.as_of().to_string(),
         age_ms: millis(age + start.elapsed()),
+        complete: state.cardex.snapshot()?.is_complete(),
         version: record.version(),
         record: &record,
     })

@@ -127,13 +127,11 @@ fn query(state: &State, call: &Call) -> Result<Reply, Problem> {
     let start = Instant::now();
     let (answer, records) = match with_records {
         false => (state.cardex.query(&query)?, Vec::new()),
-        true => all_records(state, &query)?,
+        true => all_records(state, call, &query)?,
     };
+    call.assert_wanted()?;
     let took = start.elapsed();
-    let plan = match explains {
-        true => Some(state.cardex.snapshot()?.explain(&query).to_string()),
-        false => None,
-    };
+    let plan = explains.then(|| answer.explain().to_string());
     Reply::json(&Found {
         as_of: answer.as_of().to_string(),
         age_ms: millis(answer.age()),
@@ -149,11 +147,15 @@ fn query(state: &State, call: &Call) -> Result<Reply, Problem> {
 
 /// The files, and the records of all of them in exactly the versions that the answer tells: it is asked
 /// again if one of them changed meanwhile.
-fn all_records(state: &State, query: &Query) -> Result<(Answer, Vec<Record>), Problem> {
+fn all_records(
+    state: &State,
+    call: &Call,
+    query: &Query,
+) -> Result<(Answer, Vec<Record>), Problem> {
     let mut tries = 0;
     loop {
         let answer = state.cardex.query(query)?;
-        match records(state, &answer) {
+        match records(state, call, &answer) {
             Err(error) if error.kind() == ErrorKind::Superseded && tries < MAX_RETRIES => {
                 tries += 1
             }
@@ -162,11 +164,13 @@ fn all_records(state: &State, query: &Query) -> Result<(Answer, Vec<Record>), Pr
     }
 }
 
-/// The records of an answer, fetched some at a time: so what is held is bounded, whatever they weigh.
-fn records(state: &State, answer: &Answer) -> Result<Vec<Record>, Error> {
+/// The records of an answer, fetched some at a time: so what is held is bounded, whatever they weigh, and
+/// soon nothing more is read where nobody waits for them.
+fn records(state: &State, call: &Call, answer: &Answer) -> Result<Vec<Record>, Error> {
     let mut records = Vec::with_capacity(answer.len());
     let mut bytes = 0;
     while records.len() < answer.len() {
+        call.assert_wanted()?;
         let next = records.len()..records.len() + BATCH;
         let page = state.cardex.records(answer, &Fetch::page(next))?;
         bytes += page

@@ -30,5 +30,6 @@ fn document(state: &State, _: &Call) -> Result<Reply, Problem> {
     Reply::json(&openapi::document(
         ROUTES.iter().copied(),
         state.options().max_page,
+        state.reading_wants_token,
     ))
 }

@@ -49,11 +49,16 @@ impl FileIdentity {
         self.inode
     }
 
-    /// Device and number.
-    pub(super) fn bytes(self) -> [u8; 16] {
-        let mut bytes = [0; 16];
+    /// Device, number and time.
+    pub(super) fn bytes(self) -> [u8; 32] {
+        let made_at = self
+            .made_at
+            .and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let made_at = made_at.map_or(0, |since| since.as_nanos());
+        let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&self.device.to_le_bytes());
-        bytes[8..].copy_from_slice(&self.inode.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.inode.to_le_bytes());
+        bytes[16..].copy_from_slice(&made_at.to_le_bytes());
         bytes
     }
 }

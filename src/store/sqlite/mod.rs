@@ -31,6 +31,7 @@ mod write;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
@@ -84,6 +85,8 @@ pub struct SqliteStore {
     opening: Mutex<Option<LostLog>>,
     /// Held for a look at the log, by one at a time.
     follower: Mutex<Option<Follower>>,
+    /// Whether that is to be opened anew after the look in progress.
+    is_to_forget: AtomicBool,
     /// Held for a write: SQLite would have the writers of this process poll for its lock.
     writer: Mutex<()>,
 }
@@ -135,6 +138,7 @@ impl SqliteStore {
             pool: ArcSwapOption::empty(),
             opening: Mutex::new(None),
             follower: Mutex::new(None),
+            is_to_forget: AtomicBool::new(false),
             writer: Mutex::new(()),
         })
     }
@@ -258,7 +262,7 @@ impl SqliteStore {
             tracing::info!(file = %self.file.display(), "the database is open again");
             pool
         } else if let Some(former) = &*self.pool.load() {
-            former.place().assert_left_no_wal()?;
+            former.place().assert_left_nothing()?;
             tracing::warn!(file = %self.file.display(), "the database was replaced: reopening");
             Pool::open(&self.file, &self.options)?
         } else {
@@ -342,7 +346,8 @@ impl SqliteStore {
             let lost = lost.display();
             let message = format!("cannot {operation}: {lost} was deleted while {name} was open");
             return Err(Error::new(ErrorKind::DatabaseCorrupt, message).with_help(
-                "try again: the database is opened anew; what was only in there is lost",
+                "it may have been written all the same: look before you write it again; the database is \
+                 opened anew",
             ));
         }
         let message = format!("cannot {operation}: the database {name} was replaced meanwhile");
@@ -499,9 +504,10 @@ impl MetadataStore for SqliteStore {
     }
 
     fn forget(&self) {
-        // Whoever looks now has taken it out already, and puts back what is new.
-        if let Some(mut follower) = self.follower.try_lock() {
-            *follower = None;
+        match self.follower.try_lock() {
+            Some(mut follower) => *follower = None,
+            // Whoever looks now drops it when he is done.
+            None => self.is_to_forget.store(true, Ordering::Release),
         }
     }
 
@@ -538,8 +544,10 @@ impl MetadataStore for SqliteStore {
             }
         };
         let report = looking.scan_changes(&self.file, &self.project, since, sink)?;
-        // After a failure it is opened anew.
-        *follower = Some(looking);
+        // After a failure it is opened anew, and where somebody wants that.
+        if !self.is_to_forget.swap(false, Ordering::AcqRel) {
+            *follower = Some(looking);
+        }
         Ok(report)
     }
 }

@@ -132,14 +132,14 @@ impl Place {
         are_in_place && self.is_in_place()
     }
 
-    /// Checks, once another file is in the place of ours, that our write-ahead log does not lie beside
+    /// Checks, once another file is in the place of ours, that none of those beside ours lies beside
     /// that.
     ///
     /// # Errors
-    /// As [`Sidecars::assert_left_no_wal`].
-    pub(super) fn assert_left_no_wal(&self) -> Result<()> {
+    /// As [`Sidecars::assert_left_nothing`].
+    pub(super) fn assert_left_nothing(&self) -> Result<()> {
         match self.sidecars.get() {
-            Some(known) if !self.is_in_place() => known.assert_left_no_wal(&self.file),
+            Some(known) if !self.is_in_place() => known.assert_left_nothing(&self.file),
             _ => Ok(()),
         }
     }

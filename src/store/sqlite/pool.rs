@@ -73,8 +73,9 @@ impl Pool {
 
     /// Opens a file that must exist, and brings its schema up to date.
     pub(super) fn open(file: &Path, options: &SqliteOptions) -> Result<Self> {
-        let place = Arc::new(Place::of(file)?);
         let mut conn = connect(file, options.timeout())?;
+        // Once it is open: a file of a lower layer has been copied up by then, which makes it a new one.
+        let place = Arc::new(Place::of(file)?);
         schema::version(&conn, file)?;
         use_wal(&conn, file, options.timeout())?;
         schema::migrate(&mut conn, file)?;
@@ -228,7 +229,7 @@ impl LostLog {
     /// # Errors
     /// `DatabaseCorrupt` before that, naming who uses it still; those of [`Pool::open`].
     pub(super) fn reopen(&self, file: &Path, options: &SqliteOptions) -> Result<Pool> {
-        self.place.assert_left_no_wal()?;
+        self.place.assert_left_nothing()?;
         if FileIdentity::of(file)? == self.place.identity() {
             self.place
                 .assert_let_go(self.found_at.elapsed() >= REOPEN_AFTER)?;

@@ -61,20 +61,23 @@ impl Sidecars {
         lost.map(|one| one.path.as_path())
     }
 
-    /// Checks, once another database is in the place of ours, that our write-ahead log does not lie
-    /// beside it: SQLite would take its pages for the latest ones of the new file, and mix both.
+    /// Checks, once another database is in the place of ours, that no file of ours lies beside it. SQLite
+    /// would take the pages of our write-ahead log for the latest ones of the new file, and mix both; and
+    /// whoever shares our `-shm` with connections to the new file takes their locks away when he ends.
     ///
     /// # Errors
     /// `DatabaseCorrupt` naming what to delete.
-    pub(super) fn assert_left_no_wal(&self, file: &Path) -> Result<()> {
+    pub(super) fn assert_left_nothing(&self, file: &Path) -> Result<()> {
         let wal = &self.wal.path;
         let is_empty = std::fs::metadata(wal).map_or(true, |found| found.len() == 0);
-        if is_empty || !self.wal.is_in_place() {
-            return Ok(());
-        }
+        let left = match (self.wal.is_in_place() && !is_empty, self.shm.is_in_place()) {
+            (true, _) => wal.display(),
+            (false, true) => self.shm.path.display(),
+            (false, false) => return Ok(()),
+        };
         let (name, wal, shm) = (file.display(), wal.display(), self.shm.path.display());
         let message =
-            format!("the database {name} was replaced, but {wal} is still that of the former one");
+            format!("the database {name} was replaced, but {left} is still that of the former one");
         Err(
             Error::new(ErrorKind::DatabaseCorrupt, message).with_help(format!(
                 "delete {wal} and {shm}: they do not belong to the file that is there now"
@@ -84,7 +87,7 @@ impl Sidecars {
 
     /// Checks that nobody goes on with a lost file, who would write to the database behind the back of
     /// those that come now, and they behind his. What cannot be found out counts as somebody who
-    /// does; elsewhere than on Linux, nothing is found out.
+    /// does; but processes of another container are not seen, and none elsewhere than on Linux.
     ///
     /// # Errors
     /// As [`Sidecars::lost_error`], naming the process too.
@@ -92,13 +95,18 @@ impl Sidecars {
         let lost = [&self.wal, &self.shm].into_iter();
         let lost = lost.filter(|one| !one.is_in_place());
         let lost: Vec<FileIdentity> = lost.map(|one| one.identity).collect();
-        let Some(user) = users::of(self.database).find(|user| user.has_open(&lost)) else {
+        let Some(users) = users::of(self.database) else {
+            let more = ", and who still has it open cannot be found out";
+            return Err(self.lost_error(file, more, "start this program again"));
+        };
+        let mut users = users.into_iter();
+        let Some(user) = users.find(|user| user.has_open(&lost, self.database)) else {
             return Ok(());
         };
         Err(self.lost_error(
             file,
             &format!(", and {user} still has it open"),
-            "end that process",
+            "end that process, or what else of this process uses the database",
         ))
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::ErrorKind::PermissionDenied;
+use std::io::ErrorKind::{NotFound, PermissionDenied};
 
 use super::file::FileIdentity;
 
@@ -22,15 +22,27 @@ impl fmt::Display for User {
 }
 
 /// This process, and those that hold locks on a file, as every user of a database does that has a
-/// write-ahead log. Those of another container are not seen.
-pub(super) fn of(file: FileIdentity) -> impl Iterator<Item = User> {
-    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
-    let mut users: BTreeSet<User> = locks
-        .lines()
-        .filter_map(|line| holder(line, file.inode()))
-        .collect();
+/// write-ahead log; `None` where the system does not tell. Those of another container are not seen.
+pub(super) fn of(file: FileIdentity) -> Option<BTreeSet<User>> {
+    let mut users = holders(file)?;
     users.insert(User(std::process::id()));
-    users.into_iter()
+    Some(users)
+}
+
+/// Who holds locks on a file.
+fn holders(file: FileIdentity) -> Option<BTreeSet<User>> {
+    let locks = match std::fs::read_to_string("/proc/locks") {
+        Ok(locks) => locks,
+        // Elsewhere than on Linux, nothing is found out.
+        Err(error) if error.kind() == NotFound && !cfg!(target_os = "linux") => String::new(),
+        Err(_) => return None,
+    };
+    let lines = locks.lines();
+    Some(
+        lines
+            .filter_map(|line| holder(line, file.inode()))
+            .collect(),
+    )
 }
 
 /// Who holds the lock of this line, if it is one on a file of this inode. The device is left out: some
@@ -45,13 +57,14 @@ fn holder(line: &str, inode: u64) -> Option<User> {
 }
 
 impl User {
-    /// Whether the process has one of these files open, or may have: what it has open is told to its
-    /// owner and to root only.
-    pub(super) fn has_open(self, files: &[FileIdentity]) -> bool {
+    /// Whether the process, a user of a database, has one of these files open, or may have: what it has
+    /// open is told to its owner and to root only, and to others it may be hidden altogether.
+    pub(super) fn has_open(self, files: &[FileIdentity], database: FileIdentity) -> bool {
         let directory = format!("/proc/{}/fd", self.0);
         let descriptors = match std::fs::read_dir(directory) {
             Ok(descriptors) => descriptors,
-            Err(error) => return error.kind() == PermissionDenied,
+            // It has ended since, or it is hidden.
+            Err(_) => return holders(database).is_none_or(|users| users.contains(&self)),
         };
         let is_one = |path| match std::fs::metadata(path) {
             Ok(found) => files.contains(&FileIdentity::from_metadata(&found)),
@@ -86,7 +99,12 @@ mod tests {
         let file = std::fs::File::create(&path).unwrap();
         let identity = FileIdentity::of(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
-        let has_open = || of(identity).any(|user| user.has_open(&[identity]));
+        let has_open = || {
+            let users = of(identity).unwrap();
+            users
+                .iter()
+                .any(|user| user.has_open(&[identity], identity))
+        };
         assert!(has_open());
         drop(file);
         assert!(!has_open());
