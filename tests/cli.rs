@@ -1126,15 +1126,7 @@ fn a_server_prints_its_address_serves_the_database_as_it_is_and_ends_in_order() 
     for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
         let (child, address) = serve(&project, &[]);
         let url = format!("http://{address}");
-        let ready = || ureq::get(format!("{url}/readyz")).call().is_ok();
-        let deadline = std::time::Instant::now() + Duration::from_secs(30);
-        while !ready() {
-            assert!(
-                std::time::Instant::now() < deadline,
-                "it is not ready in time"
-            );
-            std::thread::yield_now();
-        }
+        wait_for(&format!("{url}/readyz"), "/status", &"ready".into());
         let asked = ureq::get(format!("{url}/v1/query?language=rust&freshness=latest")).call();
         let found: serde_json::Value = asked.unwrap().body_mut().read_json().unwrap();
         assert_eq!(found["hits"][0]["path"], "src/main.rs");

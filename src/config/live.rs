@@ -14,13 +14,13 @@ use crate::primitives::Mutex;
 use crate::primitives::atomic::{AtomicBool, Ordering};
 
 /// What is told a configuration that has been read again.
-type Apply = Box<dyn Fn(&Config) -> Result<()> + Send + Sync>;
+type Apply = Arc<dyn Fn(&Config) -> Result<()> + Send + Sync>;
 
 /// The configuration of a running program.
 pub struct LiveConfig {
     sources: ConfigSources,
     current: Mutex<Arc<Config>>,
-    listeners: Mutex<Vec<Arc<Apply>>>,
+    listeners: Mutex<Vec<Apply>>,
     /// Whether somebody did not take what he was told last.
     is_refused: AtomicBool,
     reloads: Passes<Reload>,
@@ -87,7 +87,7 @@ impl LiveConfig {
     /// next reload once more if anybody could not take it. It takes what it can use of it; an error of
     /// it is told by the reload, and the others are called all the same.
     pub fn on_reload(&self, apply: impl Fn(&Config) -> Result<()> + Send + Sync + 'static) {
-        self.listeners.lock().push(Arc::new(Box::new(apply)));
+        self.listeners.lock().push(Arc::new(apply));
     }
 
     /// Reads the files again, and puts in force what can change while the program runs: the keys

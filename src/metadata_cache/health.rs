@@ -11,12 +11,13 @@ use crate::sync::Seen;
 const MAX_LAG: Duration = Duration::from_secs(5);
 
 impl MetadataCache {
-    /// How it does, with reasons. Takes no lock across I/O and reads no database.
+    /// How it does, with reasons. Reads no database; waits, for a tenth of a second at most, until a pass
+    /// that has just published is noted.
     ///
     /// Unknown before the first load has ended; unhealthy if that failed, or if whatever failed last
     /// wants somebody to act; degraded while the database cannot be followed for a reason that may
-    /// pass, or while rows of it cannot be read; disabled after the shutdown. What it answers in any of these
-    /// is exact for the position that it tells.
+    /// pass, or while rows of it cannot be read; disabled after the shutdown. What it answers in any of
+    /// these is exact for the position that it tells.
     pub fn health(&self) -> Health {
         if !self.is_running() {
             let reason = Reason::new("not-initialized", "the cache has been shut down");

@@ -172,19 +172,17 @@ impl<'c> Subject<'c> {
         }
     }
 
-    /// How much memory is left, and whether the caches fit into it.
+    /// How much of the memory is used, by whomever.
     fn memory(&self) -> Check {
-        let coordinator = CacheCoordinator::new(self.context.config.coordinator().clone());
-        let pressure = coordinator.pressure();
-        let seen = match pressure
-            .tightest()
-            .and_then(|limit| Some((limit, limit.share()?)))
-        {
+        let options = self.context.config.coordinator().clone();
+        let stats = CacheCoordinator::new(options).stats();
+        let tightest = stats.pressure.tightest();
+        let seen = match tightest.and_then(|limit| Some((limit, limit.share()?))) {
             Some((limit, share)) => format!("{:.1} % of {} is used", share * 100.0, limit.source()),
             None => "not known".to_owned(),
         };
-        let threshold = coordinator.stats().pressure_threshold;
-        Check::new("memory", seen).found(pressure.health(threshold))
+        let health = stats.pressure.health(stats.pressure_threshold);
+        Check::new("memory", seen).found(health)
     }
 
     /// Whether the server could start with what it is told.
