@@ -43,6 +43,7 @@
 //! - [`store`]: the database behind all that, and the trait to bring another one.
 //! - [`CacheCoordinator`]: all caches of a program, yours by the trait [`Cache`], giving room together
 //!   when memory is tight.
+//! - [`tier`]: bytes under keys that expire, in memory or on disk, for what is derived from files.
 //! - [`component`]: a host whose parts start in the order of their dependencies and stop in reverse,
 //!   the cache among them.
 #![cfg_attr(
@@ -107,6 +108,7 @@ mod suggest;
 mod sync;
 #[cfg(any(feature = "cli", feature = "server"))]
 mod text_file;
+pub mod tier;
 #[cfg(any(feature = "cli", feature = "server"))]
 mod units;
 mod worker;

@@ -24,7 +24,7 @@ pub(crate) fn run() {
 fn compare(trace: &Trace, percent: usize, capacity: usize) {
     let case = format!("hits,{},{percent}%", trace.name);
     let optimum = 100.0 * trace.optimum(capacity);
-    let ours: Vec<(Strategy, f64)> = Strategy::ALL
+    let ours: Vec<(Strategy, f64)> = Strategy::FOR_RECORDS
         .into_iter()
         .map(|strategy| (strategy, bounded(trace, strategy, capacity)))
         .collect();

@@ -2,13 +2,15 @@
 //! is known of each slot beside its entry. Plain code; it never sees a key or a value.
 
 use super::limits::{BoundedStats, Limits, RemovalCause, Usage};
-use crate::eviction::{EvictionPolicy, Id};
+use crate::eviction::{Deadline, Deadlines, EvictionPolicy, FOREVER, Id};
 
 /// Order, counts and bytes.
 #[derive(Debug)]
 pub(super) struct Ledger {
     pub(super) order: Box<dyn EvictionPolicy>,
     pub(super) slots: Slots,
+    /// Of the entries that expire.
+    deadlines: Deadlines,
     pub(super) stats: BoundedStats,
 }
 
@@ -17,6 +19,7 @@ impl Ledger {
         Ledger {
             order,
             slots: Slots::default(),
+            deadlines: Deadlines::default(),
             stats: BoundedStats::new(limits),
         }
     }
@@ -61,6 +64,28 @@ impl Ledger {
         id
     }
 
+    /// Whether the entry's time is over.
+    pub(super) fn is_over(&self, id: Id, now: Deadline) -> bool {
+        self.deadlines.is_over(id, now)
+    }
+
+    /// The entry whose time was over first, if any is.
+    pub(super) fn overdue(&self, now: Deadline) -> Option<Id> {
+        let (deadline, id) = self.deadlines.first(None)?;
+        (deadline <= now).then_some(id)
+    }
+
+    /// The entry, new or with a new value, ends then; the one before had another end, or none.
+    #[inline]
+    pub(super) fn ends_at(&mut self, id: Id, deadline: Deadline) {
+        if deadline == FOREVER {
+            self.deadlines.remove(id);
+        } else {
+            self.deadlines.set(id, deadline);
+        }
+        self.order.ends_at(id, deadline);
+    }
+
     /// A new value in an old entry, which keeps its place in the order.
     pub(super) fn replace(&mut self, id: Id, weight: u64) {
         self.stats.stored += 1;
@@ -76,6 +101,7 @@ impl Ledger {
     pub(super) fn end(&mut self, id: Id, cause: RemovalCause) {
         let weight = self.slots.slots[id as usize].weight;
         self.order.removed(id);
+        self.deadlines.remove(id);
         self.slots.free.push(id);
         self.stats.usage.items -= 1;
         self.stats.usage.bytes -= weight;
@@ -87,6 +113,7 @@ impl Ledger {
         self.stats.count_removed(RemovalCause::Explicit, items);
         self.stats.usage = Usage::default();
         self.slots = Slots::default();
+        self.deadlines.clear();
         self.order.clear();
     }
 }

@@ -3,7 +3,8 @@
 //! one mutex that guards order, counts and bytes: reserve, evict, then insert.
 //!
 //! What it evicts or replaces is handed back, so that values are dropped by the caller, outside
-//! every lock. It knows nothing of files, loads or time.
+//! every lock. It knows nothing of files or loads, and of time only what it is told with a value: what
+//! expires leaves before anything that does not.
 
 mod ledger;
 mod limits;
@@ -21,7 +22,7 @@ use smallvec::SmallVec;
 
 use self::ledger::Ledger;
 pub use self::limits::{BoundedStats, Limits, RemovalCause, Usage};
-use crate::eviction::{Id, Marks, Strategy};
+use crate::eviction::{Deadline, FOREVER, Id, Marks, Strategy};
 use crate::primitives::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Shards are for readers beside a writer; writers take turns anyway.
@@ -42,8 +43,23 @@ pub struct Inserted<K, V> {
     pub kept: bool,
     /// The older value of the key, also if the new one was not kept.
     pub replaced: Option<V>,
-    /// Who made room, first victim first.
+    /// Who made room, what had expired first, then the first victim first.
     pub evicted: Evicted<K, V>,
+}
+
+/// The time of an insertion, and the end of what is inserted, on one clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    pub(crate) now: Deadline,
+    pub(crate) end: Deadline,
+}
+
+impl Span {
+    /// Without a clock.
+    const ENDLESS: Span = Span {
+        now: 0,
+        end: FOREVER,
+    };
 }
 
 /// The map. Keys are hashed once a call; values are cloned out, so they are `Arc`s or small.
@@ -133,6 +149,21 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
     /// as it needs, and the entry being stored is never among them. A value that alone exceeds the
     /// limits is not kept, and what its key held before is removed.
     pub fn insert(&self, key: K, value: V, weight: u64) -> Inserted<K, V> {
+        self.insert_within(key, value, weight, Span::ENDLESS)
+    }
+
+    /// The same for a value that expires. Room is made of what has expired first, the longest ago
+    /// first, and only if that is not enough by eviction. An entry whose time is over is not
+    /// replaced: it expires, and the new one is new. Those are among `evicted`.
+    ///
+    /// Nothing else leaves by itself: see [`BoundedMap::remove_expired`].
+    pub(crate) fn insert_within(
+        &self,
+        key: K,
+        value: V,
+        weight: u64,
+        span: Span,
+    ) -> Inserted<K, V> {
         let hash = self.hasher.hash_one(&key);
         // The arguments and what leaves outlive the lock: no value is dropped under it.
         let mut evicted = SmallVec::new();
@@ -147,9 +178,20 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
             };
         }
         let mut table = self.shard(hash).0.write();
-        let held = find(&table, hash, &key).map(|entry| entry.slot);
+        let mut held = find(&table, hash, &key).map(|entry| entry.slot);
+        if let Some(id) = held.filter(|id| ledger.is_over(*id, span.now)) {
+            let entry = unlink_slot(&mut table, hash, id);
+            ledger.end(id, RemovalCause::Expired);
+            evicted.push((entry.key, entry.value));
+            held = None;
+        }
         if !ledger.fits(weight, held) {
             let mut open = Some((shard_of(hash), table));
+            while !ledger.fits(weight, held)
+                && let Some(entry) = self.take_overdue(&mut ledger, &mut open, span.now)
+            {
+                evicted.push((entry.key, entry.value));
+            }
             self.make_room(&mut ledger, &mut open, weight, held, &mut evicted);
             table = match open {
                 Some((_, table)) => table,
@@ -159,11 +201,15 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
         let replaced = match held {
             Some(id) => {
                 ledger.replace(id, weight);
+                ledger.ends_at(id, span.end);
                 let entry = table.find_mut(hash, |entry| entry.slot == id);
                 entry.map(|entry| std::mem::replace(&mut entry.value, value))
             }
             None => {
                 let slot = ledger.add(hash, weight);
+                if span.end != FOREVER {
+                    ledger.ends_at(slot, span.end);
+                }
                 let entry = Entry { key, value, slot };
                 table.insert_unique(hash, entry, |entry| ledger.slots.hash(entry.slot));
                 None
@@ -250,6 +296,26 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
             }
         }
         evicted
+    }
+
+    /// Takes out up to `most` entries whose time is over, the longest ago first. Inserts may come
+    /// between them.
+    pub(crate) fn remove_expired(&self, now: Deadline, most: usize) -> Vec<(K, V)> {
+        let mut expired = Vec::new();
+        while expired.len() < most {
+            let mut ledger = self.ledger.lock();
+            let before = expired.len();
+            let entries = std::iter::from_fn(|| self.take_overdue(&mut ledger, &mut None, now));
+            expired.extend(
+                entries
+                    .take(TOGETHER.min(most - before))
+                    .map(|entry| (entry.key, entry.value)),
+            );
+            if expired.len() == before {
+                break;
+            }
+        }
+        expired
     }
 
     /// Takes out everything.
@@ -364,6 +430,20 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
         let table = self.shard(hash).0.read();
         let entry = find(&table, hash, key)?;
         Some(ledger.slots.stamp(entry.slot))
+    }
+
+    /// Takes out the entry whose time was over first, beside the shard that is open.
+    fn take_overdue<'m>(
+        &'m self,
+        ledger: &mut Ledger,
+        open: &mut Open<'m, K, V>,
+        now: Deadline,
+    ) -> Option<Entry<K, V>> {
+        let id = ledger.overdue(now)?;
+        let hash = ledger.slots.hash(id);
+        let entry = self.with_shard(open, shard_of(hash), |table| unlink_slot(table, hash, id));
+        ledger.end(id, RemovalCause::Expired);
+        Some(entry)
     }
 
     /// Evicts until an entry of this weight fits, in place of the one it replaces if there is one.

@@ -40,6 +40,7 @@ struct Model {
     clock: u64,
     age: u64,
     stored: u64,
+    now: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -49,6 +50,10 @@ struct ModelEntry {
     tick: u64,
     count: u64,
     age: u64,
+    /// The number of its first value, and of the first that had its deadline.
+    came: u64,
+    told: u64,
+    end: u64,
 }
 
 impl Model {
@@ -60,6 +65,8 @@ impl Model {
         let entry = &self.entries[&key];
         match self.strategy {
             Strategy::Lfu => (entry.count + entry.age, entry.tick),
+            Strategy::Fifo => (0, entry.came),
+            Strategy::Ttl => (entry.end, entry.told),
             _ => (0, entry.tick),
         }
     }
@@ -86,14 +93,54 @@ impl Model {
         Some(entry.value)
     }
 
-    fn insert(&mut self, key: u8, value: u32, weight: u64) -> (bool, Option<u32>, Vec<u8>) {
+    /// Takes out the one that expired first, if any has.
+    fn expire(&mut self, victims: &mut Vec<u8>) -> bool {
+        let over = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.end <= self.now);
+        let first = over.min_by_key(|(_, entry)| (entry.end, entry.told));
+        let Some(key) = first.map(|(key, _)| *key) else {
+            return false;
+        };
+        self.entries.remove(&key);
+        victims.push(key);
+        true
+    }
+
+    fn insert(
+        &mut self,
+        key: u8,
+        value: u32,
+        weight: u64,
+        end: u64,
+    ) -> (bool, Option<u32>, Vec<u8>) {
         let mut victims = Vec::new();
         if self.limits.max_items == 0 || weight > self.limits.max_bytes {
             let old = self.entries.remove(&key);
             return (false, old.map(|entry| entry.value), victims);
         }
+        if self
+            .entries
+            .get(&key)
+            .is_some_and(|old| old.end <= self.now)
+        {
+            self.entries.remove(&key);
+            victims.push(key);
+        }
+        let held = self.entries.get(&key).map(|old| old.weight);
+        let full = |model: &Model| {
+            (held.is_none() && model.entries.len() >= model.limits.max_items)
+                || model.bytes() - held.unwrap_or(0) + weight > model.limits.max_bytes
+        };
+        while full(self) && self.expire(&mut victims) {}
         self.stored += 1;
         if let Some(old) = self.entries.get(&key).cloned() {
+            let told = if old.end == end {
+                old.told
+            } else {
+                self.stored
+            };
             while self.bytes() - old.weight + weight > self.limits.max_bytes {
                 self.evict(Some(key), &mut victims);
             }
@@ -102,6 +149,8 @@ impl Model {
                 ModelEntry {
                     value,
                     weight,
+                    told,
+                    end,
                     ..old
                 },
             );
@@ -118,7 +167,7 @@ impl Model {
         }
         let (tick, age) = (self.clock, self.age);
         self.clock += 1;
-        let count = 1;
+        let (count, came, told) = (1, self.stored, self.stored);
         self.entries.insert(
             key,
             ModelEntry {
@@ -127,6 +176,9 @@ impl Model {
                 tick,
                 count,
                 age,
+                came,
+                told,
+                end,
             },
         );
         (true, None, victims)
@@ -148,6 +200,9 @@ enum Op {
     GetMany(Vec<u8>),
     Peek(u8),
     Insert(u8, u64),
+    InsertFor(u8, u64, u64),
+    Advance(u64),
+    Expire(usize),
     Remove(u8),
     RemoveIf(u8, bool),
     Evict(usize),
@@ -168,6 +223,11 @@ fn any_op() -> impl Generate<Value = Op> {
         4 => prop::collection::vec(key.clone(), 0..130).prop_map(Op::GetMany),
         2 => key.clone().prop_map(Op::Peek),
         30 => (key.clone(), 0..12u64).prop_map(|(key, weight)| Op::Insert(key, weight)),
+        20 => (key.clone(), 0..12u64, 1..40u64).prop_map(|(key, weight, ttl)| {
+            Op::InsertFor(key, weight, ttl)
+        }),
+        6 => (0..12u64).prop_map(Op::Advance),
+        2 => (0..9usize).prop_map(Op::Expire),
         4 => key.clone().prop_map(Op::Remove),
         4 => (key, any::<bool>()).prop_map(|(key, met)| Op::RemoveIf(key, met)),
         2 => (0..5usize).prop_map(Op::Evict),
@@ -189,9 +249,24 @@ fn apply(map: &Map, model: &mut Model, op: Op, value: u32) {
             let expected = model.entries.get(&key).map(|entry| entry.value);
             assert_eq!(number(map.peek(&key)), expected);
         }
-        Op::Insert(key, weight) => {
-            let inserted = map.insert(key, Arc::new(value), weight);
-            let (kept, replaced, victims) = model.insert(key, value, weight);
+        Op::Advance(by) => model.now += by,
+        Op::Expire(most) => {
+            let mut victims = Vec::new();
+            while victims.len() < most && model.expire(&mut victims) {}
+            assert_eq!(keys(&map.remove_expired(model.now, most)), victims);
+        }
+        Op::Insert(..) | Op::InsertFor(..) => {
+            let (key, weight, end) = match op {
+                Op::InsertFor(key, weight, ttl) => (key, weight, model.now + ttl),
+                Op::Insert(key, weight) => (key, weight, FOREVER),
+                _ => unreachable!(),
+            };
+            let span = Span {
+                now: model.now,
+                end,
+            };
+            let inserted = map.insert_within(key, Arc::new(value), weight, span);
+            let (kept, replaced, victims) = model.insert(key, value, weight, end);
             assert_eq!(keys(&inserted.evicted), victims);
             assert_eq!((inserted.kept, number(inserted.replaced)), (kept, replaced));
         }
@@ -230,13 +305,15 @@ proptest! {
     /// Every result, every victim and every count equals the naive model's.
     #[test]
     fn behaves_as_the_exact_model(
-        strategy in prop_oneof![Just(Strategy::Lru), Just(Strategy::Lfu)],
+        strategy in prop_oneof![
+            Just(Strategy::Lru), Just(Strategy::Lfu), Just(Strategy::Fifo), Just(Strategy::Ttl),
+        ],
         limits in any_limits(),
         ops in prop::collection::vec(any_op(), 1..300),
     ) {
         let map = Map::new(limits, strategy);
-        let (entries, clock, age, stored) = (HashMap::new(), 0, 0, 0);
-        let mut model = Model { strategy, limits, entries, clock, age, stored };
+        let (entries, clock, age, stored, now) = (HashMap::new(), 0, 0, 0, 0);
+        let mut model = Model { strategy, limits, entries, clock, age, stored, now };
         for (op, value) in ops.into_iter().zip(0..) {
             apply(&map, &mut model, op, value);
         }

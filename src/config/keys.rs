@@ -450,7 +450,11 @@ impl fmt::Display for Kind {
             }
             Kind::Switch => f.write_str("true or false"),
             Kind::Strategy => {
-                write!(f, "one of {}", Strategy::ALL.map(Strategy::name).join(", "))
+                write!(
+                    f,
+                    "one of {}",
+                    Strategy::FOR_RECORDS.map(Strategy::name).join(", ")
+                )
             }
             Kind::OneOf(words) => write!(f, "one of {}", words.join(", ")),
             Kind::Languages => f.write_str("a list of languages"),
@@ -519,7 +523,7 @@ pub(super) fn address(text: &str) -> Option<SocketAddr> {
 
 /// The eviction strategy of that name; the error says what is wrong with it.
 pub(super) fn strategy(name: &str) -> Result<Strategy, String> {
-    let known = Strategy::ALL.map(Strategy::name);
+    let known = Strategy::FOR_RECORDS.map(Strategy::name);
     name.parse()
         .map_err(|_| match crate::suggest::nearest(name, known) {
             Some(meant) => format!("is no eviction strategy; did you mean `{meant}`?"),

@@ -48,7 +48,7 @@ fn property(key: &Key) -> Value {
             json!({"type": "number", "minimum": share(min), "maximum": share(max)})
         }
         Kind::OneOf(choices) => json!({"enum": choices}),
-        Kind::Strategy => json!({"enum": Strategy::ALL.map(Strategy::name)}),
+        Kind::Strategy => json!({"enum": Strategy::FOR_RECORDS.map(Strategy::name)}),
         Kind::Languages => {
             let known: Vec<&str> = Language::all().map(Language::name).collect();
             json!({"type": "array", "items": {"type": "string", "examples": known}})

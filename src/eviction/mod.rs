@@ -2,12 +2,15 @@
 //! keys, values or limits, only slots of the map that owns it. Hits are recorded without a lock, in
 //! marks shared with the readers; the order is put in place when a victim is asked for.
 
+mod fifo;
 mod lfu;
 mod lru;
 mod marks;
 #[cfg(test)]
 mod model_tests;
+mod random;
 mod s3fifo;
+mod ttl;
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,11 +18,18 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+pub(crate) use self::ttl::Deadlines;
 use crate::error::{Error, ErrorKind, Result};
 use crate::suggest;
 
 /// A slot of the map. Small and dense: a freed id is given out again.
 pub(crate) type Id = u32;
+
+/// When an entry's time is over, in nanoseconds of its owner's clock; `FOREVER` if it never is.
+pub(crate) type Deadline = u64;
+
+/// The deadline of what does not expire.
+pub(crate) const FOREVER: Deadline = Deadline::MAX;
 
 /// Victims named together, the first to go first.
 pub(crate) type Named = SmallVec<[Id; 4]>;
@@ -32,6 +42,10 @@ pub(crate) trait EvictionPolicy: fmt::Debug + Send {
     /// A new entry. Not an access. `fingerprint` is the hash of its key: a policy may remember
     /// whom it saw before.
     fn inserted(&mut self, id: Id, fingerprint: u64);
+
+    /// The entry's time ends then: told after `inserted`, and when another value takes its place. An
+    /// entry of which nothing is told does not expire.
+    fn ends_at(&mut self, _id: Id, _deadline: Deadline) {}
 
     /// The entry left, evicted or not, and no reader marks it any more. It is never a victim later.
     fn removed(&mut self, id: Id);
@@ -61,6 +75,8 @@ pub(crate) enum Marks {
     Lru(Arc<lru::Recency>),
     Lfu(Arc<lfu::Frequency>),
     S3Fifo(Arc<s3fifo::Hits>),
+    /// Hits do not matter.
+    Unmarked,
 }
 
 impl Marks {
@@ -71,6 +87,7 @@ impl Marks {
             Marks::Lru(marks) => marks.accessed(id),
             Marks::Lfu(marks) => marks.accessed(id),
             Marks::S3Fifo(marks) => marks.accessed(id),
+            Marks::Unmarked => {}
         }
     }
 
@@ -80,6 +97,7 @@ impl Marks {
             Marks::Lru(marks) => marks.accessed_all(ids),
             Marks::Lfu(marks) => ids.iter().for_each(|id| marks.accessed(*id)),
             Marks::S3Fifo(marks) => ids.iter().for_each(|id| marks.accessed(*id)),
+            Marks::Unmarked => {}
         }
     }
 }
@@ -95,11 +113,27 @@ pub enum Strategy {
     Lfu,
     /// S3-FIFO: entries used only once leave early, so a scan does not flush the others.
     S3Fifo,
+    /// The one that came first leaves first, however often it was used.
+    Fifo,
+    /// The soonest to expire first; what does not expire leaves last, the oldest first.
+    Ttl,
+    /// Any.
+    Random,
 }
 
 impl Strategy {
     /// Every strategy, in the order in which choices are shown.
-    pub const ALL: [Strategy; 3] = [Strategy::Lru, Strategy::Lfu, Strategy::S3Fifo];
+    pub const ALL: [Strategy; 6] = [
+        Strategy::Lru,
+        Strategy::Lfu,
+        Strategy::S3Fifo,
+        Strategy::Fifo,
+        Strategy::Ttl,
+        Strategy::Random,
+    ];
+
+    /// Those that are offered for records (`memory_cache.eviction_strategy`), which do not expire.
+    pub const FOR_RECORDS: [Strategy; 3] = [Strategy::Lru, Strategy::Lfu, Strategy::S3Fifo];
 
     /// The name in configuration files.
     pub fn name(self) -> &'static str {
@@ -107,6 +141,9 @@ impl Strategy {
             Strategy::Lru => "lru",
             Strategy::Lfu => "lfu",
             Strategy::S3Fifo => "s3fifo",
+            Strategy::Fifo => "fifo",
+            Strategy::Ttl => "ttl",
+            Strategy::Random => "random",
         }
     }
 
@@ -124,6 +161,9 @@ impl Strategy {
                 let policy = s3fifo::S3Fifo::default();
                 (Marks::S3Fifo(policy.marks()), Box::new(policy))
             }
+            Strategy::Fifo => (Marks::Unmarked, Box::new(fifo::Fifo::default())),
+            Strategy::Ttl => (Marks::Unmarked, Box::new(ttl::Ttl::default())),
+            Strategy::Random => (Marks::Unmarked, Box::new(random::Random::default())),
         }
     }
 }
@@ -137,16 +177,18 @@ impl fmt::Display for Strategy {
 impl FromStr for Strategy {
     type Err = Error;
 
+    /// One of those for records.
+    ///
     /// # Errors
     /// `InvalidConfig` naming key, value and choices.
     fn from_str(name: &str) -> Result<Self> {
-        let known = Strategy::ALL.into_iter().find(|s| s.name() == name);
+        let known = Strategy::FOR_RECORDS.into_iter().find(|s| s.name() == name);
         known.ok_or_else(|| unknown(name))
     }
 }
 
 fn unknown(name: &str) -> Error {
-    let choices = Strategy::ALL.map(Strategy::name);
+    let choices = Strategy::FOR_RECORDS.map(Strategy::name);
     let help = match suggest::nearest(name, choices) {
         Some(near) => format!("did you mean {near:?}? Choices: {}", choices.join(", ")),
         None => format!("choices: {}", choices.join(", ")),
@@ -175,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_strategy_is_known_by_its_name() {
-        for strategy in Strategy::ALL {
+        for strategy in Strategy::FOR_RECORDS {
             assert_eq!(strategy.to_string().parse::<Strategy>().unwrap(), strategy);
         }
     }

@@ -5,13 +5,15 @@ use std::collections::{HashMap, VecDeque};
 use proptest::prelude::*;
 use proptest::strategy::Strategy as Generate;
 
+use super::random::{Dice, Random};
 use super::s3fifo::most_ghosts;
-use super::{Id, Strategy, evict};
+use super::{Deadline, EvictionPolicy, FOREVER, Id, Marks, Strategy, evict};
 
 /// The policy said slowly.
 trait Naive: Default {
     fn accessed(&mut self, id: Id);
     fn inserted(&mut self, id: Id, fingerprint: u64);
+    fn ends_at(&mut self, _id: Id, _deadline: Deadline) {}
     fn removed(&mut self, id: Id);
     fn victim(&mut self, spared: Option<Id>) -> Option<Id>;
 }
@@ -37,6 +39,97 @@ impl Naive for NaiveLru {
     fn victim(&mut self, spared: Option<Id>) -> Option<Id> {
         let at = self.0.iter().position(|id| Some(*id) != spared)?;
         Some(self.0.remove(at))
+    }
+}
+
+/// In the order of arrival.
+#[derive(Default)]
+struct NaiveFifo(Vec<Id>);
+
+impl Naive for NaiveFifo {
+    fn accessed(&mut self, _id: Id) {}
+
+    fn inserted(&mut self, id: Id, _fingerprint: u64) {
+        self.0.push(id);
+    }
+
+    fn removed(&mut self, id: Id) {
+        self.0.retain(|held| *held != id);
+    }
+
+    fn victim(&mut self, spared: Option<Id>) -> Option<Id> {
+        let at = self.0.iter().position(|id| Some(*id) != spared)?;
+        Some(self.0.remove(at))
+    }
+}
+
+/// (id, deadline), in the order in which the deadlines were told.
+#[derive(Default)]
+struct NaiveTtl(Vec<(Id, Deadline)>);
+
+impl Naive for NaiveTtl {
+    fn accessed(&mut self, _id: Id) {}
+
+    fn inserted(&mut self, id: Id, _fingerprint: u64) {
+        self.0.push((id, FOREVER));
+    }
+
+    fn ends_at(&mut self, id: Id, deadline: Deadline) {
+        if !self.0.contains(&(id, deadline)) {
+            self.removed(id);
+            self.0.push((id, deadline));
+        }
+    }
+
+    fn removed(&mut self, id: Id) {
+        self.0.retain(|(held, _)| *held != id);
+    }
+
+    fn victim(&mut self, spared: Option<Id>) -> Option<Id> {
+        let others = self.0.iter().filter(|(id, _)| Some(*id) != spared);
+        // The first of the least.
+        let (id, _) = *others.min_by_key(|(_, deadline)| *deadline)?;
+        self.removed(id);
+        Some(id)
+    }
+}
+
+const SEED: u64 = 7;
+
+/// The last one takes the place of one that leaves; one of the others is drawn, and the last one
+/// stands in for the spared one.
+struct NaiveRandom(Vec<Id>, Dice);
+
+impl Default for NaiveRandom {
+    fn default() -> Self {
+        NaiveRandom(Vec::new(), Dice(SEED))
+    }
+}
+
+impl Naive for NaiveRandom {
+    fn accessed(&mut self, _id: Id) {}
+
+    fn inserted(&mut self, id: Id, _fingerprint: u64) {
+        self.0.push(id);
+    }
+
+    fn removed(&mut self, id: Id) {
+        if let Some(at) = self.0.iter().position(|held| *held == id) {
+            self.0.swap_remove(at);
+        }
+    }
+
+    fn victim(&mut self, spared: Option<Id>) -> Option<Id> {
+        let mut others = self.0.clone();
+        if let Some(at) = others.iter().position(|id| Some(*id) == spared) {
+            others.swap_remove(at);
+        }
+        if others.is_empty() {
+            return None;
+        }
+        let id = others[self.1.below(others.len())];
+        self.removed(id);
+        Some(id)
     }
 }
 
@@ -159,6 +252,7 @@ enum Step {
     /// A key comes, under a free id.
     Insert(u64),
     Access(usize),
+    EndsAt(usize, Deadline),
     Remove(usize),
     Victim,
     VictimSparing(usize),
@@ -169,6 +263,7 @@ fn any_step() -> impl Generate<Value = Step> {
     prop_oneof![
         300 => (0..60u64).prop_map(Step::Insert),
         400 => any::<usize>().prop_map(Step::Access),
+        100 => (any::<usize>(), 0..50u64).prop_map(|(n, end)| Step::EndsAt(n, end)),
         30 => any::<usize>().prop_map(Step::Remove),
         150 => Just(Step::Victim),
         30 => any::<usize>().prop_map(Step::VictimSparing),
@@ -177,7 +272,10 @@ fn any_step() -> impl Generate<Value = Step> {
 }
 
 fn equals_its_model<M: Naive>(strategy: Strategy, steps: Vec<Step>) {
-    let (marks, mut policy) = strategy.build();
+    let (marks, mut policy): (_, Box<dyn EvictionPolicy>) = match strategy {
+        Strategy::Random => (Marks::Unmarked, Box::new(Random::seeded(SEED))),
+        _ => strategy.build(),
+    };
     let mut model = M::default();
     let mut live: Vec<Id> = Vec::new();
     let mut keys: HashMap<Id, u64> = HashMap::new();
@@ -198,6 +296,11 @@ fn equals_its_model<M: Naive>(strategy: Strategy, steps: Vec<Step>) {
                 let id = live[n % live.len()];
                 marks.accessed(id);
                 model.accessed(id);
+            }
+            Step::EndsAt(n, deadline) if !live.is_empty() => {
+                let id = live[n % live.len()];
+                policy.ends_at(id, deadline);
+                model.ends_at(id, deadline);
             }
             Step::Remove(n) if !live.is_empty() => {
                 let id = live.swap_remove(n % live.len());
@@ -251,5 +354,20 @@ proptest! {
     #[test]
     fn s3fifo_equals_its_model(steps in prop::collection::vec(any_step(), 1..2000)) {
         equals_its_model::<NaiveS3Fifo>(Strategy::S3Fifo, steps);
+    }
+
+    #[test]
+    fn fifo_equals_its_model(steps in prop::collection::vec(any_step(), 1..2000)) {
+        equals_its_model::<NaiveFifo>(Strategy::Fifo, steps);
+    }
+
+    #[test]
+    fn ttl_equals_its_model(steps in prop::collection::vec(any_step(), 1..2000)) {
+        equals_its_model::<NaiveTtl>(Strategy::Ttl, steps);
+    }
+
+    #[test]
+    fn random_equals_its_model(steps in prop::collection::vec(any_step(), 1..2000)) {
+        equals_its_model::<NaiveRandom>(Strategy::Random, steps);
     }
 }

@@ -16,6 +16,15 @@ pub use self::limit::MemoryLimit;
 /// The source of the machine's own limit.
 const MACHINE: &str = "machine";
 
+/// The name of this boot of the machine, which no other has; `None` where it is not known.
+#[cfg(feature = "sqlite")]
+pub(crate) fn boot_name() -> Option<String> {
+    match Files::below("/".into()).text("proc/sys/kernel/random/boot_id") {
+        files::Text::Says(name) => Some(name),
+        files::Text::Absent | files::Text::Unreadable => None,
+    }
+}
+
 /// The memory of this machine and of the control groups above this process.
 #[derive(Clone, Debug)]
 pub struct SystemMemory {

@@ -11,6 +11,8 @@ use std::fmt::Debug;
 
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{Finding, SqliteOptions, SqliteStore};
+#[cfg(feature = "sqlite")]
+pub(crate) use self::sqlite::{absolute, create_private, open_sqlite};
 use crate::error::Result;
 use crate::metadata::{FileMetadata, FilePath, FileState};
 use crate::position::Position;

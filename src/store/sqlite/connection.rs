@@ -23,12 +23,14 @@ const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLI
 
 /// A connection of its own, outside any pool, set up like those of the pool.
 pub(super) fn connect(file: &Path, timeout: Duration) -> Result<Connection> {
-    let open = || {
-        let mut conn = Connection::open_with_flags(file, FLAGS)?;
-        set_up(&mut conn, timeout)?;
-        Ok(conn)
-    };
-    open().map_err(|e| failed(file, "open", e))
+    open_sqlite(file, timeout).map_err(|e| failed(file, "open", e))
+}
+
+/// A connection to a file that exists and is not trusted, whatever it holds.
+pub(crate) fn open_sqlite(file: &Path, timeout: Duration) -> rusqlite::Result<Connection> {
+    let mut conn = Connection::open_with_flags(file, FLAGS)?;
+    set_up(&mut conn, timeout)?;
+    Ok(conn)
 }
 
 /// What every connection is told. The file is data from outside: its schema may call no function

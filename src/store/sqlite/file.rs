@@ -65,7 +65,7 @@ impl FileIdentity {
 
 /// The absolute path of the database. SQLite gives meanings of its own to names such as
 /// `:memory:`; an absolute path has none.
-pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|e| {
         Error::new(
             ErrorKind::Io,
@@ -78,7 +78,7 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
 /// Makes an empty file (mode 0600) if there is none, and the directories that are missing above it
 /// (mode 0700). What exists keeps its mode. SQLite gives its `-wal` and `-shm` files the mode of the
 /// database.
-pub(super) fn create_if_missing(path: &Path) -> Result<()> {
+pub(crate) fn create_if_missing(path: &Path) -> Result<()> {
     if let Some(parent) = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())

@@ -38,8 +38,10 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 pub use self::check::Finding;
+pub(crate) use self::connection::open_sqlite;
 use self::failure::{Fault, failed, unreadable};
 use self::file::FileIdentity;
+pub(crate) use self::file::{absolute, create_if_missing as create_private};
 use self::follower::Follower;
 use self::frame::Frame;
 use self::marks::Marks;

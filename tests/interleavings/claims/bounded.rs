@@ -58,7 +58,7 @@ fn limits(max_items: usize, max_bytes: u64) -> Limits {
 
 impl Ward {
     fn new(limits: Limits) -> Self {
-        let strategies = Strategy::ALL;
+        let strategies = Strategy::FOR_RECORDS;
         let strategy = strategies[thread_rng().gen_range(0..strategies.len())];
         Ward {
             map: Arc::new(BoundedMap::new(limits, strategy)),

@@ -1,0 +1,145 @@
+//! Keys: short texts without white space. Several parts make one key in a way that no other parts do.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The most characters of a key; so it has at most 1000 bytes.
+pub const MAX_KEY_CHARS: usize = 250;
+
+/// What stands between the parts of a key.
+const SEPARATOR: char = ':';
+
+/// A key: 1 to 250 characters, none of them white space or a control character. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    /// This text as a key, as it is.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is empty, too long, or holds white space or a control character.
+    pub fn new(text: &str) -> Result<Self> {
+        let refuse = |what: &str, help: &str| {
+            let shown: String = text.chars().take(40).collect();
+            let message = format!("the key {shown:?} {what}");
+            Err(Error::new(ErrorKind::InvalidInput, message).with_help(help))
+        };
+        if text.is_empty() {
+            return refuse("is empty", "give 1 to 250 characters");
+        }
+        if text.chars().any(is_forbidden) {
+            let help = "make the key of parts, which are escaped";
+            return refuse("holds white space or a control character", help);
+        }
+        if text.chars().nth(MAX_KEY_CHARS).is_some() {
+            let help = "give 1 to 250 characters, for example a digest of the rest";
+            return refuse("is longer than 250 characters", help);
+        }
+        Ok(Key(text.into()))
+    }
+
+    /// A key of parts, the namespaces first: `a`, `b` is `a:b`. In a part, `:`, `%`, white space and
+    /// control characters become `%` and two hexadecimal digits a byte, so that other parts are another
+    /// key.
+    ///
+    /// # Errors
+    /// `InvalidInput` if there is no part, an empty one, or the key is too long.
+    pub fn from_parts<'p>(parts: impl IntoIterator<Item = &'p str>) -> Result<Self> {
+        let mut text = String::new();
+        for (at, part) in parts.into_iter().enumerate() {
+            if part.is_empty() {
+                let message = format!("part {at} of the key is empty (after {text:?})");
+                return Err(Error::new(ErrorKind::InvalidInput, message)
+                    .with_help("leave the part out, or give it a name"));
+            }
+            if at > 0 {
+                text.push(SEPARATOR);
+            }
+            part.chars().for_each(|c| escape(c, &mut text));
+        }
+        Key::new(&text)
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn is_forbidden(c: char) -> bool {
+    c.is_whitespace() || c.is_control()
+}
+
+fn escape(c: char, text: &mut String) {
+    if c != SEPARATOR && c != '%' && !is_forbidden(c) {
+        return text.push(c);
+    }
+    for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+        text.push_str(&format!("%{byte:02x}"));
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_key_has_1_to_250_characters_and_no_white_space_or_control() {
+        for good in ["a", "a:b", "%", "ü", &"ü".repeat(250)] {
+            assert_eq!(Key::new(good).unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            " ",
+            "a b",
+            "a\n",
+            "\u{0}",
+            "\u{85}",
+            "\u{2003}",
+            &"ü".repeat(251),
+        ] {
+            assert_eq!(
+                Key::new(bad).unwrap_err().kind(),
+                ErrorKind::InvalidInput,
+                "{bad:?}"
+            );
+        }
+        let error = Key::new("a b").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            r#"the key "a b" holds white space or a control character"#
+        );
+    }
+
+    #[test]
+    fn parts_are_joined_and_escaped() {
+        let key = Key::from_parts(["tool", "a:b", "50% of\tü"]).unwrap();
+        assert_eq!(key.as_str(), "tool:a%3ab:50%25%20of%09ü");
+        for bad in [vec![], vec![""], vec!["a", ""], vec!["a"; 200]] {
+            let error = Key::from_parts(bad).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        }
+    }
+
+    fn parts() -> impl Strategy<Value = Vec<String>> {
+        prop::collection::vec("[a:% 3]{1,4}", 1..5)
+    }
+
+    proptest! {
+        #[test]
+        fn other_parts_are_another_key(one in parts(), other in parts()) {
+            let key = |parts: &[String]| Key::from_parts(parts.iter().map(String::as_str)).unwrap();
+            prop_assert_eq!(key(&one) == key(&other), one == other);
+        }
+    }
+}
