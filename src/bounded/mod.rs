@@ -23,7 +23,7 @@ use smallvec::SmallVec;
 use self::ledger::Ledger;
 pub use self::limits::{BoundedStats, Limits, RemovalCause, Usage};
 use crate::eviction::{Deadline, FOREVER, Id, Marks, Strategy};
-use crate::primitives::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use crate::primitives::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Shards are for readers beside a writer; writers take turns anyway.
 const SHARDS: usize = 16;
@@ -61,6 +61,10 @@ impl Span {
         end: FOREVER,
     };
 }
+
+/// What a key held at some time: a value, by its number, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp(Option<u64>);
 
 /// The map. Keys are hashed once a call; values are cloned out, so they are `Arc`s or small.
 ///
@@ -165,9 +169,20 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
         span: Span,
     ) -> Inserted<K, V> {
         let hash = self.hasher.hash_one(&key);
-        // The arguments and what leaves outlive the lock: no value is dropped under it.
+        self.insert_locked(self.ledger.lock(), hash, key, value, weight, span)
+    }
+
+    fn insert_locked(
+        &self,
+        mut ledger: MutexGuard<'_, Ledger>,
+        hash: u64,
+        key: K,
+        value: V,
+        weight: u64,
+        span: Span,
+    ) -> Inserted<K, V> {
+        // What leaves outlives the lock: no value is dropped under it.
         let mut evicted = SmallVec::new();
-        let mut ledger = self.ledger.lock();
         if !ledger.limits().admit(weight) {
             let outgrown = self.take(&mut ledger, hash, &key, RemovalCause::Replaced);
             drop(ledger);
@@ -220,6 +235,61 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
             replaced,
             evicted,
         }
+    }
+
+    /// What the key holds now, and whether that is still so later can be asked of
+    /// [`BoundedMap::insert_if`] and [`BoundedMap::remove_still`]. Not an access.
+    pub(crate) fn held<Q>(&self, key: &Q) -> (Option<V>, Stamp)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hasher.hash_one(key);
+        let ledger = self.ledger.lock();
+        let table = self.shard(hash).0.read();
+        match find(&table, hash, key) {
+            Some(entry) => {
+                let stamp = Stamp(Some(ledger.slots.stamp(entry.slot)));
+                (Some(entry.value.clone()), stamp)
+            }
+            None => (None, Stamp(None)),
+        }
+    }
+
+    /// As [`BoundedMap::insert_within`], if the key still holds what it held; `None`, and nothing is
+    /// done, if not.
+    pub(crate) fn insert_if(
+        &self,
+        seen: Stamp,
+        key: K,
+        value: V,
+        weight: u64,
+        span: Span,
+    ) -> Option<Inserted<K, V>> {
+        let ledger = self.ledger.lock();
+        let hash = self.hasher.hash_one(&key);
+        if Stamp(self.stamp_of(&ledger, hash, &key)) != seen {
+            return None;
+        }
+        Some(self.insert_locked(ledger, hash, key, value, weight, span))
+    }
+
+    /// Takes the entry out if the key still holds what it held; whether it does not hold it any more by
+    /// this call.
+    pub(crate) fn remove_still<Q>(&self, seen: Stamp, key: &Q, cause: RemovalCause) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hasher.hash_one(key);
+        let mut ledger = self.ledger.lock();
+        if Stamp(self.stamp_of(&ledger, hash, key)) != seen {
+            return false;
+        }
+        let entry = self.take(&mut ledger, hash, key, cause);
+        drop(ledger);
+        drop(entry);
+        true
     }
 
     /// Stores the value if nobody has to leave for it and its key has none; whether it did.

@@ -2,21 +2,27 @@
 //! never fails.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Entry, Key, Lifetime, Tier, TierStats};
+use super::term::Times;
+use super::{Change, Entry, Key, KeyPattern, Lifetime, Term, Tier, TierStats, Update};
 use crate::bounded::{BoundedMap, Limits, RemovalCause, Span};
 use crate::cache::{Cache, CacheReport, CacheUsage, Scope};
 use crate::clock::Clock;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::eviction::{Deadline, FOREVER, Strategy};
+use crate::health::Health;
 use crate::stats::Counter;
 
 const MIB: u64 = 1 << 20;
 /// What an entry holds beside its key and its value, about: its places in the map, in the order of
 /// eviction and in that of deadlines, and the heads of two allocations.
 const ENTRY_BYTES: u64 = 200;
+/// How often a change is made anew of an entry that others change meanwhile. Each of those times,
+/// somebody else's change was made.
+const MAX_CHANGES: usize = 1000;
 
 /// The limits of a tier in memory. Options can only be valid: what is out of range is refused when it
 /// is set.
@@ -67,7 +73,7 @@ impl MemoryTierOptions {
         Ok(self)
     }
 
-    /// How long a value lives that is put with [`Lifetime::Default`].
+    /// How long a value lives that is put with the default lifetime.
     ///
     /// # Errors
     /// `InvalidConfig` if it is 0.
@@ -102,7 +108,26 @@ pub struct MemoryTier {
 struct Held {
     value: Arc<[u8]>,
     version: u64,
+    /// When it leaves this tier: not after its end.
+    leaves: Deadline,
     end: Deadline,
+    grace: Duration,
+}
+
+impl Held {
+    /// What it is now, if it has not left.
+    fn entry(self, now: Deadline) -> Option<Entry> {
+        if self.leaves <= now {
+            return None;
+        }
+        let remaining = (self.end != FOREVER).then(|| Duration::from_nanos(self.end - now));
+        Some(Entry {
+            value: self.value,
+            version: self.version,
+            remaining,
+            grace: self.grace,
+        })
+    }
 }
 
 impl MemoryTier {
@@ -131,18 +156,31 @@ impl MemoryTier {
     fn living(&self, key: &Key) -> Option<Entry> {
         let held = self.map.get(key)?;
         let now = self.now();
-        if held.end <= now {
-            let is_over = |held: &Held| held.end <= now;
+        if held.leaves <= now {
+            let is_over = |held: &Held| held.leaves <= now;
             self.map.remove_if(key, RemovalCause::Expired, is_over);
             return None;
         }
-        let remaining = (held.end != FOREVER).then(|| Duration::from_nanos(held.end - now));
-        Some(Entry {
-            value: held.value,
-            version: held.version,
-            remaining,
-        })
+        held.entry(now)
     }
+
+    fn held(value: Arc<[u8]>, version: u64, now: Deadline, times: Times) -> Held {
+        let after = |time: Option<Duration>| match time {
+            Some(time) => now.saturating_add(nanoseconds(time)),
+            None => FOREVER,
+        };
+        Held {
+            value,
+            version,
+            leaves: after(times.held),
+            end: after(times.life),
+            grace: times.grace,
+        }
+    }
+}
+
+fn weight(key: &Key, value: &[u8]) -> u64 {
+    ENTRY_BYTES + (key.as_str().len() + value.len()) as u64
 }
 
 /// Of a clock that counts from the boot: they last for 584 years.
@@ -162,18 +200,15 @@ impl Tier for MemoryTier {
         Ok(entry)
     }
 
-    fn put(&self, key: &Key, value: Arc<[u8]>, version: u64, lifetime: Lifetime) -> Result<bool> {
+    fn peek(&self, key: &Key) -> Result<Option<Entry>> {
         let now = self.now();
-        let end = match lifetime.resolve(self.ttl)? {
-            Some(time) => now.saturating_add(nanoseconds(time)),
-            None => FOREVER,
-        };
-        let weight = ENTRY_BYTES + (key.as_str().len() + value.len()) as u64;
-        let held = Held {
-            value,
-            version,
-            end,
-        };
+        Ok(self.map.peek(key).and_then(|held| held.entry(now)))
+    }
+
+    fn put(&self, key: &Key, value: Arc<[u8]>, version: u64, term: Term) -> Result<bool> {
+        let (now, times) = (self.now(), term.resolve(self.ttl)?);
+        let (weight, held) = (weight(key, &value), Self::held(value, version, now, times));
+        let end = held.leaves;
         let inserted = self
             .map
             .insert_within(key.clone(), held, weight, Span { now, end });
@@ -182,7 +217,7 @@ impl Tier for MemoryTier {
 
     fn remove(&self, key: &Key) -> Result<bool> {
         let now = self.now();
-        let is_over = |held: &Held| held.end <= now;
+        let is_over = |held: &Held| held.leaves <= now;
         if self
             .map
             .remove_if(key, RemovalCause::Expired, is_over)
@@ -191,6 +226,80 @@ impl Tier for MemoryTier {
             return Ok(false);
         }
         Ok(self.map.remove(key, RemovalCause::Explicit).is_some())
+    }
+
+    fn update(&self, key: &Key, change: &mut Change<'_>) -> Result<Option<Entry>> {
+        for _ in 0..MAX_CHANGES {
+            let (held, seen) = self.map.held(key);
+            let now = self.now();
+            let old = held.clone().and_then(|held| held.entry(now));
+            let (value, version, term) = match change(old.as_ref())? {
+                Update::Leave => return Ok(old),
+                Update::Remove if old.is_none() => return Ok(None),
+                Update::Remove => {
+                    let cause = RemovalCause::Explicit;
+                    if self.map.remove_still(seen, key, cause) {
+                        return Ok(None);
+                    }
+                    continue;
+                }
+                Update::Put {
+                    value,
+                    version,
+                    term,
+                } => (value, version, term),
+            };
+            let weight = weight(key, &value);
+            let held = match (term, held.filter(|_| old.is_some())) {
+                // It keeps its ends.
+                (None, Some(held)) => Held {
+                    value,
+                    version,
+                    ..held
+                },
+                (term, _) => {
+                    let times = term.unwrap_or(Lifetime::Default.into()).resolve(self.ttl)?;
+                    Self::held(value, version, now, times)
+                }
+            };
+            let end = held.leaves;
+            let new = held.clone().entry(now);
+            let span = Span { now, end };
+            let inserted = self.map.insert_if(seen, key.clone(), held, weight, span);
+            if let Some(inserted) = inserted {
+                return Ok(new.filter(|_| inserted.kept));
+            }
+        }
+        let message = format!("the entry {key} was changed by others, each of {MAX_CHANGES} times");
+        Err(Error::new(ErrorKind::DatabaseBusy, message).with_help("try again"))
+    }
+
+    fn scan(
+        &self,
+        pattern: &KeyPattern,
+        visit: &mut dyn FnMut(Key) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let keys = self.map.keys().into_iter();
+        for key in keys.filter(|key| pattern.matches(key.as_str())) {
+            let now = self.now();
+            let lives = self.map.peek(&key).is_some_and(|held| held.leaves > now);
+            if lives && visit(key).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_matching(&self, pattern: &KeyPattern) -> Result<usize> {
+        if let Some(key) = pattern.only() {
+            return Ok(usize::from(self.remove(&key)?));
+        }
+        let keys = self.map.keys().into_iter();
+        let mut removed = 0;
+        for key in keys.filter(|key| pattern.matches(key.as_str())) {
+            removed += usize::from(self.remove(&key)?);
+        }
+        Ok(removed)
     }
 
     fn sweep(&self, most: usize) -> Result<usize> {
@@ -206,6 +315,14 @@ impl Tier for MemoryTier {
             expirations: stats.removed(RemovalCause::Expired),
             damaged: 0,
         })
+    }
+
+    fn health(&self) -> Health {
+        Health::healthy(&*self.name)
+    }
+
+    fn ttl(&self) -> Duration {
+        self.ttl
     }
 }
 

@@ -11,7 +11,7 @@
 //!
 //! let tier = MemoryTier::new("answers", MemoryTierOptions::default(), Arc::new(SystemClock));
 //! let key = Key::from_parts(["summary", "src/a b.rs"])?;
-//! tier.put(&key, b"{}"[..].into(), 1, Lifetime::For(Duration::from_secs(60)))?;
+//! tier.put(&key, b"{}"[..].into(), 1, Lifetime::For(Duration::from_secs(60)).into())?;
 //! let entry = tier.get(&key)?.expect("it was just put");
 //! assert_eq!((&*entry.value, entry.version), (&b"{}"[..], 1));
 //! # Ok::<(), cardex::Error>(())
@@ -21,7 +21,10 @@
 mod disk;
 mod key;
 mod memory;
+mod pattern;
+mod term;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,8 +32,11 @@ use std::time::Duration;
 pub use self::disk::{DiskTier, DiskTierOptions};
 pub use self::key::{Key, MAX_KEY_CHARS};
 pub use self::memory::{MemoryTier, MemoryTierOptions};
+pub use self::pattern::{KeyPattern, MAX_PATTERN_CHARS};
+pub use self::term::{Lifetime, Term};
 use crate::cache::{Cache, CacheReport};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+use crate::health::Health;
 
 /// A place that keeps values for a while.
 ///
@@ -42,27 +48,87 @@ use crate::error::{Error, ErrorKind, Result};
 /// leaves, which is when its room is needed, when it is asked for where that costs no I/O, or by
 /// `sweep`.
 pub trait Tier: Cache {
-    /// The value of the key; `None` if there is none. An empty value is a value.
+    /// The value of the key; `None` if there is none. An empty value is a value. An entry in its grace
+    /// is returned, and says so.
     ///
     /// # Errors
     /// Whatever keeps the tier from knowing. Values in memory are always known.
     fn get(&self, key: &Key) -> Result<Option<Entry>>;
 
-    /// Keeps the value under the key, in place of the one that it had. The version is the caller's: it
-    /// comes back with the value, and is not compared.
+    /// The same for many keys, in their order, each with an outcome of its own.
+    fn get_many(&self, keys: &[&Key]) -> Vec<Result<Option<Entry>>> {
+        keys.iter().map(|key| self.get(key)).collect()
+    }
+
+    /// As [`Tier::get`], for those who only look: no access, and not counted.
+    ///
+    /// # Errors
+    /// Those of [`Tier::get`].
+    fn peek(&self, key: &Key) -> Result<Option<Entry>>;
+
+    /// Keeps the value under the key for the term, in place of the one that it had. The version is the
+    /// caller's: it comes back with the value, and is not compared.
     ///
     /// Returns whether the value is kept: one that alone exceeds the limits is not, and what its key
     /// had before is gone all the same.
     ///
     /// # Errors
     /// `InvalidInput` for a lifetime of 0, and nothing changes; whatever keeps the tier from keeping.
-    fn put(&self, key: &Key, value: Arc<[u8]>, version: u64, lifetime: Lifetime) -> Result<bool>;
+    fn put(&self, key: &Key, value: Arc<[u8]>, version: u64, term: Term) -> Result<bool>;
 
     /// Takes the key's value out; whether there was one.
     ///
     /// # Errors
     /// Whatever keeps the tier from forgetting.
     fn remove(&self, key: &Key) -> Result<bool>;
+
+    /// Changes the entry of the key in one step: nobody else changes it between what `change` is given
+    /// and what it makes of that. `change` may be called more than once, the last time for good, and
+    /// does not use the tier. Returns the entry as it is afterwards.
+    ///
+    /// # Errors
+    /// That of `change`, and nothing changes; those of [`Tier::put`]; `DatabaseBusy` if others changed
+    /// the entry each of many times that it was tried.
+    fn update(&self, key: &Key, change: &mut Change<'_>) -> Result<Option<Entry>>;
+
+    /// Gives the entry another term, from now on; whether there is one. Its value and version stay.
+    ///
+    /// # Errors
+    /// Those of [`Tier::put`].
+    fn expire(&self, key: &Key, term: Term) -> Result<bool> {
+        let mut found = false;
+        self.update(key, &mut |entry| {
+            found = entry.is_some();
+            Ok(match entry {
+                Some(entry) => Update::Put {
+                    value: Arc::clone(&entry.value),
+                    version: entry.version,
+                    term: Some(term),
+                },
+                None => Update::Leave,
+            })
+        })?;
+        Ok(found)
+    }
+
+    /// Visits the keys that match, in no order, until the visitor breaks off. A key that is there from
+    /// the beginning to the end is visited, in a tier that others share perhaps more than once. The
+    /// visitor is called under no lock, and may use the tier.
+    ///
+    /// # Errors
+    /// Whatever keeps the tier from knowing.
+    fn scan(
+        &self,
+        pattern: &KeyPattern,
+        visit: &mut dyn FnMut(Key) -> ControlFlow<()>,
+    ) -> Result<()>;
+
+    /// Takes out every entry whose key matches, piece by piece, and returns how many left that had not
+    /// expired.
+    ///
+    /// # Errors
+    /// Whatever keeps the tier from forgetting; some may have left then.
+    fn remove_matching(&self, pattern: &KeyPattern) -> Result<usize>;
 
     /// Takes out at most this many entries that have expired, the longest ago first, and returns how
     /// many left.
@@ -76,6 +142,104 @@ pub trait Tier: Cache {
     /// # Errors
     /// Whatever keeps the tier from knowing.
     fn tier_stats(&self) -> Result<TierStats>;
+
+    /// How it does. Changes neither data nor counters, and does no I/O.
+    fn health(&self) -> Health;
+
+    /// How long it keeps values that are put by default, and, in front of another tier, any value.
+    fn ttl(&self) -> Duration;
+
+    /// Whether other processes read and write it too.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Asks for the right to make the value of a key alone among the processes that share the tier, for
+    /// so long unless it is given back before. A removal of the key, by anybody, voids the right.
+    ///
+    /// In a tier that nobody shares, everybody is granted it.
+    ///
+    /// # Errors
+    /// Whatever keeps the tier from knowing.
+    fn lease(&self, key: &Key, time: Duration) -> Result<Leased> {
+        let _ = (key, time);
+        Ok(Leased::Granted(Lease::default()))
+    }
+
+    /// Asks for so much more time from now on; whether the lease was still held.
+    ///
+    /// # Errors
+    /// Whatever keeps the tier from knowing.
+    fn renew(&self, key: &Key, lease: &Lease, time: Duration) -> Result<bool> {
+        let _ = (key, lease, time);
+        Ok(true)
+    }
+
+    /// Keeps what was made under a lease, and gives the lease back. If it is no longer held, nothing is
+    /// kept. Returns whether the value is.
+    ///
+    /// # Errors
+    /// Those of [`Tier::put`].
+    fn fill(
+        &self,
+        key: &Key,
+        lease: &Lease,
+        value: Arc<[u8]>,
+        version: u64,
+        term: Term,
+    ) -> Result<bool> {
+        let _ = lease;
+        self.put(key, value, version, term)
+    }
+
+    /// Gives a lease back without a value.
+    ///
+    /// # Errors
+    /// Whatever keeps the tier from knowing: then it ends by itself.
+    fn release(&self, key: &Key, lease: &Lease) -> Result<()> {
+        let _ = (key, lease);
+        Ok(())
+    }
+}
+
+/// What is made of an entry in one step: see [`Tier::update`].
+pub type Change<'c> = dyn FnMut(Option<&Entry>) -> Result<Update> + 'c;
+
+/// What becomes of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Update {
+    /// Nothing.
+    Leave,
+    /// It leaves.
+    Remove,
+    /// It has this value.
+    Put {
+        /// The bytes.
+        value: Arc<[u8]>,
+        /// Their version.
+        version: u64,
+        /// The term from now on; `None` for what is left of its own, or the default for a new entry.
+        term: Option<Term>,
+    },
+}
+
+/// What came of asking for a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leased {
+    /// The asker has it.
+    Granted(Lease),
+    /// Somebody else has it, at most for so long.
+    Held(Duration),
+}
+
+/// The right to make a value: see [`Tier::lease`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lease {
+    /// Known to its owner alone; 0 where nobody else shares the tier.
+    pub token: u128,
+    /// Greater than that of every lease of the key before; a sink that keeps the greatest that it has
+    /// seen refuses a holder who comes too late. 0 where nobody else shares the tier.
+    pub fence: u64,
 }
 
 /// A value as a tier hands it out.
@@ -85,35 +249,36 @@ pub struct Entry {
     pub value: Arc<[u8]>,
     /// The version that was put with them.
     pub version: u64,
-    /// How much longer it lives, more than 0; `None` if it does not expire. Who copies the value
-    /// elsewhere gives it no more than that.
+    /// How much longer it lives, its grace included, more than 0; `None` if it does not expire. Who
+    /// copies the value elsewhere gives it no more than that.
     pub remaining: Option<Duration>,
+    /// How much of that is grace at most: see [`Term::grace`].
+    pub grace: Duration,
 }
 
-/// How long a value lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lifetime {
-    /// As long as the tier's own `ttl` says.
-    Default,
-    /// Until it is removed, or its room is needed.
-    Never,
-    /// That long; it is gone at the end of it. 0 is refused. More than 584 years are forever.
-    For(Duration),
-}
+impl Entry {
+    /// How much longer it is fresh: 0 in its grace; `None` if it does not expire.
+    pub fn fresh(&self) -> Option<Duration> {
+        Some(self.remaining?.saturating_sub(self.grace))
+    }
 
-impl Lifetime {
-    /// How long, in a tier with this `ttl`; `None` is forever.
-    fn resolve(self, ttl: Duration) -> Result<Option<Duration>> {
-        match self {
-            Lifetime::Default => Ok(Some(ttl)),
-            Lifetime::Never => Ok(None),
-            Lifetime::For(Duration::ZERO) => Err(Error::new(
-                ErrorKind::InvalidInput,
-                "a lifetime of 0 keeps nothing",
-            )
-            .with_help("give a positive duration, the tier's default, or never")),
-            Lifetime::For(time) => Ok(Some(time)),
-        }
+    /// Whether it is in its grace.
+    pub fn is_stale(&self) -> bool {
+        self.fresh() == Some(Duration::ZERO)
+    }
+
+    /// The term for a copy of a fresh entry, which ends with it; `None` of one that is stale.
+    pub fn term(&self) -> Option<Term> {
+        let lifetime = match self.fresh() {
+            None => Lifetime::Never,
+            Some(Duration::ZERO) => return None,
+            Some(time) => Lifetime::For(time),
+        };
+        let grace = self.grace;
+        Some(Term {
+            grace,
+            ..Term::from(lifetime)
+        })
     }
 }
 

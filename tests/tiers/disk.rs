@@ -20,7 +20,10 @@ fn open(file: &Path, clock: &Arc<ManualClock>) -> Result<DiskTier> {
 }
 
 fn put(tier: &DiskTier, name: &str, value: &[u8], lifetime: Lifetime) {
-    assert!(tier.put(&key(name), value.into(), 3, lifetime).unwrap());
+    assert!(
+        tier.put(&key(name), value.into(), 3, lifetime.into())
+            .unwrap()
+    );
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -134,7 +137,7 @@ fn right_answers(file: &Path, clock: &Arc<ManualClock>, at: usize) -> usize {
     }
     // And it goes on, or says why not.
     if tier
-        .put(&key("new"), b"v"[..].into(), 1, Lifetime::Never)
+        .put(&key("new"), b"v"[..].into(), 1, Lifetime::Never.into())
         .is_ok()
         && let Ok(Some(entry)) = tier.get(&key("new"))
     {

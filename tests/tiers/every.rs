@@ -68,12 +68,14 @@ impl Case {
     /// Puts a value of version 1 that lives as long as it may.
     pub fn put(&self, name: impl ToString, value: &[u8]) -> bool {
         let never = Lifetime::Never;
-        self.tier.put(&key(name), value.into(), 1, never).unwrap()
+        self.tier
+            .put(&key(name), value.into(), 1, never.into())
+            .unwrap()
     }
 
     pub fn put_for(&self, name: impl ToString, value: &[u8], lifetime: Duration) {
         let lifetime = Lifetime::For(lifetime);
-        let kept = self.tier.put(&key(name), value.into(), 1, lifetime);
+        let kept = self.tier.put(&key(name), value.into(), 1, lifetime.into());
         assert!(kept.unwrap(), "{}", self.what);
     }
 

@@ -60,7 +60,10 @@ fn an_entry_is_returned_until_its_end_and_never_from_then_on() {
 #[test]
 fn a_lifetime_is_the_tiers_own_or_endless_or_the_one_that_is_given() {
     for case in every(100, 8 * MIB) {
-        let put = |name, lifetime| case.tier.put(&key(name), b"v"[..].into(), 7, lifetime);
+        let put = |name, lifetime: Lifetime| {
+            case.tier
+                .put(&key(name), b"v"[..].into(), 7, lifetime.into())
+        };
         let remaining = |name| case.tier.get(&key(name)).unwrap().map(|e| e.remaining);
         for (name, lifetime) in [
             ("default", Lifetime::Default),
@@ -88,7 +91,9 @@ fn a_lifetime_of_zero_is_refused_and_changes_nothing() {
     for case in every(100, 8 * MIB) {
         case.put("k", b"old");
         let lifetime = Lifetime::For(Duration::ZERO);
-        let refused = case.tier.put(&key("k"), b"new"[..].into(), 2, lifetime);
+        let refused = case
+            .tier
+            .put(&key("k"), b"new"[..].into(), 2, lifetime.into());
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
         assert_eq!(case.get("k").unwrap(), b"old", "{}", case.what);
     }
@@ -101,7 +106,7 @@ fn another_value_brings_its_own_version_and_end() {
         let lifetime = Lifetime::For(seconds(9));
         let kept = case
             .tier
-            .put(&key("k"), b"new"[..].into(), u64::MAX, lifetime);
+            .put(&key("k"), b"new"[..].into(), u64::MAX, lifetime.into());
         assert!(kept.unwrap());
         case.clock.advance(seconds(2));
         let entry = case.tier.get(&key("k")).unwrap().unwrap();
@@ -232,7 +237,11 @@ fn with_room_for_all_every_answer_is_that_of_a_plain_map_with_ends() {
                     let end = now + random.u64(1..30);
                     let lifetime = Lifetime::For(seconds(end - now));
                     let value = version.to_string().into_bytes().into();
-                    assert!(case.tier.put(&key(k), value, version, lifetime).unwrap());
+                    assert!(
+                        case.tier
+                            .put(&key(k), value, version, lifetime.into())
+                            .unwrap()
+                    );
                     model.insert(k, (version, end));
                 }
                 4 => {

@@ -9,6 +9,7 @@ mod row;
 mod turn;
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,10 +20,11 @@ use rusqlite::{Connection, params};
 use self::file::{Fault, FileLimits};
 use self::row::{Instant, Stored, Times};
 use self::turn::{Turn, Turns};
-use super::{Entry, Key, Lifetime, Tier, TierStats};
+use super::{Change, Entry, Key, KeyPattern, Lifetime, Term, Tier, TierStats, Update};
 use crate::cache::{Cache, CacheReport, CacheUsage, Scope};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
+use crate::health::Health;
 use crate::machine;
 use crate::stats::Counter;
 
@@ -85,7 +87,7 @@ impl DiskTierOptions {
         Ok(self)
     }
 
-    /// How long a value lives that is put with [`Lifetime::Default`].
+    /// How long a value lives that is put with the default lifetime.
     ///
     /// # Errors
     /// `InvalidConfig` if it is 0.
@@ -384,6 +386,7 @@ fn find(conn: &Connection, key: &Key, now: Instant) -> rusqlite::Result<Found> {
             value: stored.value.into(),
             version: stored.version,
             remaining,
+            grace: Duration::ZERO,
         }),
     })
 }
@@ -403,9 +406,9 @@ impl Tier for DiskTier {
         Ok(None)
     }
 
-    fn put(&self, key: &Key, value: Arc<[u8]>, version: u64, lifetime: Lifetime) -> Result<bool> {
+    fn put(&self, key: &Key, value: Arc<[u8]>, version: u64, term: Term) -> Result<bool> {
         let now = self.now();
-        let times = Times::from(now, lifetime.resolve(self.options.ttl)?);
+        let times = Times::from(now, term.resolve(self.options.ttl)?.held);
         let stored = Stored {
             version,
             times,
@@ -438,6 +441,66 @@ impl Tier for DiskTier {
             ])?;
             Ok((true, 1 - replaced))
         })
+    }
+
+    fn peek(&self, key: &Key) -> Result<Option<Entry>> {
+        let now = self.now();
+        let found = self.with("look up a key", |conn| find(conn, key, now))?;
+        Ok(match found {
+            Found::Value(entry) => Some(entry),
+            _ => None,
+        })
+    }
+
+    fn update(&self, key: &Key, change: &mut Change<'_>) -> Result<Option<Entry>> {
+        let old = self.peek(key)?;
+        match change(old.as_ref())? {
+            Update::Leave => return Ok(old),
+            Update::Remove => {
+                self.remove(key)?;
+            }
+            Update::Put {
+                value,
+                version,
+                term,
+            } => {
+                let left = old.as_ref().and_then(Entry::term);
+                let term = term.or(left).unwrap_or(Lifetime::Default.into());
+                self.put(key, value, version, term)?;
+            }
+        }
+        self.peek(key)
+    }
+
+    fn scan(
+        &self,
+        pattern: &KeyPattern,
+        visit: &mut dyn FnMut(Key) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let keys: Vec<String> = self.with("list the keys", |conn| {
+            let mut select = conn.prepare_cached("SELECT key FROM entries")?;
+            let keys = select.query_map([], |row| row.get(0))?;
+            keys.collect()
+        })?;
+        for key in keys.iter().filter(|key| pattern.matches(key)) {
+            if visit(Key::new(key)?).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_matching(&self, pattern: &KeyPattern) -> Result<usize> {
+        let mut keys = Vec::new();
+        self.scan(pattern, &mut |key| {
+            keys.push(key);
+            ControlFlow::Continue(())
+        })?;
+        let mut removed = 0;
+        for key in &keys {
+            removed += usize::from(self.remove(key)?);
+        }
+        Ok(removed)
     }
 
     fn remove(&self, key: &Key) -> Result<bool> {
@@ -482,6 +545,14 @@ impl Tier for DiskTier {
             expirations: self.counters.expirations.get(),
             damaged: self.counters.damaged.get(),
         })
+    }
+
+    fn health(&self) -> Health {
+        Health::healthy(&*self.name)
+    }
+
+    fn ttl(&self) -> Duration {
+        self.options.ttl
     }
 }
 
