@@ -81,6 +81,7 @@ pub mod component;
 #[cfg(feature = "cli")]
 pub mod config;
 mod coordinator;
+pub mod dependencies;
 mod error;
 mod eviction;
 #[cfg(feature = "extract")]
