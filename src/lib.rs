@@ -82,6 +82,8 @@ pub mod component;
 pub mod config;
 mod coordinator;
 pub mod dependencies;
+#[cfg(feature = "sqlite")]
+pub mod derived;
 mod error;
 mod eviction;
 #[cfg(feature = "extract")]

@@ -4,13 +4,14 @@
 use std::fmt;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use crate::error::Result;
 use crate::metadata::FilePath;
 
 /// A file or directory inside the root, or the root itself.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Source(SmolStr);
 
 impl Source {
