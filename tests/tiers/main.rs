@@ -8,3 +8,4 @@ mod disk;
 mod every;
 mod memory;
 mod rules;
+mod verbs;
