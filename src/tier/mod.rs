@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "sqlite")]
-pub use self::disk::{DiskTier, DiskTierOptions};
+pub use self::disk::{DiskFile, DiskFileOptions, DiskTier, DiskTierOptions};
 pub use self::key::{Key, MAX_KEY_CHARS};
 pub use self::memory::{MemoryTier, MemoryTierOptions};
 pub use self::pattern::{KeyPattern, MAX_PATTERN_CHARS};

@@ -8,3 +8,6 @@ mod disk;
 mod every;
 mod memory;
 mod rules;
+#[cfg(feature = "sqlite")]
+mod spaces;
+mod verbs;
