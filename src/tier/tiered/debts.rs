@@ -243,7 +243,7 @@ mod tests {
         }
         assert_eq!((debts.owed().keys, debts.owed().is_whole), (2, false));
         debts.owe(&key("c"));
-        assert!(debts.owed().is_whole && debts.covers(&key("never heard of")));
+        assert!(debts.owed().is_whole && debts.covers(&key("unheard-of")));
         let mark = debts.mark();
         debts.owe(&key("d"));
         debts.settle_wide(&Wide::All, mark);
