@@ -10,3 +10,5 @@ mod every;
 mod flaky;
 mod memory;
 mod rules;
+mod stack;
+mod tiered;
