@@ -12,3 +12,4 @@ mod memory;
 mod rules;
 mod stack;
 mod tiered;
+mod tiered_model;
