@@ -93,6 +93,7 @@ mod health;
 mod index;
 #[cfg(feature = "extract")]
 mod indexing;
+mod key_turns;
 mod machine;
 mod metadata;
 mod metadata_cache;
