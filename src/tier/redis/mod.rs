@@ -481,12 +481,20 @@ impl Tier for RedisTier {
     /// that there was none.
     fn remove(&self, key: &Key) -> Result<bool> {
         self.run(|link, epoch| {
+            let name = self.names.value(epoch, key);
             let mut remove = self.transaction();
             remove.add_command(unlink(&self.names.lease(epoch, key)));
-            remove.add_command(unlink(&self.names.value(epoch, key)));
+            remove.cmd("PTTL").arg(&name);
+            remove.add_command(unlink(&name));
             let replies = replies(link.ask(&remove)?);
-            match replies.first().and_then(first) {
-                Some(now) if now == epoch => Ok(Step::Done(replies.last().map(number) == Some(1))),
+            let [held, _, pttl, removed] = &replies[..] else {
+                return Err(no_reply());
+            };
+            match first(held) {
+                Some(now) if now == epoch => {
+                    let was_there = Stay::read(number(pttl)) != Stay::Gone;
+                    Ok(Step::Done(was_there && number(removed) == 1))
+                }
                 now => Ok(Step::Moved(now)),
             }
         })

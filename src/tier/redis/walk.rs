@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-
 use super::keys::{Epoch, Named};
 use super::{RedisTier, Step, array, first, no_reply, number, replies, strings, text};
 use crate::error::{Error, ErrorKind, Result};
