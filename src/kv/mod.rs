@@ -27,8 +27,13 @@ mod cache;
 mod coordinated;
 mod envelope;
 mod key;
+mod leases;
+mod load;
+mod load_many;
 mod number;
 mod options;
+mod pool;
+mod refresh;
 mod stats;
 mod version;
 

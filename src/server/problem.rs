@@ -214,7 +214,8 @@ fn status(kind: ErrorKind) -> StatusCode {
         | Kind::Cancelled
         | Kind::NotInitialized
         | Kind::NotLoaded
-        | Kind::NotFresh => StatusCode::SERVICE_UNAVAILABLE,
+        | Kind::NotFresh
+        | Kind::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Io
         | Kind::DatabaseCorrupt
         | Kind::SchemaTooNew
