@@ -90,6 +90,7 @@ mod health;
 mod index;
 #[cfg(feature = "extract")]
 mod indexing;
+pub mod kv;
 mod machine;
 mod metadata;
 mod metadata_cache;
