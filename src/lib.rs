@@ -44,6 +44,7 @@
 //! - [`CacheCoordinator`]: all caches of a program, yours by the trait [`Cache`], giving room together
 //!   when memory is tight.
 //! - [`tier`]: bytes under keys that expire, in memory or on disk, for what is derived from files.
+//! - [`kv`]: values of any type over such a tier, made by one load for all who miss them.
 //! - [`component`]: a host whose parts start in the order of their dependencies and stop in reverse,
 //!   the cache among them.
 #![cfg_attr(
@@ -90,6 +91,7 @@ mod health;
 mod index;
 #[cfg(feature = "extract")]
 mod indexing;
+mod key_turns;
 pub mod kv;
 mod machine;
 mod metadata;
