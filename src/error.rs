@@ -44,6 +44,8 @@ pub enum ErrorKind {
     LogPruned,
     /// The work was told to stop.
     Cancelled,
+    /// A bounded place has no room, and nobody made any in the time that one waits for it.
+    Full,
     /// Components cannot be put together, started or stopped as they are: a name is taken, a
     /// dependency is missing or circular, one of them panicked.
     Component,
@@ -94,6 +96,7 @@ impl ErrorKind {
             ErrorKind::CommittedNotApplied => "committed-not-applied",
             ErrorKind::LogPruned => "log-pruned",
             ErrorKind::Cancelled => "cancelled",
+            ErrorKind::Full => "full",
             ErrorKind::Component => "component",
             ErrorKind::Coordinator => "coordinator",
             ErrorKind::NotInitialized => "not-initialized",

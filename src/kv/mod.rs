@@ -36,6 +36,8 @@ mod pool;
 mod refresh;
 mod stats;
 mod version;
+#[cfg(feature = "sqlite")]
+pub mod write_behind;
 
 pub use self::cache::{KvCache, Ttl};
 pub use self::key::AsKey;

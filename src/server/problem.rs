@@ -212,6 +212,7 @@ fn status(kind: ErrorKind) -> StatusCode {
         Kind::Database
         | Kind::DatabaseBusy
         | Kind::Cancelled
+        | Kind::Full
         | Kind::NotInitialized
         | Kind::NotLoaded
         | Kind::NotFresh

@@ -1,15 +1,13 @@
 //! The file of a tier: how it is made and recognised, and what happens to one that is damaged. It is
 //! moved aside, never deleted at once, and an empty one takes its place.
 
-use std::ffi::OsString;
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{create_private, open_sqlite};
+use crate::store::{beside, create_private, open_sqlite};
 
 /// Marks a file as a tier, in SQLite's header: "cdxt" in ASCII.
 const APPLICATION_ID: i32 = 0x6364_7874;
@@ -69,26 +67,6 @@ pub(super) fn fault(file: &Path, operation: &str, cause: rusqlite::Error) -> Fau
             let message = format!("cannot {operation} in the cache file {name}");
             Fault::Failed(Error::new(ErrorKind::Database, message).because(cause))
         }
-    }
-}
-
-/// Takes the lock that one process at a time holds on a tier's file, as long as the result lives.
-///
-/// # Errors
-/// `DatabaseBusy` if somebody has it; `Io`.
-pub(super) fn lock(file: &Path) -> Result<File> {
-    let path = beside(file, ".lock");
-    create_private(&path)?;
-    let held = File::options().write(true).open(&path);
-    let held = held.map_err(|e| io_error("open", &path, e))?;
-    match held.try_lock() {
-        Ok(()) => Ok(held),
-        Err(TryLockError::WouldBlock) => {
-            let message = format!("the cache file {} is in use", file.display());
-            Err(Error::new(ErrorKind::DatabaseBusy, message)
-                .with_help("give each tier, and each process, a file of its own"))
-        }
-        Err(TryLockError::Error(e)) => Err(io_error("lock", &path, e)),
     }
 }
 
@@ -213,12 +191,6 @@ pub(super) fn move_aside(file: &Path, reason: &str) -> Result<()> {
 
 fn aside(file: &Path, n: u32) -> PathBuf {
     beside(file, &format!(".corrupt-{n}"))
-}
-
-fn beside(file: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(file);
-    name.push(suffix);
-    name.into()
 }
 
 fn io_error(operation: &str, path: &Path, cause: std::io::Error) -> Error {

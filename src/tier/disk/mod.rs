@@ -166,7 +166,7 @@ impl DiskTier {
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let path = crate::store::absolute(path.as_ref())?;
-        let lock = file::lock(&path)?;
+        let lock = crate::store::own(&path, "cache file")?;
         let tier = DiskTier {
             name: name.into(),
             options,
