@@ -12,7 +12,7 @@ mod memory;
 mod rules;
 #[cfg(feature = "sqlite")]
 mod spaces;
-mod verbs;
 mod stack;
 mod tiered;
 mod tiered_model;
+mod verbs;
