@@ -33,8 +33,12 @@ mod load_many;
 mod number;
 mod options;
 mod pool;
+mod pooled;
 mod refresh;
+mod source;
+mod sourced;
 mod stats;
+mod strategy;
 mod version;
 #[cfg(feature = "sqlite")]
 pub mod write_behind;
@@ -42,4 +46,9 @@ pub mod write_behind;
 pub use self::cache::{KvCache, Ttl};
 pub use self::key::AsKey;
 pub use self::options::KvOptions;
+pub use self::source::Source;
+#[cfg(feature = "sqlite")]
+pub use self::sourced::SourceSink;
+pub use self::sourced::SourcedCache;
 pub use self::stats::KvStats;
+pub use self::strategy::CacheStrategy;

@@ -13,6 +13,7 @@ mod numbers;
 mod processes;
 mod refreshes;
 mod shared;
+mod sourced;
 mod support;
 mod switch;
 mod times;
