@@ -26,6 +26,7 @@ mod bulk;
 mod cache;
 mod coordinated;
 mod envelope;
+pub mod invalidation;
 mod key;
 mod number;
 mod options;
