@@ -21,13 +21,16 @@
 //!
 //! [`Tier`]: crate::tier::Tier
 
+pub mod advisor;
 mod batch;
 mod bulk;
 mod cache;
 mod coordinated;
 mod envelope;
+pub mod histogram;
 pub mod invalidation;
 mod key;
+pub mod monitor;
 mod number;
 mod options;
 mod stats;
