@@ -60,6 +60,8 @@ pub enum ErrorKind {
     NotFresh,
     /// A record has changed since the answer that found it.
     Superseded,
+    /// It took longer than it may: a load of a value, or a wait for one.
+    TimedOut,
     /// A source file could not be read as source.
     Extraction,
     /// A rule of this crate was broken by this crate.
@@ -101,6 +103,7 @@ impl ErrorKind {
             ErrorKind::NotLoaded => "not-loaded",
             ErrorKind::NotFresh => "not-fresh",
             ErrorKind::Superseded => "superseded",
+            ErrorKind::TimedOut => "timed-out",
             ErrorKind::Extraction => "extraction",
             ErrorKind::Internal => "internal",
         }

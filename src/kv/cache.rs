@@ -14,7 +14,9 @@ use serde::de::DeserializeOwned;
 use super::bulk::Bulk;
 use super::envelope::Envelope;
 use super::key::AsKey;
+use super::leases::Keeper;
 use super::options::KvOptions;
+use super::pool::Pool;
 use super::stats::{Counters, KvStats};
 use super::version::Versions;
 use crate::clock::Clock;
@@ -49,7 +51,10 @@ pub(super) struct Core {
     /// switched on.
     is_unsure: AtomicBool,
     pub(super) turns: KeyTurns,
-    pub(super) flights: Flights<Key, Envelope>,
+    /// `None` of a load is that its source has no such value.
+    pub(super) flights: Arc<Flights<Key, Option<Envelope>>>,
+    pub(super) keeper: Keeper,
+    pub(super) pool: Pool,
     pub(super) bulk: Bulk,
     pub(super) versions: Versions,
     pub(super) counters: Counters,
@@ -83,11 +88,13 @@ impl KvCache {
             name: name.into(),
             is_on: AtomicBool::new(options.is_enabled),
             is_unsure: AtomicBool::new(false),
+            turns: KeyTurns::new(PATIENCE),
+            flights: Arc::default(),
+            keeper: Keeper::new(Arc::clone(&tier), Arc::clone(&clock), options.lease),
+            pool: Pool::new(options.load_threads),
             options,
             tier,
             clock,
-            turns: KeyTurns::new(PATIENCE),
-            flights: Flights::default(),
             bulk: Bulk::default(),
             versions: Versions::default(),
             counters: Counters::default(),
@@ -235,6 +242,12 @@ impl KvCache {
             errors: counters.errors.get(),
             invalid_keys: counters.invalid_keys.get(),
             unreadable: counters.unreadable.get(),
+            loads: counters.loads.get(),
+            load_errors: counters.load_errors.get(),
+            refreshes: counters.refreshes.get(),
+            voided: counters.voided.get(),
+            stale_answers: counters.stale_answers.get(),
+            most_waiters: counters.most_waiters(),
         })
     }
 
@@ -392,13 +405,16 @@ impl KvCache {
         }
     }
 
-    /// The term of a value of this lifetime.
+    /// The term of a value of this lifetime. The default one is jittered.
     pub(super) fn term(&self, lifetime: Lifetime) -> Result<Term> {
-        let options = &self.0.options;
-        let time = lifetime.resolve(options.ttl)?;
+        let time = lifetime.resolve(self.0.options.ttl)?;
+        let time = match lifetime {
+            Lifetime::Default => time.map(|time| self.jittered(time)),
+            _ => time,
+        };
         Ok(Term {
             lifetime: time.map_or(Lifetime::Never, Lifetime::For),
-            grace: options.grace,
+            grace: self.0.options.grace,
             at_most: None,
         })
     }

@@ -1,6 +1,7 @@
 //! What a cache holds and what it has done, counted once a request.
 
 use crate::cache::CacheReport;
+use crate::primitives::atomic::{AtomicU64, Ordering};
 use crate::stats::Counter;
 
 /// What a cache holds, and what it has done since the start. The entries in their grace are among the
@@ -29,6 +30,18 @@ pub struct KvStats {
     /// Values that were damaged, of another version, or of another type than they were asked for: among
     /// the errors.
     pub unreadable: u64,
+    /// Values that were loaded, or tried to, one a key.
+    pub loads: u64,
+    /// Those that failed: among the errors.
+    pub load_errors: u64,
+    /// Loads of values that were there, before their end or in their grace: among the loads.
+    pub refreshes: u64,
+    /// Loads whose value was not kept because its key changed meanwhile.
+    pub voided: u64,
+    /// Stale values that were answered, in their grace.
+    pub stale_answers: u64,
+    /// The most callers that ever waited for one load.
+    pub most_waiters: u64,
 }
 
 impl KvStats {
@@ -47,6 +60,12 @@ pub(super) struct Counters {
     pub(super) errors: Counter,
     pub(super) invalid_keys: Counter,
     pub(super) unreadable: Counter,
+    pub(super) loads: Counter,
+    pub(super) load_errors: Counter,
+    pub(super) refreshes: Counter,
+    pub(super) voided: Counter,
+    pub(super) stale_answers: Counter,
+    most_waiters: AtomicU64,
 }
 
 impl Counters {
@@ -56,5 +75,15 @@ impl Counters {
             true => self.hits.bump(),
             false => self.misses.bump(),
         }
+    }
+
+    /// So many wait for one load.
+    pub(super) fn crowd(&self, waiters: usize) {
+        self.most_waiters
+            .fetch_max(waiters as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn most_waiters(&self) -> u64 {
+        self.most_waiters.load(Ordering::Relaxed)
     }
 }

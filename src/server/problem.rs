@@ -215,7 +215,8 @@ fn status(kind: ErrorKind) -> StatusCode {
         | Kind::Full
         | Kind::NotInitialized
         | Kind::NotLoaded
-        | Kind::NotFresh => StatusCode::SERVICE_UNAVAILABLE,
+        | Kind::NotFresh
+        | Kind::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Io
         | Kind::DatabaseCorrupt
         | Kind::SchemaTooNew

@@ -6,9 +6,17 @@
 mod batches;
 mod failures;
 mod keys;
+mod load_batches;
+mod loads;
 mod model;
 mod numbers;
+mod processes;
+mod refreshes;
+mod shared;
+mod sourced;
 mod support;
 mod switch;
 mod times;
 mod values;
+mod voids;
+mod workload;

@@ -59,7 +59,7 @@ fn increments_of_many_threads_are_all_counted() {
     let cache = case();
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| (0..500).for_each(|_| drop(cache.increment("n", 1).unwrap())));
+            scope.spawn(|| (0..500).all(|_| cache.increment("n", 1).is_ok()));
         }
     });
     assert_eq!(cache.get::<i64>("n").unwrap(), Some(4000));

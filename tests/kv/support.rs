@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cardex::kv::{KvCache, KvOptions};
 use cardex::tier::{
@@ -26,6 +26,15 @@ pub fn lasting(n: u64) -> Lifetime {
 
 pub fn pattern(text: &str) -> KeyPattern {
     KeyPattern::new(text).unwrap()
+}
+
+/// Waits until it is so, at most for a minute.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + seconds(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::yield_now();
+    }
 }
 
 /// A cache, its tier and its clock.
