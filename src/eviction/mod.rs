@@ -18,11 +18,6 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-#[cfg_attr(
-    not(feature = "sqlite"),
-    expect(unused_imports, reason = "for write-behind")
-)]
-pub(crate) use self::random::Dice;
 pub(crate) use self::ttl::Deadlines;
 use crate::error::{Error, ErrorKind, Result};
 use crate::suggest;

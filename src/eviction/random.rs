@@ -20,8 +20,7 @@ pub(crate) struct Random {
 impl Default for Random {
     /// With a seed that nobody can foresee.
     fn default() -> Self {
-        let Dice(seed) = Dice::unforeseeable();
-        Random::seeded(seed)
+        Self::seeded(foldhash::fast::RandomState::default().hash_one(0))
     }
 }
 
@@ -43,17 +42,12 @@ impl Random {
 
 /// Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014): SplitMix64.
 #[derive(Debug)]
-pub(crate) struct Dice(pub(super) u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    /// With a seed that nobody can foresee. It is no secret either: not for tokens.
-    pub(crate) fn unforeseeable() -> Self {
-        Dice(foldhash::fast::RandomState::default().hash_one(0))
-    }
-
     /// A number below `end`, which is not 0. The high half of a product: its bias is below `end` in
     /// 2^64.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
+    pub(super) fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

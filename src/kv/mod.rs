@@ -21,15 +21,19 @@
 //!
 //! [`Tier`]: crate::tier::Tier
 
+pub mod advisor;
 mod batch;
 mod bulk;
 mod cache;
 mod coordinated;
 mod envelope;
+pub mod histogram;
+pub mod invalidation;
 mod key;
 mod leases;
 mod load;
 mod load_many;
+pub mod monitor;
 mod number;
 mod options;
 mod pool;

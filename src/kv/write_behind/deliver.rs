@@ -49,14 +49,14 @@ impl Shared {
                     .judge(returned, shared.options.max_tries);
                 let died_at = shared.clock.now();
                 if let Err(error) = writer.journal.settle(&judged, died_at) {
-                    shared.queue.lock().rest_sink(now, &mut writer.backoff);
+                    shared.queue.lock().rest_sink(now, writer.backoff);
                     return Err(error);
                 }
                 tell_of_dead(&judged);
                 shared
                     .queue
                     .lock()
-                    .settle(judged, is_sink_down, died_at, now, &mut writer.backoff);
+                    .settle(judged, is_sink_down, died_at, now, writer.backoff);
                 let mut troubles = shared.troubles.lock();
                 (troubles.journal, troubles.sink) = (None, trouble);
             }

@@ -353,7 +353,7 @@ impl Queue {
         is_sink_down: bool,
         died_at: DateTime<Utc>,
         now: Duration,
-        backoff: &mut Backoff,
+        backoff: Backoff,
     ) {
         if is_sink_down {
             self.rest_sink(now, backoff);
@@ -404,7 +404,7 @@ impl Queue {
     }
 
     /// Nothing came of what is with the sink: it is left alone for a while.
-    pub(super) fn rest_sink(&mut self, now: Duration, backoff: &mut Backoff) {
+    pub(super) fn rest_sink(&mut self, now: Duration, backoff: Backoff) {
         self.sink_failures = self.sink_failures.saturating_add(1);
         self.sink_rests_until = Some(now.saturating_add(backoff.after(self.sink_failures)));
     }

@@ -70,7 +70,7 @@ proptest! {
     fn what_is_accepted_is_done_once_in_order_or_dead_or_overtaken(steps in steps()) {
         let clock = ManualClock::new();
         let (mut queue, mut model) = (Queue::default(), Model::default());
-        let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(8));
+        let backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(8));
         let (mut number, mut out) = (0, Vec::new());
         for step in steps {
             match step {
@@ -126,7 +126,7 @@ proptest! {
                             }
                         }
                     }
-                    queue.settle(judged, is_down, clock.now(), clock.elapsed(), &mut backoff);
+                    queue.settle(judged, is_down, clock.now(), clock.elapsed(), backoff);
                 }
                 Step::Wait(ms) => clock.advance(Duration::from_millis(ms)),
                 Step::Revive => {
@@ -157,7 +157,7 @@ proptest! {
             let batch = std::mem::take(&mut out);
             let batch = if batch.is_empty() { queue.take(3, clock.elapsed()) } else { batch };
             let judged = queue.judge(batch.into_iter().map(|o| (o, Outcome::Applied)).collect(), 2);
-            queue.settle(judged, false, clock.now(), clock.elapsed(), &mut backoff);
+            queue.settle(judged, false, clock.now(), clock.elapsed(), backoff);
         }
         prop_assert_eq!(queue.len(), queue.dead());
         prop_assert_eq!(queue.next_due(clock.elapsed()), None);
