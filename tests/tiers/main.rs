@@ -5,6 +5,8 @@
 
 #[cfg(feature = "sqlite")]
 mod disk;
+#[cfg(feature = "sqlite")]
+mod disk_faults;
 mod every;
 mod memory;
 mod rules;
