@@ -7,6 +7,8 @@
 mod disk;
 #[cfg(feature = "sqlite")]
 mod disk_faults;
+#[cfg(all(unix, feature = "sqlite"))]
+mod disk_kill;
 mod every;
 mod memory;
 mod rules;
