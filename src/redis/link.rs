@@ -160,10 +160,17 @@ impl Link {
         Ok(outcome(pipe, self.exchange(pipe)?)?)
     }
 
+    /// The same, with the server's refusals among the replies, but for that of the first.
+    pub(crate) fn ask_each(&mut self, pipe: &Pipeline) -> Result<Vec<Value>, Trouble> {
+        let replies = self.exchange(pipe)?;
+        replies.first().cloned().map_or(Ok(()), accepted)?;
+        Ok(replies)
+    }
+
     /// The same, and has the server watch keys for the next transaction: `pipe` begins with `WATCH`.
     pub(crate) fn watch(&mut self, pipe: &Pipeline) -> Result<Vec<Value>, Trouble> {
         self.is_watching = true;
-        Ok(outcome(pipe, self.exchange(pipe)?)?.unwrap_or_default())
+        self.ask_each(pipe)
     }
 
     /// Has something done that must not be done twice.

@@ -253,7 +253,8 @@ impl RedisClient {
         };
         Error::new(ErrorKind::Unavailable, message)
             .with_help(Fault::of(cause).help())
-            .because(cause.clone())
+            // As text: the library's error repeats itself as its own cause.
+            .because(cause.to_string())
     }
 
     /// The error of those who came while the circuit is open.

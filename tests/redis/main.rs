@@ -6,5 +6,8 @@
 #[path = "../redis_support/mod.rs"]
 mod redis_support;
 
+mod damage;
+mod faults;
+mod limits;
 mod sharing;
 mod verbs;
