@@ -82,6 +82,9 @@ pub mod component;
 #[cfg(feature = "cli")]
 pub mod config;
 mod coordinator;
+pub mod dependencies;
+#[cfg(feature = "sqlite")]
+pub mod derived;
 mod error;
 mod eviction;
 #[cfg(feature = "extract")]
@@ -91,6 +94,7 @@ mod health;
 mod index;
 #[cfg(feature = "extract")]
 mod indexing;
+mod key_turns;
 mod machine;
 mod metadata;
 mod metadata_cache;
