@@ -9,5 +9,6 @@ mod redis_support;
 mod damage;
 mod faults;
 mod limits;
+mod model;
 mod sharing;
 mod verbs;

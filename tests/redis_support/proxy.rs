@@ -88,6 +88,11 @@ impl Proxy {
         });
     }
 
+    /// Holds requests again from now on, if that is the way.
+    pub fn hold(&self) {
+        self.shared.lets_go.store(false, Ordering::Relaxed);
+    }
+
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
     }

@@ -186,14 +186,14 @@ impl RedisTier {
         let mut make = redis::pipe();
         make.cmd("SET").arg(&name).arg(mine.to_string()).arg("NX");
         make.add_command(strings([&name]));
-        let found = replies(link.ask(&make)?).get(1).and_then(first);
+        let found = replies(link.tell_again(&make)?).get(1).and_then(first);
         let epoch = match found {
             Some(epoch) => epoch,
             // Something else has the name.
             None => {
                 let mut make = redis::pipe();
                 make.cmd("SET").arg(&name).arg(mine.to_string());
-                link.ask(&make)?;
+                link.tell_again(&make)?;
                 mine
             }
         };
@@ -267,7 +267,7 @@ impl RedisTier {
             }
             let mut remove = redis::pipe();
             remove.atomic().cmd("UNLINK").arg(&name);
-            Ok(match link.ask(&remove)? {
+            Ok(match link.tell_again(&remove)? {
                 Some(_) => Step::Done(()),
                 None => Step::Contested,
             })
@@ -296,7 +296,7 @@ impl RedisTier {
             return Ok(Step::Done(()));
         }
         let orphan = redis::pipe().cmd("UNLINK").arg(name).clone();
-        link.ask(&orphan)?;
+        link.tell_again(&orphan)?;
         Ok(Step::Moved(now))
     }
 
@@ -523,7 +523,7 @@ impl Tier for RedisTier {
             remove.cmd("PTTL").arg(&name);
             remove.add_command(unlink(&name));
             remove.add_command(strings([&self.names.epoch()]));
-            let replies = replies(link.ask(&remove)?);
+            let replies = replies(link.tell_again(&remove)?);
             let [_, pttl, removed, held] = &replies[..] else {
                 return Err(no_reply());
             };
