@@ -232,7 +232,7 @@ impl RedisTier {
         pipe.add_command(strings([&epoch].into_iter().chain(names)));
         for name in names {
             pipe.cmd("PTTL").arg(name);
-            pipe.cmd("GETRANGE").arg(name).arg(0).arg(stored::HEAD - 1);
+            add_head(pipe, name);
         }
     }
 
@@ -337,6 +337,12 @@ fn set(name: &str, value: &[u8], ms: Option<u64>) -> Cmd {
 
 fn unlink(name: &str) -> Cmd {
     redis::cmd("UNLINK").arg(name).clone()
+}
+
+/// Asks for what stands before a value.
+fn add_head(pipe: &mut Pipeline, name: &str) {
+    let last = stored::HEAD - 1;
+    pipe.cmd("GETRANGE").arg(name).arg(0).arg(last);
 }
 
 /// The epoch in a reply to [`strings`] that asked for it first.
@@ -594,6 +600,54 @@ impl Tier for RedisTier {
                 Step::Contested => Step::Contested,
             })
         })
+    }
+
+    /// The value stays on the server, unless its head has to say something else from now on.
+    fn expire(&self, key: &Key, term: Term) -> Result<bool> {
+        let (wanted, ms) = Head::new(0, term.resolve(self.ttl)?);
+        let expired = self.run(|link, epoch| {
+            let name = self.names.value(epoch, key);
+            let mut watch = redis::pipe();
+            watch.cmd("WATCH").arg(self.names.epoch()).arg(&name);
+            watch.add_command(strings([&self.names.epoch()]));
+            watch.cmd("PTTL").arg(&name);
+            add_head(&mut watch, &name);
+            let replies = link.watch(&watch)?;
+            let [_, held, pttl, head] = &replies[..] else {
+                return Err(no_reply());
+            };
+            match first(held) {
+                Some(now) if now == epoch => {}
+                now => return Ok(Step::Moved(now)),
+            }
+            if Stay::read(number(pttl)) == Stay::Gone {
+                return Ok(Step::Done(Some(false)));
+            }
+            let head = bytes(head).and_then(Head::told);
+            if !head.is_some_and(|head| head.ends_as(&wanted)) {
+                return Ok(Step::Done(None));
+            }
+            let mut expire = self.transaction();
+            match ms {
+                Some(ms) => expire.cmd("PEXPIRE").arg(&name).arg(ms),
+                None => expire.cmd("PERSIST").arg(&name),
+            };
+            Ok(match link.tell_again(&expire)? {
+                Some(_) => Step::Done(Some(true)),
+                None => Step::Contested,
+            })
+        })?;
+        if let Some(expired) = expired {
+            return Ok(expired);
+        }
+        let changed = self.update(key, &mut |entry| {
+            Ok(entry.map_or(Update::Leave, |entry| Update::Put {
+                value: Arc::clone(&entry.value),
+                version: entry.version,
+                term: Some(term),
+            }))
+        })?;
+        Ok(changed.is_some())
     }
 
     fn scan(

@@ -108,8 +108,15 @@ impl Head {
 
     /// What is held under the name, if it is whole and was written there.
     pub(super) fn decode<'b>(name: &str, bytes: &'b [u8]) -> Option<(Self, &'b [u8])> {
+        let head = Head::told(bytes)?;
         let (fields, rest) = bytes.split_first_chunk::<FIELDS>()?;
         let (told, value) = rest.split_first_chunk::<DIGEST>()?;
+        (*told == digest(name, fields, value)).then_some((head, value))
+    }
+
+    /// What the bytes say, whether they are whole or not.
+    pub(super) fn told(bytes: &[u8]) -> Option<Self> {
+        let fields = bytes.first_chunk::<FIELDS>()?;
         let number = |at: usize| {
             let bytes = fields[at..at + 8].try_into().ok()?;
             Some(u64::from_le_bytes(bytes))
@@ -121,8 +128,13 @@ impl Head {
             excess: Duration::from_nanos(number(18)?),
             nonce: number(26)?,
         };
-        let is_whole = head.fields() == *fields && *told == digest(name, fields, value);
-        is_whole.then_some((head, value))
+        (head.fields() == *fields).then_some(head)
+    }
+
+    /// Whether it says the same of its end, beside how long the server holds it.
+    pub(super) fn ends_as(&self, other: &Head) -> bool {
+        let end = |head: &Head| (head.is_endless, head.grace, head.excess);
+        end(self) == end(other)
     }
 
     /// The entry as it is handed out, if it is still there. `Err` for a value that has an end and that
