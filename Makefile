@@ -22,6 +22,7 @@ soak: ## Runs the tests of threads, kills and random steps ten to twenty times a
 		$(CARGO) test --features full --test cache_model --test cache_threads --test cache_kill \
 		--test history --test sync_kill --test write_behind
 	CARDEX_TEST_LOCK_SECONDS=60 $(CARGO) test --features full --test faults
+	CARDEX_TEST_FREEZE_SECONDS=10 CARDEX_TEST_REDIS_ROUNDS=3000 $(CARGO) test --features full --test redis
 
 conformance: ## Holds a running server against schemathesis, promtool and a browser; installs them.
 	tests/conformance/run.sh
@@ -34,6 +35,6 @@ lint: ## What CI checks after the tests.
 	$(CARGO) clippy --all-targets --features full -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --features full
 	$(CARGO) check --no-default-features
-	for feature in sqlite extract extract-more server cli full; do \
+	for feature in sqlite extract extract-more server redis cli full; do \
 		$(CARGO) check --no-default-features --features $$feature || exit 1; \
 	done

@@ -71,8 +71,17 @@ pub(crate) struct Link {
     read_timeout: Duration,
     /// Whether the server watches keys for the transaction to come.
     is_watching: bool,
-    /// Whether something was sent that must not be sent twice, and its reply did not come.
-    is_in_doubt: bool,
+    /// What was sent to be done, and is not known to be: the reply did not come.
+    doubt: Option<Doubt>,
+}
+
+/// What may have been done, or be done at any time later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Twice is as good as once.
+    Repeatable,
+    /// Twice is something else.
+    Final,
 }
 
 /// How the server names a connection: its number, and where it comes from, by which the connections of
@@ -105,7 +114,7 @@ impl Link {
             timeout,
             read_timeout: timeout,
             is_watching: false,
-            is_in_doubt: false,
+            doubt: None,
         };
         link.introduce(info)?;
         Ok(link)
@@ -148,29 +157,44 @@ impl Link {
         self.identity.as_ref()
     }
 
-    /// Whether something was sent that may have been done, or be done later.
-    pub(super) fn is_in_doubt(&self) -> bool {
-        self.is_in_doubt
+    /// What is in doubt.
+    pub(super) fn doubt(&self) -> Option<Doubt> {
+        self.doubt
     }
 
-    /// Asks what may be asked again: reads, and writes that change nothing when they are repeated. The
-    /// replies in their order; `None` for a transaction that was not made because a key that was
-    /// watched has changed.
-    pub(crate) fn ask(&mut self, pipe: &Pipeline) -> Result<Option<Vec<Value>>, Trouble> {
-        Ok(outcome(pipe, self.exchange(pipe)?)?)
+    /// Asks what changes nothing. The replies in their order.
+    pub(crate) fn ask(&mut self, pipe: &Pipeline) -> Result<Vec<Value>, Trouble> {
+        Ok(accept(self.exchange(pipe)?)?)
+    }
+
+    /// The same, with the server's refusals among the replies, but for that of the first.
+    pub(crate) fn ask_each(&mut self, pipe: &Pipeline) -> Result<Vec<Value>, Trouble> {
+        let replies = self.exchange(pipe)?;
+        replies.first().cloned().map_or(Ok(()), accepted)?;
+        Ok(replies)
     }
 
     /// The same, and has the server watch keys for the next transaction: `pipe` begins with `WATCH`.
     pub(crate) fn watch(&mut self, pipe: &Pipeline) -> Result<Vec<Value>, Trouble> {
         self.is_watching = true;
-        Ok(outcome(pipe, self.exchange(pipe)?)?.unwrap_or_default())
+        self.ask_each(pipe)
     }
 
-    /// Has something done that must not be done twice.
+    /// Has something done that must not be done twice. The replies in their order; `None` for a
+    /// transaction that was not made because a key that was watched has changed.
     pub(crate) fn tell(&mut self, pipe: &Pipeline) -> Result<Option<Vec<Value>>, Trouble> {
-        self.is_in_doubt = true;
+        self.have_done(pipe, Doubt::Final)
+    }
+
+    /// The same, of what is as good twice as once: it is sent again if the reply does not come.
+    pub(crate) fn tell_again(&mut self, pipe: &Pipeline) -> Result<Option<Vec<Value>>, Trouble> {
+        self.have_done(pipe, Doubt::Repeatable)
+    }
+
+    fn have_done(&mut self, pipe: &Pipeline, doubt: Doubt) -> Result<Option<Vec<Value>>, Trouble> {
+        self.doubt = Some(doubt);
         let replies = self.exchange(pipe)?;
-        self.is_in_doubt = false;
+        self.doubt = None;
         Ok(outcome(pipe, replies)?)
     }
 

@@ -21,7 +21,7 @@ use self::breaker::{Breaker, Pass, Standing};
 use self::fault::Fault;
 pub(crate) use self::fault::Trouble;
 pub(crate) use self::link::Link;
-use self::link::{Identity, Slot, Slots};
+use self::link::{Doubt, Identity, Slot, Slots};
 pub use self::options::RedisOptions;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -218,15 +218,17 @@ impl RedisClient {
                 };
             }
         };
-        let is_in_doubt = link.is_in_doubt();
-        if is_in_doubt && let Some(identity) = link.identity() {
+        let doubt = link.doubt();
+        if doubt.is_some()
+            && let Some(identity) = link.identity()
+        {
             self.remember(identity.clone());
         }
         if error.is_connection_dropped() {
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
         drop(link);
-        Ok(Err(self.failed(pass, &error, !is_in_doubt)))
+        Ok(Err(self.failed(pass, &error, doubt != Some(Doubt::Final))))
     }
 
     fn failed(&self, pass: Admitted<'_>, cause: &RedisError, may_repeat: bool) -> Failed {
@@ -253,7 +255,8 @@ impl RedisClient {
         };
         Error::new(ErrorKind::Unavailable, message)
             .with_help(Fault::of(cause).help())
-            .because(cause.clone())
+            // As text: the library's error repeats itself as its own cause.
+            .because(cause.to_string())
     }
 
     /// The error of those who came while the circuit is open.

@@ -6,5 +6,9 @@
 #[path = "../redis_support/mod.rs"]
 mod redis_support;
 
+mod damage;
+mod faults;
+mod limits;
+mod model;
 mod sharing;
 mod verbs;

@@ -154,6 +154,58 @@ fn an_update_changes_value_and_version_and_keeps_the_end_unless_it_brings_one() 
 }
 
 #[test]
+fn another_term_counts_from_now_on_whatever_was_the_one_before() {
+    let server = Server::start();
+    let tier = server.tier();
+    let k = key("k");
+    let never = Term::from(Lifetime::Never);
+    let held = Term {
+        at_most: Some(ms(60_000)),
+        ..never
+    };
+    let terms = [
+        never,
+        held,
+        term(90_000, 0, None),
+        term(70_000, 0, None),
+        term(60_000, 20_000, None),
+        term(600_000, 0, Some(60_000)),
+    ];
+    let life = |term: Term| match term.lifetime {
+        Lifetime::For(time) => Some(time + term.grace),
+        _ => None,
+    };
+    let is_within = |told: Option<Duration>, wanted: Option<Duration>| match (told, wanted) {
+        (None, None) => true,
+        (Some(told), Some(wanted)) => told <= wanted && told > wanted - ms(20_000),
+        _ => false,
+    };
+    for before in terms {
+        for after in terms {
+            tier.put(&k, b"v"[..].into(), 9, before).unwrap();
+            assert!(tier.expire(&k, after).unwrap());
+            let entry = tier.get(&k).unwrap().unwrap();
+            assert_eq!((&*entry.value, entry.version), (&b"v"[..], 9));
+            assert_eq!(entry.grace, after.grace, "{before:?}, {after:?}");
+            let told = entry.remaining;
+            assert!(
+                is_within(told, life(after)),
+                "{before:?}, {after:?}: {told:?}"
+            );
+            let pttl: i64 = server.ask(&["PTTL", &server.name("cardex:{test}:v:")]);
+            let stays = u64::try_from(pttl).ok().map(ms);
+            let wanted = after.at_most.or(life(after));
+            assert!(is_within(stays, wanted), "{before:?}, {after:?}: {pttl}");
+        }
+    }
+    assert!(tier.remove(&k).unwrap());
+    assert!(!tier.expire(&k, never).unwrap());
+    let zero = Lifetime::For(Duration::ZERO).into();
+    let refused = tier.expire(&k, zero).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
 fn many_keys_are_answered_in_their_order() {
     let server = Server::start();
     let tier = server.tier();

@@ -19,6 +19,8 @@ pub enum Way {
     CutReply(usize),
     /// Requests arrive, replies do not.
     LosesReplies,
+    /// Requests arrive when it is told to let them go: see [`Proxy::let_go`].
+    HoldsRequests,
     /// Nothing arrives, and nobody is told.
     Hole,
     /// Whoever connects is turned away, and so is whoever says something.
@@ -35,6 +37,9 @@ struct Shared {
     server: PathBuf,
     way: Mutex<Way>,
     is_over: AtomicBool,
+    lets_go: AtomicBool,
+    /// Requests that were held and are on their way.
+    late: AtomicUsize,
     /// Connections that were made so far.
     connections: AtomicUsize,
 }
@@ -47,6 +52,8 @@ impl Proxy {
             server: server.to_owned(),
             way: Mutex::new(Way::Clear),
             is_over: AtomicBool::new(false),
+            lets_go: AtomicBool::new(false),
+            late: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
         });
         let theirs = Arc::clone(&shared);
@@ -70,6 +77,20 @@ impl Proxy {
 
     pub fn make(&self, way: Way) {
         *self.shared.way.lock().unwrap() = way;
+    }
+
+    /// Lets go of the requests that were held, and returns once each of them was sent on, if the server
+    /// still took it.
+    pub fn let_go(&self, requests: usize) {
+        self.shared.lets_go.store(true, Ordering::Relaxed);
+        super::soon("the requests arrive late", || {
+            self.shared.late.load(Ordering::Relaxed) >= requests
+        });
+    }
+
+    /// Holds requests again from now on, if that is the way.
+    pub fn hold(&self) {
+        self.shared.lets_go.store(false, Ordering::Relaxed);
     }
 
     pub fn connections(&self) -> usize {
@@ -110,6 +131,19 @@ impl Shared {
             match self.way() {
                 Way::Hole => {}
                 Way::Closed => break,
+                Way::HoldsRequests => {
+                    while !self.lets_go.load(Ordering::Relaxed) {
+                        if self.is_over.load(Ordering::Relaxed) {
+                            return;
+                        }
+                        thread::yield_now();
+                    }
+                    let sent = server.write_all(&piece[..length]);
+                    self.late.fetch_add(1, Ordering::Relaxed);
+                    if sent.is_err() {
+                        break;
+                    }
+                }
                 _ => {
                     if server.write_all(&piece[..length]).is_err() {
                         break;
@@ -135,7 +169,7 @@ impl Shared {
                     thread::sleep(by);
                     client.write_all(&piece[..length])
                 }
-                Way::Clear => client.write_all(&piece[..length]),
+                Way::Clear | Way::HoldsRequests => client.write_all(&piece[..length]),
             };
             if told.is_err() {
                 break;

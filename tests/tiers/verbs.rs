@@ -9,7 +9,7 @@ use std::time::Duration;
 use cardex::tier::{Entry, KeyPattern, Lifetime, Term, Update};
 use cardex::{Error, ErrorKind, HealthState, Result};
 
-use crate::every::{Case, MIB, every, key, seconds};
+use crate::every::{Case, MIB, and_redis, every, key, seconds};
 
 fn pattern(text: &str) -> KeyPattern {
     KeyPattern::new(text).unwrap()
@@ -57,7 +57,7 @@ fn increment(entry: Option<&Entry>) -> Result<Update> {
 #[test]
 fn increments_by_eight_threads_are_all_counted() {
     const EACH: u64 = 200;
-    for case in every(100, 8 * MIB) {
+    for case in and_redis(every(100, 8 * MIB)) {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
@@ -148,7 +148,7 @@ fn an_update_keeps_the_end_unless_it_is_given_another_one() {
 
 #[test]
 fn an_update_that_fails_changes_nothing() {
-    for case in every(100, 8 * MIB) {
+    for case in and_redis(every(100, 8 * MIB)) {
         case.put_for("k", b"old", seconds(10));
         let refused = case.tier.update(&key("k"), &mut |_| {
             Err(Error::new(ErrorKind::InvalidInput, "no number"))
@@ -177,7 +177,7 @@ fn a_value_that_grows_too_large_in_an_update_leaves_nothing() {
 
 #[test]
 fn an_update_that_panics_leaves_the_entry_and_a_tier_that_works() {
-    for case in every(100, 8 * MIB) {
+    for case in and_redis(every(100, 8 * MIB)) {
         case.put("k", b"old");
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             case.tier.update(&key("k"), &mut |_| panic!("on purpose"))
@@ -383,7 +383,7 @@ fn a_scan_visits_every_living_key_that_matches_and_no_other() {
 
 #[test]
 fn a_scan_of_many_ends_when_told_and_its_visitor_may_use_the_tier() {
-    for case in every(10_000, 64 * MIB) {
+    for case in and_redis(every(10_000, 64 * MIB)) {
         (0..3_000).for_each(|n| assert!(case.put(format!("k:{n}"), b"v")));
         let mut visited = 0;
         let ended = case.tier.scan(&pattern("k:*"), &mut |_| {

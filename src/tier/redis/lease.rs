@@ -51,7 +51,7 @@ impl RedisTier {
             take.add_command(set(&name, token_text(token).as_bytes(), Some(ms(time))));
             let text = fence.to_string();
             take.add_command(set(&self.names.fence(key), text.as_bytes(), Some(kept)));
-            Ok(match link.ask(&take)? {
+            Ok(match link.tell_again(&take)? {
                 Some(_) => Step::Done(Leased::Granted(Lease { token, fence })),
                 None => Step::Contested,
             })
@@ -66,7 +66,7 @@ impl RedisTier {
             let mut renew = self.transaction();
             let name = self.names.lease(epoch, key);
             renew.cmd("PEXPIRE").arg(name).arg(ms(time));
-            Ok(match link.ask(&renew)? {
+            Ok(match link.tell_again(&renew)? {
                 Some(replies) => Step::Done(replies.last().map(number) == Some(1)),
                 None => Step::Contested,
             })
@@ -109,7 +109,7 @@ impl RedisTier {
             }
             let mut release = self.transaction();
             release.add_command(unlink(&self.names.lease(epoch, key)));
-            Ok(match link.ask(&release)? {
+            Ok(match link.tell_again(&release)? {
                 Some(_) => Step::Done(()),
                 None => Step::Contested,
             })

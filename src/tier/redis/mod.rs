@@ -1,9 +1,9 @@
-//! The tier on a Redis server, which processes share. Each verb is one transaction of the server, in one
-//! round trip; a change of an entry is two, the second of which the server refuses if anybody changed
-//! the entry meanwhile.
+//! The tier on a Redis server, which processes share. Reads, writes and removals are one round trip each;
+//! a change of an entry is two, the second of which the server refuses if anybody changed the entry
+//! meanwhile.
 //!
 //! The names of all values carry the epoch of their namespace (see `keys`). Each process remembers the
-//! epoch, and each transaction asks for it too: so a clear, by any process, is another epoch, and has
+//! epoch, and each round trip asks for it too: so a clear, by any process, is another epoch, and has
 //! its effect for all processes at once. If the server loses the epoch, by being emptied or by an
 //! eviction, the next verb makes another one, and everything is a miss.
 //!
@@ -119,7 +119,7 @@ struct Counters {
     damaged: Counter,
 }
 
-/// What came of one transaction.
+/// What came of one try.
 enum Step<T> {
     Done(T),
     /// The epoch is this one by now; `None` if there is none.
@@ -154,7 +154,7 @@ impl RedisTier {
         }
     }
 
-    /// Does transactions until one is done in the epoch that it was made for.
+    /// Tries until it is done in the epoch that it was made for.
     fn run<T>(
         &self,
         mut work: impl FnMut(&mut Link, Epoch) -> Result<Step<T>, Trouble>,
@@ -186,14 +186,14 @@ impl RedisTier {
         let mut make = redis::pipe();
         make.cmd("SET").arg(&name).arg(mine.to_string()).arg("NX");
         make.add_command(strings([&name]));
-        let found = replies(link.ask(&make)?).get(1).and_then(first);
+        let found = replies(link.tell_again(&make)?).get(1).and_then(first);
         let epoch = match found {
             Some(epoch) => epoch,
             // Something else has the name.
             None => {
                 let mut make = redis::pipe();
                 make.cmd("SET").arg(&name).arg(mine.to_string());
-                link.ask(&make)?;
+                link.tell_again(&make)?;
                 mine
             }
         };
@@ -206,7 +206,8 @@ impl RedisTier {
             .store(epoch.map_or(0, Epoch::number), Ordering::Relaxed);
     }
 
-    /// What the server holds under each of the keys, in one transaction.
+    /// What the server holds under each of the keys. This is no transaction, which a server without room
+    /// would refuse.
     fn read(&self, keys: &[&Key]) -> Result<Vec<Found>> {
         self.run(|link, epoch| {
             let names: Vec<String> = keys
@@ -214,29 +215,25 @@ impl RedisTier {
                 .map(|key| self.names.value(epoch, key))
                 .collect();
             let mut read = redis::pipe();
-            read.atomic();
-            read.add_command(strings([&self.names.epoch()].into_iter().chain(&names)));
-            for name in &names {
-                read.cmd("PTTL").arg(name);
+            self.add_read(&mut read, &names);
+            let (now, held) = held(&names, &link.ask_each(&read)?)?;
+            if now != Some(epoch) {
+                return Ok(Step::Moved(now));
             }
-            let mut replies = replies(link.ask(&read)?).into_iter();
-            let held = replies.next();
-            let [now, values @ ..] = held.as_ref().map_or(&[][..], array) else {
-                return Err(no_reply());
-            };
-            match Epoch::read(now) {
-                Some(now) if now == epoch => {}
-                now => return Ok(Step::Moved(now)),
-            }
-            let stays = replies.map(|pttl| Stay::read(number(&pttl)));
-            let found = names.iter().zip(values).zip(stays);
-            let found = found.map(|((name, value), stay)| found_in(name, value, stay));
-            let found: Vec<Found> = found.collect();
-            match found.len() == keys.len() {
-                true => Ok(Step::Done(found)),
-                false => Err(no_reply()),
-            }
+            let found: Option<Vec<Found>> = held.into_iter().map(|held| held.found).collect();
+            Ok(found.map_or(Step::Contested, Step::Done))
         })
+    }
+
+    /// Asks for the epoch and the values, how long they stay, and their heads again: if those are still
+    /// the same, all that was read of a value is of one moment.
+    fn add_read(&self, pipe: &mut Pipeline, names: &[String]) {
+        let epoch = self.names.epoch();
+        pipe.add_command(strings([&epoch].into_iter().chain(names)));
+        for name in names {
+            pipe.cmd("PTTL").arg(name);
+            add_head(pipe, name);
+        }
     }
 
     /// The entry of a key, if it is whole. A damaged one leaves.
@@ -259,46 +256,33 @@ impl RedisTier {
     fn discard(&self, key: &Key) -> Result<()> {
         self.run(|link, epoch| {
             let name = self.names.value(epoch, key);
-            let (now, found, _) = self.watched(link, &name, &[])?;
+            let (now, held) = self.watched(link, &name)?;
             if now != Some(epoch) {
                 return Ok(Step::Moved(now));
             }
-            if !matches!(found, Found::Damaged) {
-                return Ok(Step::Done(()));
+            match held.found {
+                Some(Found::Damaged) => {}
+                Some(_) => return Ok(Step::Done(())),
+                None => return Ok(Step::Contested),
             }
             let mut remove = redis::pipe();
             remove.atomic().cmd("UNLINK").arg(&name);
-            Ok(match link.ask(&remove)? {
+            Ok(match link.tell_again(&remove)? {
                 Some(_) => Step::Done(()),
                 None => Step::Contested,
             })
         })
     }
 
-    /// The epoch, what is held under the name, and its head, all of it watched from now on, and so are
-    /// the others.
-    fn watched(
-        &self,
-        link: &mut Link,
-        name: &str,
-        others: &[&str],
-    ) -> Result<(Option<Epoch>, Found, Option<Head>), Trouble> {
-        let epoch = self.names.epoch();
+    /// The epoch, and what is held under the name, both watched from now on.
+    fn watched(&self, link: &mut Link, name: &str) -> Result<(Option<Epoch>, Held), Trouble> {
+        let names = [name.to_owned()];
         let mut watch = redis::pipe();
-        watch.cmd("WATCH").arg(&epoch).arg(name).arg(others);
-        watch.add_command(strings([epoch.as_str(), name]));
-        // Whatever it was when the value was read, it is no longer than that now.
-        watch.cmd("PTTL").arg(name);
+        watch.cmd("WATCH").arg(self.names.epoch()).arg(name);
+        self.add_read(&mut watch, &names);
         let replies = link.watch(&watch)?;
-        let [_, held, pttl] = &replies[..] else {
-            return Err(no_reply());
-        };
-        let [now, value] = array(held) else {
-            return Err(no_reply());
-        };
-        let head = bytes(value).and_then(|bytes| Head::decode(name, bytes));
-        let found = found_in(name, value, Stay::read(number(pttl)));
-        Ok((Epoch::read(now), found, head.map(|(head, _)| head)))
+        let (now, mut held) = held(&names, replies.get(1..).unwrap_or_default())?;
+        Ok((now, held.pop().ok_or_else(no_reply)?))
     }
 
     /// One transaction that writes: the epoch is asked for beside it, and what was written in another
@@ -312,7 +296,7 @@ impl RedisTier {
             return Ok(Step::Done(()));
         }
         let orphan = redis::pipe().cmd("UNLINK").arg(name).clone();
-        link.ask(&orphan)?;
+        link.tell_again(&orphan)?;
         Ok(Step::Moved(now))
     }
 
@@ -355,6 +339,12 @@ fn unlink(name: &str) -> Cmd {
     redis::cmd("UNLINK").arg(name).clone()
 }
 
+/// Asks for what stands before a value.
+fn add_head(pipe: &mut Pipeline, name: &str) {
+    let last = stored::HEAD - 1;
+    pipe.cmd("GETRANGE").arg(name).arg(0).arg(last);
+}
+
 /// The epoch in a reply to [`strings`] that asked for it first.
 fn first(reply: &Value) -> Option<Epoch> {
     array(reply).first().and_then(Epoch::read)
@@ -390,17 +380,66 @@ fn number(reply: &Value) -> i64 {
     }
 }
 
-fn found_in(name: &str, value: &Value, stay: Stay) -> Found {
-    let Some(bytes) = bytes(value) else {
-        return Found::Absent;
+/// What is held under a name.
+struct Held {
+    /// `None` if somebody changed it while it was read.
+    found: Option<Found>,
+    head: Option<Head>,
+}
+
+/// The epoch and what is held under the names, of the replies to [`RedisTier::add_read`].
+fn held(names: &[String], replies: &[Value]) -> Result<(Option<Epoch>, Vec<Held>), Trouble> {
+    let (strings, rest) = replies.split_first().ok_or_else(no_reply)?;
+    if let Value::ServerError(refusal) = strings {
+        return Err(redis::RedisError::from(refusal.clone()).into());
+    }
+    let ([now, values @ ..], (rest, [])) = (array(strings), rest.as_chunks::<2>()) else {
+        return Err(no_reply());
     };
-    let Some((head, value)) = Head::decode(name, bytes) else {
-        return Found::Damaged;
-    };
-    match head.entry(value, stay) {
-        Ok(Some(entry)) => Found::Entry(entry),
-        Ok(None) => Found::Absent,
-        Err(stored::Endless) => Found::Damaged,
+    if values.len() != names.len() || rest.len() != names.len() {
+        return Err(no_reply());
+    }
+    let values = names.iter().zip(values).zip(rest);
+    let held = values.map(|((name, value), [pttl, head])| {
+        let Some(bytes) = bytes(value) else {
+            return Held::nothing();
+        };
+        let is_same = self::bytes(head) == Some(&bytes[..bytes.len().min(stored::HEAD)]);
+        match is_same {
+            true => Held::read(name, bytes, Stay::read(number(pttl))),
+            false => Held {
+                found: None,
+                head: None,
+            },
+        }
+    });
+    Ok((Epoch::read(now), held.collect()))
+}
+
+impl Held {
+    fn nothing() -> Self {
+        Held {
+            found: Some(Found::Absent),
+            head: None,
+        }
+    }
+
+    fn read(name: &str, bytes: &[u8], stay: Stay) -> Self {
+        let Some((head, value)) = Head::decode(name, bytes) else {
+            return Held {
+                found: Some(Found::Damaged),
+                head: None,
+            };
+        };
+        let found = match head.entry(value, stay) {
+            Ok(Some(entry)) => Found::Entry(entry),
+            Ok(None) => Found::Absent,
+            Err(stored::Endless) => Found::Damaged,
+        };
+        Held {
+            found: Some(found),
+            head: Some(head),
+        }
     }
 }
 
@@ -482,12 +521,16 @@ impl Tier for RedisTier {
     fn remove(&self, key: &Key) -> Result<bool> {
         self.run(|link, epoch| {
             let name = self.names.value(epoch, key);
-            let mut remove = self.transaction();
+            // This is no transaction, which a server without room would refuse. The lease leaves first,
+            // so that nothing is kept under it from then on; and if the epoch is still the same in the
+            // end, it was so all the time.
+            let mut remove = redis::pipe();
             remove.add_command(unlink(&self.names.lease(epoch, key)));
             remove.cmd("PTTL").arg(&name);
             remove.add_command(unlink(&name));
-            let replies = replies(link.ask(&remove)?);
-            let [held, _, pttl, removed] = &replies[..] else {
+            remove.add_command(strings([&self.names.epoch()]));
+            let replies = replies(link.tell_again(&remove)?);
+            let [_, pttl, removed, held] = &replies[..] else {
                 return Err(no_reply());
             };
             match first(held) {
@@ -503,13 +546,14 @@ impl Tier for RedisTier {
     fn update(&self, key: &Key, change: &mut Change<'_>) -> Result<Option<Entry>> {
         self.run(|link, epoch| {
             let name = self.names.value(epoch, key);
-            let (now, found, old_head) = self.watched(link, &name, &[])?;
+            let (now, held) = self.watched(link, &name)?;
             if now != Some(epoch) {
                 return Ok(Step::Moved(now));
             }
-            let old = match found {
-                Found::Entry(entry) => Some(entry),
-                Found::Absent | Found::Damaged => None,
+            let old = match held.found {
+                Some(Found::Entry(entry)) => Some(entry),
+                Some(Found::Absent | Found::Damaged) => None,
+                None => return Ok(Step::Contested),
             };
             let mut write = self.transaction();
             let new = match change(old.as_ref())? {
@@ -519,10 +563,10 @@ impl Tier for RedisTier {
                     version,
                     term,
                 } if value.len() <= MAX_VALUE_BYTES => {
-                    let (head, set, remaining) = match (term, &old, old_head) {
+                    let (head, set, remaining) = match (term, &old, held.head) {
                         // It keeps its end.
                         (None, Some(old), Some(head)) => {
-                            let head = Head { version, ..head };
+                            let head = head.with_version(version);
                             let mut set = set(&name, &head.encode(&name, &value), None);
                             set.arg("KEEPTTL");
                             (head, set, old.remaining)
@@ -556,6 +600,54 @@ impl Tier for RedisTier {
                 Step::Contested => Step::Contested,
             })
         })
+    }
+
+    /// The value stays on the server, unless its head has to say something else from now on.
+    fn expire(&self, key: &Key, term: Term) -> Result<bool> {
+        let (wanted, ms) = Head::new(0, term.resolve(self.ttl)?);
+        let expired = self.run(|link, epoch| {
+            let name = self.names.value(epoch, key);
+            let mut watch = redis::pipe();
+            watch.cmd("WATCH").arg(self.names.epoch()).arg(&name);
+            watch.add_command(strings([&self.names.epoch()]));
+            watch.cmd("PTTL").arg(&name);
+            add_head(&mut watch, &name);
+            let replies = link.watch(&watch)?;
+            let [_, held, pttl, head] = &replies[..] else {
+                return Err(no_reply());
+            };
+            match first(held) {
+                Some(now) if now == epoch => {}
+                now => return Ok(Step::Moved(now)),
+            }
+            if Stay::read(number(pttl)) == Stay::Gone {
+                return Ok(Step::Done(Some(false)));
+            }
+            let head = bytes(head).and_then(Head::told);
+            if !head.is_some_and(|head| head.ends_as(&wanted)) {
+                return Ok(Step::Done(None));
+            }
+            let mut expire = self.transaction();
+            match ms {
+                Some(ms) => expire.cmd("PEXPIRE").arg(&name).arg(ms),
+                None => expire.cmd("PERSIST").arg(&name),
+            };
+            Ok(match link.tell_again(&expire)? {
+                Some(_) => Step::Done(Some(true)),
+                None => Step::Contested,
+            })
+        })?;
+        if let Some(expired) = expired {
+            return Ok(expired);
+        }
+        let changed = self.update(key, &mut |entry| {
+            Ok(entry.map_or(Update::Leave, |entry| Update::Put {
+                value: Arc::clone(&entry.value),
+                version: entry.version,
+                term: Some(term),
+            }))
+        })?;
+        Ok(changed.is_some())
     }
 
     fn scan(

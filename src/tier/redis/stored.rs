@@ -14,8 +14,8 @@ const CONTEXT: &str = "cardex 2026 redis tier value 1";
 const FORM: u8 = 1;
 /// Bytes of a digest.
 const DIGEST: usize = 16;
-/// Bytes of what the digest vouches for, before the value: form, flags, version, grace, excess.
-const FIELDS: usize = 1 + 1 + 8 + 8 + 8;
+/// Bytes of what the digest vouches for, before the value: form, flags, version, grace, excess, nonce.
+const FIELDS: usize = 1 + 1 + 8 + 8 + 8 + 8;
 /// Bytes before the value.
 pub(super) const HEAD: usize = FIELDS + DIGEST;
 /// The flag of a value that never ends.
@@ -26,11 +26,13 @@ const FOREVER: Duration = Duration::from_nanos(u64::MAX);
 /// What stands before the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
-    pub(super) version: u64,
+    version: u64,
     pub(super) is_endless: bool,
     pub(super) grace: Duration,
     /// How much longer it lives than it is held here.
-    pub(super) excess: Duration,
+    excess: Duration,
+    /// Another one at each write, so that two reads can tell that they saw the same.
+    nonce: u64,
 }
 
 /// The server's word on when something leaves.
@@ -69,8 +71,18 @@ impl Head {
             is_endless: life.is_none(),
             grace: times.grace,
             excess: life.map_or(Duration::ZERO, rest),
+            nonce: fastrand::u64(..),
         };
         (head, ms)
+    }
+
+    /// That of another value, which takes this one's place and keeps its end.
+    pub(super) fn with_version(self, version: u64) -> Self {
+        Head {
+            version,
+            nonce: fastrand::u64(..),
+            ..self
+        }
     }
 
     fn fields(&self) -> [u8; FIELDS] {
@@ -79,7 +91,8 @@ impl Head {
         fields[1] = if self.is_endless { ENDLESS } else { 0 };
         fields[2..10].copy_from_slice(&self.version.to_le_bytes());
         fields[10..18].copy_from_slice(&nanoseconds(self.grace).to_le_bytes());
-        fields[18..].copy_from_slice(&nanoseconds(self.excess).to_le_bytes());
+        fields[18..26].copy_from_slice(&nanoseconds(self.excess).to_le_bytes());
+        fields[26..].copy_from_slice(&self.nonce.to_le_bytes());
         fields
     }
 
@@ -95,8 +108,15 @@ impl Head {
 
     /// What is held under the name, if it is whole and was written there.
     pub(super) fn decode<'b>(name: &str, bytes: &'b [u8]) -> Option<(Self, &'b [u8])> {
+        let head = Head::told(bytes)?;
         let (fields, rest) = bytes.split_first_chunk::<FIELDS>()?;
         let (told, value) = rest.split_first_chunk::<DIGEST>()?;
+        (*told == digest(name, fields, value)).then_some((head, value))
+    }
+
+    /// What the bytes say, whether they are whole or not.
+    pub(super) fn told(bytes: &[u8]) -> Option<Self> {
+        let fields = bytes.first_chunk::<FIELDS>()?;
         let number = |at: usize| {
             let bytes = fields[at..at + 8].try_into().ok()?;
             Some(u64::from_le_bytes(bytes))
@@ -106,9 +126,15 @@ impl Head {
             is_endless: fields[1] == ENDLESS,
             grace: Duration::from_nanos(number(10)?),
             excess: Duration::from_nanos(number(18)?),
+            nonce: number(26)?,
         };
-        let is_whole = head.fields() == *fields && *told == digest(name, fields, value);
-        is_whole.then_some((head, value))
+        (head.fields() == *fields).then_some(head)
+    }
+
+    /// Whether it says the same of its end, beside how long the server holds it.
+    pub(super) fn ends_as(&self, other: &Head) -> bool {
+        let end = |head: &Head| (head.is_endless, head.grace, head.excess);
+        end(self) == end(other)
     }
 
     /// The entry as it is handed out, if it is still there. `Err` for a value that has an end and that

@@ -85,7 +85,11 @@ impl RedisTier {
 
     pub(super) fn clear_all(&self) -> Result<()> {
         let until = Instant::now() + self.client.timeout();
-        self.renew_epoch()?;
+        if self.renew_epoch().is_err() {
+            // A server without room does not even take the epoch.
+            self.remove_all(&KeyPattern::new("*")?)?;
+            self.renew_epoch()?;
+        }
         let removed = self.walk(&self.names.all(), |page| {
             self.unlink_orphans(&page, usize::MAX)?;
             Ok(match Instant::now() < until {
@@ -150,7 +154,7 @@ impl RedisTier {
         ask.cmd("DBSIZE").cmd("INFO").arg("memory");
         let told = self.client.run(|link| link.ask(&ask));
         // A user may be kept from asking.
-        let told = told.map(replies).unwrap_or_default();
+        let told = told.unwrap_or_default();
         let share = match (is_whole, told.first().map(number)) {
             (false, Some(all)) => all.max(0) as f64 / (pages * PAGE) as f64,
             _ => 1.0,
@@ -179,7 +183,7 @@ impl RedisTier {
             weigh.cmd("MEMORY").arg("USAGE").arg(name);
         }
         let told = self.client.run(|link| link.ask(&weigh));
-        let told = told.map(replies).unwrap_or_default();
+        let told = told.unwrap_or_default();
         let bytes: i64 = told.iter().map(|bytes| number(bytes).max(0)).sum();
         bytes as f64 / names.len() as f64
     }
@@ -189,7 +193,7 @@ impl RedisTier {
         let mut ask = redis::pipe();
         ask.add_command(strings([&self.names.epoch()]));
         self.run(|link, epoch| {
-            let now = replies(link.ask(&ask)?).first().and_then(first);
+            let now = link.ask(&ask)?.first().and_then(first);
             Ok(match now == Some(epoch) {
                 true => Step::Done(epoch),
                 false => Step::Moved(now),
@@ -204,7 +208,7 @@ impl RedisTier {
         set.cmd("SET")
             .arg(self.names.epoch())
             .arg(epoch.to_string());
-        self.client.run(|link| link.ask(&set))?;
+        self.client.run(|link| link.tell_again(&set))?;
         self.adopt(Some(epoch));
         Ok(())
     }
@@ -231,7 +235,7 @@ impl RedisTier {
         }
         let mut unlink = redis::pipe();
         unlink.cmd("UNLINK").arg(&names);
-        let replies = replies(self.client.run(|link| link.ask(&unlink))?);
+        let replies = replies(self.client.run(|link| link.tell_again(&unlink))?);
         let removed = replies.first().map_or(0, number);
         Ok(usize::try_from(removed).unwrap_or(0))
     }
@@ -287,7 +291,7 @@ impl RedisTier {
         scan.arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
         scan.add_command(strings([&self.names.epoch()]));
         self.client.run(|link| {
-            let replies = replies(link.ask(&scan)?);
+            let replies = link.ask(&scan)?;
             let [page, now] = &replies[..] else {
                 return Err(no_reply());
             };
