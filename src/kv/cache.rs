@@ -133,6 +133,21 @@ impl KvCache {
         Ok(value)
     }
 
+    /// As [`KvCache::get`], for who only looks: no request, and no use of the value.
+    ///
+    /// # Errors
+    /// Those of [`KvCache::get`].
+    pub(crate) fn peek<T: DeserializeOwned>(&self, key: impl AsKey) -> Result<Option<T>> {
+        let key = self.key(key)?;
+        if !self.is_enabled() {
+            return Ok(None);
+        }
+        let entry = self.counted(self.0.tier.peek(&key)).unwrap_or(None);
+        let entry = entry.filter(|entry| !entry.is_stale());
+        let envelope = entry.and_then(|entry| Envelope::open(&entry.value, self.0.options.schema));
+        Ok(envelope.and_then(|envelope| envelope.read()))
+    }
+
     /// Keeps the value under the key, in place of the one that it had; whether it is kept: one that
     /// alone exceeds the limits is not, and what its key had before is gone all the same.
     ///
