@@ -89,16 +89,20 @@ impl Debts {
         self.is_any() && self.book.lock().covers_widely(key)
     }
 
-    /// The key's last change did not reach the tier, or that is not known.
-    pub(super) fn owe(&self, key: &Key) {
+    /// The key's last change did not reach the tier, or that is not known. Returns whether the key was
+    /// not owed by itself before.
+    pub(super) fn owe(&self, key: &Key) -> bool {
+        let mut is_new = true;
         self.change(|book, number| {
-            let has_room = book.keys.len() < self.max_keys || book.keys.contains_key(key);
+            is_new = !book.keys.contains_key(key);
+            let has_room = book.keys.len() < self.max_keys || !is_new;
             if book.whole.is_some() || !has_room {
                 book.owe_all(number);
             } else {
                 book.keys.insert(key.clone(), number);
             }
         });
+        is_new
     }
 
     /// A removal of all keys that match did not reach it.
