@@ -43,7 +43,7 @@ enum Op {
 
 /// Keys 0 to 5; a pattern takes those that begin with `a` (the even ones) or `b`.
 fn name(k: u8) -> Key {
-    key(format!("{}:{k}", if k % 2 == 0 { "a" } else { "b" }))
+    key(format!("{}:{k}", ["a", "b"][usize::from(k % 2)]))
 }
 
 fn op(parts: usize) -> impl Strategy<Value = Op> {

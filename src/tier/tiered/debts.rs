@@ -230,7 +230,8 @@ mod tests {
     fn a_key_is_owed_until_it_is_settled() {
         let debts = Debts::new(10);
         assert!(!debts.is_any() && !debts.covers(&key("a")));
-        debts.owe(&key("a"));
+        assert!(debts.owe(&key("a")));
+        assert!(!debts.owe(&key("a")), "it was before");
         assert!(debts.covers(&key("a")) && !debts.covers(&key("b")));
         assert!(!debts.covers_widely(&key("a")));
         debts.settle(&key("b"));
@@ -261,7 +262,7 @@ mod tests {
     #[test]
     fn a_pattern_settles_the_keys_that_match_it() {
         let debts = Debts::new(10);
-        ["a:1", "b:1"].iter().for_each(|name| debts.owe(&key(name)));
+        assert_eq!(["a:1", "b:1"].map(|name| debts.owe(&key(name))), [true; 2]);
         debts.owe_matching(&pattern("a:*"));
         assert!(debts.covers_widely(&key("a:2")) && !debts.covers_widely(&key("b:1")));
         let (wide, mark) = (debts.widest().unwrap(), debts.mark());

@@ -340,7 +340,9 @@ impl Tier for Tiered {
         self.forget(key)
     }
 
-    /// Made in the last tier that works, of which the ones above get the result.
+    /// Made in the last tier that works, of which the ones above get the result. While a tier is down
+    /// that others share, each process goes on from what it has itself; when that tier is back it
+    /// begins anew there, for what others made of the entry meanwhile is not known.
     fn update(&self, key: &Key, change: &mut Change<'_>) -> Result<Option<Entry>> {
         self.change(key, change)
     }

@@ -208,11 +208,16 @@ impl Tiered {
         let mut visited = HashSet::new();
         let (mut failures, mut panicked, mut is_over) = (Vec::new(), None, false);
         let mut answers = 0;
-        for part in &self.parts {
+        for (at, part) in self.parts.iter().enumerate() {
+            // Nobody comes after the last; one that is shared may come to a key twice.
+            let is_remembered = at + 1 < self.parts.len() || part.tier.is_shared();
             let scanned = part.call(|tier| {
                 tier.scan(pattern, &mut |key| {
-                    if part.debts.covers(&key) || !visited.insert(key.clone()) {
+                    if part.debts.covers(&key) || visited.contains(&key) {
                         return ControlFlow::Continue(());
+                    }
+                    if is_remembered {
+                        visited.insert(key.clone());
                     }
                     // What the visitor does is no doing of the tier.
                     let step = caught(ErrorKind::Internal, || Ok(visit(key)));
