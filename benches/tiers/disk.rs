@@ -212,23 +212,22 @@ impl Pair {
     fn hits_beside_a_writer(&self, name: &str) {
         let asked = self.asked();
         let new: Arc<[u8]> = value(0, self.length).into();
-        let ends = AtomicBool::new(false);
+        let (tier, ends) = (&self.tier, AtomicBool::new(false));
         for is_written in [false, true] {
             ends.store(!is_written, Ordering::Relaxed);
             let mut times = std::thread::scope(|scope| {
                 scope.spawn(|| {
                     while !ends.load(Ordering::Relaxed) {
                         let term = Lifetime::Default.into();
-                        let kept = self.tier.put(asked[0], Arc::clone(&new), 1, term);
+                        let kept = tier.put(asked[0], Arc::clone(&new), 1, term);
                         assert!(kept.expect("room"));
                     }
                 });
-                let begin = Instant::now();
-                let mut times = Vec::new();
+                let (begin, mut times) = (Instant::now(), Vec::new());
                 let long = Duration::from_millis(if small() { 50 } else { 2_000 });
                 for key in asked.iter().cycle() {
                     let start = Instant::now();
-                    black_box(self.tier.get(key).expect("it can be read"));
+                    black_box(tier.get(key).expect("it can be read"));
                     times.push(start.elapsed().as_nanos() as f64);
                     if begin.elapsed() > long {
                         break;

@@ -12,8 +12,8 @@ use rusqlite::Connection;
 
 use crate::primitives::{Condvar, Mutex};
 
-/// How many they are: more than the processors that one file keeps busy.
-pub(super) const READERS: usize = 4;
+/// How many they are: a look-up is short, and each of them costs the opening of a file.
+pub(super) const READERS: usize = 3;
 
 /// The connections to the file that is open.
 #[derive(Debug, Default)]
