@@ -267,6 +267,35 @@ fn a_log_that_lacks_its_end_empties_the_file() {
 }
 
 #[test]
+fn a_lock_file_that_is_damaged_or_says_that_something_failed_empties_the_file() {
+    let home = quick_home();
+    let path = home.path().join("t.db");
+    let lock = beside(&path, ".lock");
+    for image in images() {
+        let (_, words) = image.iter().find(|(suffix, _)| *suffix == ".lock").unwrap();
+        let changes = u64::from_le_bytes(words[..8].try_into().unwrap());
+        assert!(changes > 10 && words[8..].iter().all(|byte| *byte == 0));
+        for words in [
+            [u64::MAX, 0],
+            [changes + 1, 0],
+            [changes, 1],
+            [0, 7],
+            [1 << 63, 1],
+        ] {
+            restore(&image, &path);
+            fs::write(&lock, words.map(u64::to_le_bytes).concat()).unwrap();
+            let tier = open(&path).unwrap();
+            assert_eq!(answers(&tier, &format!("{words:?}")), 0);
+            assert_eq!(tier.tier_stats().unwrap().damaged, 1);
+            history(&tier);
+            drop(tier);
+            let tier = open(&path).unwrap();
+            assert_eq!(answers(&tier, &format!("{words:?}, again")), 7);
+        }
+    }
+}
+
+#[test]
 fn an_older_copy_in_the_place_of_a_closed_file_is_emptied() {
     let home = quick_home();
     let path = home.path().join("t.db");

@@ -451,7 +451,8 @@ impl DiskFile {
             Slot::Open(database) => Some(database.let_go()),
             Slot::Going(files) => files,
         };
-        self.guard.note_doubt(true);
+        // It lacks a change from now on: wherever it is, it is not believed again.
+        self.guard.note_changes(self.guard.changes() + 1);
         let is_ours = files.as_ref().is_none_or(Files::are_in_place);
         let (done, kept) = match (&files, fate) {
             (_, Fate::Aside) if is_ours => match files::move_aside(&self.path) {

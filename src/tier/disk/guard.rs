@@ -38,7 +38,7 @@ impl Guard {
         let file = File::options().read(true).write(true).open(&path);
         let file = file.map_err(|e| io_error("open", &path, e))?;
         match file.try_lock() {
-            Ok(()) => Ok(Guard { file }),
+            Ok(()) => Ok(Guard { file }.sane()),
             Err(TryLockError::WouldBlock) => {
                 let message = format!("the cache file {} is in use", cache.display());
                 Err(Error::new(ErrorKind::DatabaseBusy, message)
@@ -48,11 +48,18 @@ impl Guard {
         }
     }
 
+    /// A lock file that counts more changes than anybody makes is damaged: it says nothing.
+    fn sane(self) -> Self {
+        if self.changes() > MOST_CHANGES {
+            self.note_doubt(true);
+            self.note_changes(0);
+        }
+        self
+    }
+
     /// How many changes were acknowledged, as far as is known.
     pub(super) fn changes(&self) -> u64 {
-        Some(self.word(CHANGES))
-            .filter(|changes| *changes <= MOST_CHANGES)
-            .unwrap_or(0)
+        self.word(CHANGES)
     }
 
     /// Notes how many changes there are, before the last one is acknowledged. If that fails, fewer are
@@ -63,7 +70,7 @@ impl Guard {
 
     /// Whether the file must not be believed.
     pub(super) fn doubts(&self) -> bool {
-        self.word(DOUBT) != 0 || self.word(CHANGES) > MOST_CHANGES
+        self.word(DOUBT) != 0
     }
 
     /// Notes whether it must not.
