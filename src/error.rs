@@ -47,6 +47,8 @@ pub enum ErrorKind {
     LogPruned,
     /// The work was told to stop.
     Cancelled,
+    /// A bounded place has no room, and nobody made any in the time that one waits for it.
+    Full,
     /// Components cannot be put together, started or stopped as they are: a name is taken, a
     /// dependency is missing or circular, one of them panicked.
     Component,
@@ -61,6 +63,8 @@ pub enum ErrorKind {
     NotFresh,
     /// A record has changed since the answer that found it.
     Superseded,
+    /// It took longer than it may: a load of a value, or a wait for one.
+    TimedOut,
     /// A source file could not be read as source.
     Extraction,
     /// A rule of this crate was broken by this crate.
@@ -96,12 +100,14 @@ impl ErrorKind {
             ErrorKind::CommittedNotApplied => "committed-not-applied",
             ErrorKind::LogPruned => "log-pruned",
             ErrorKind::Cancelled => "cancelled",
+            ErrorKind::Full => "full",
             ErrorKind::Component => "component",
             ErrorKind::Coordinator => "coordinator",
             ErrorKind::NotInitialized => "not-initialized",
             ErrorKind::NotLoaded => "not-loaded",
             ErrorKind::NotFresh => "not-fresh",
             ErrorKind::Superseded => "superseded",
+            ErrorKind::TimedOut => "timed-out",
             ErrorKind::Extraction => "extraction",
             ErrorKind::Internal => "internal",
         }

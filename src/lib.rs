@@ -45,6 +45,7 @@
 //!   when memory is tight.
 //! - [`tier`]: bytes under keys that expire, in memory, on disk or on a Redis server, for what is derived
 //!   from files.
+//! - [`kv`]: values of any type over such a tier, made by one load for all who miss them.
 //! - [`component`]: a host whose parts start in the order of their dependencies and stop in reverse,
 //!   the cache among them.
 #![cfg_attr(
@@ -95,6 +96,7 @@ mod index;
 #[cfg(feature = "extract")]
 mod indexing;
 mod key_turns;
+pub mod kv;
 mod machine;
 mod metadata;
 mod metadata_cache;

@@ -212,10 +212,12 @@ fn status(kind: ErrorKind) -> StatusCode {
         Kind::Database
         | Kind::DatabaseBusy
         | Kind::Cancelled
+        | Kind::Full
         | Kind::NotInitialized
         | Kind::NotLoaded
         | Kind::NotFresh
-        | Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        | Kind::Unavailable
+        | Kind::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Io
         | Kind::DatabaseCorrupt
         | Kind::SchemaTooNew

@@ -10,7 +10,7 @@ mod sqlite;
 use std::fmt::Debug;
 
 #[cfg(feature = "sqlite")]
-pub(crate) use self::sqlite::{FileIdentity, absolute, create_private, open_sqlite};
+pub(crate) use self::sqlite::{FileIdentity, absolute, beside, create_private, open_sqlite, own};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{Finding, SqliteOptions, SqliteStore};
 use crate::error::Result;

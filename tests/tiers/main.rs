@@ -5,6 +5,10 @@
 
 #[cfg(feature = "sqlite")]
 mod disk;
+#[cfg(feature = "sqlite")]
+mod disk_faults;
+#[cfg(all(unix, feature = "sqlite"))]
+mod disk_kill;
 mod every;
 mod flaky;
 mod memory;

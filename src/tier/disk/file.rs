@@ -376,6 +376,9 @@ impl DiskFile {
             let why = "it was taken away while it was open";
             self.abandon(slot, Fate::Removed, why)
                 .map_err(Fault::Failed)?;
+            let name = self.path.display();
+            self.condition
+                .rebuilt(format!("{name}, or its log, was taken away"));
         }
         if let Slot::Going(_) = slot {
             let why = "it could not be removed before";

@@ -164,7 +164,8 @@ impl Tiered {
         let Some(_turn) = self.turns.try_take(key) else {
             return;
         };
-        if !lead.is_valid() || !self.may_copy() {
+        // In this order: a removal of many keys that has ended since the first has voided the second.
+        if !self.may_copy() || !lead.is_valid() {
             return;
         }
         for part in self.parts[..tier].iter().rev() {
