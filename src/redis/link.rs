@@ -9,9 +9,9 @@ use redis::{Client, Connection, ConnectionInfo, ErrorKind as Kind, Pipeline, Red
 
 use super::fault::{Fault, Trouble};
 
-/// A connection that was idle for this long is asked whether it is still there: a server, or what lies
-/// on the way to it, may have closed it without a word.
-const IDLE: Duration = Duration::from_secs(10);
+/// A connection that was not asked for this long what its server is, is asked that before it is used:
+/// it may have been closed without a word, or the server may be a replica by now.
+const CHECKED: Duration = Duration::from_secs(10);
 
 /// A place in the pool, with or without a connection. The pool hands out places, so that whoever wants
 /// a connection finds out at once, and by himself, what keeps it from being made.
@@ -41,19 +41,17 @@ impl r2d2::ManageConnection for Slots {
 
 impl Slot {
     /// Takes the connection out, if it can still be trusted: none was found broken since it was made, and
-    /// it was used lately, or answers.
+    /// its server takes writes, as far as is known.
     pub(super) fn take(&mut self, generation: u64) -> Option<Link> {
         let mut link = self.0.take().filter(|link| link.generation == generation)?;
-        if link.used_at.elapsed() < IDLE {
-            return Some(link);
+        if link.checked_at.elapsed() >= CHECKED {
+            link.check().ok()?;
         }
-        let ping = redis::pipe().cmd("PING").clone();
-        link.ask(&ping).is_ok().then_some(link)
+        Some(link)
     }
 
     /// Keeps a connection that all of its replies were read from.
-    pub(super) fn keep(&mut self, mut link: Link) {
-        link.used_at = Instant::now();
+    pub(super) fn keep(&mut self, link: Link) {
         self.0 = Some(link);
     }
 }
@@ -65,7 +63,8 @@ pub(crate) struct Link {
     identity: Option<Identity>,
     /// How often connections had been found broken when this one was made.
     generation: u64,
-    used_at: Instant,
+    /// When its server was last seen to take writes.
+    checked_at: Instant,
     timeout: Duration,
     /// How long a read waits as it is set now.
     read_timeout: Duration,
@@ -110,7 +109,7 @@ impl Link {
             connection,
             identity: None,
             generation,
-            used_at: Instant::now(),
+            checked_at: Instant::now(),
             timeout,
             read_timeout: timeout,
             is_watching: false,
@@ -131,12 +130,18 @@ impl Link {
         if settings.db() != 0 {
             hello.cmd("SELECT").arg(settings.db());
         }
-        let mandatory = hello.len();
-        hello.cmd("ROLE").cmd("CLIENT").arg("INFO");
-        let mut replies = self.exchange(&hello)?;
-        let optional = replies.split_off(mandatory);
-        replies.into_iter().try_for_each(accepted)?;
-        let [role, client] = optional.try_into().unwrap_or_default();
+        if !hello.is_empty() {
+            accept(self.exchange(&hello)?)?;
+        }
+        self.check()
+    }
+
+    /// Sees to it that the server takes writes, and asks what it calls this connection.
+    fn check(&mut self) -> Result<(), RedisError> {
+        let mut ask = redis::pipe();
+        ask.cmd("ROLE").cmd("CLIENT").arg("INFO");
+        let replies = self.exchange(&ask)?;
+        let [role, client] = replies.try_into().unwrap_or_default();
         match role {
             // A user may be kept from asking.
             Value::ServerError(e) if Fault::of(&e.clone().into()) != Fault::Declined => {
@@ -149,6 +154,7 @@ impl Link {
             _ => {}
         }
         self.identity = text(&client).and_then(Identity::parse);
+        self.checked_at = Instant::now();
         Ok(())
     }
 
