@@ -24,12 +24,14 @@
 mod batch;
 mod bulk;
 mod cache;
+mod caches;
 mod coordinated;
 mod envelope;
 mod key;
 mod leases;
 mod load;
 mod load_many;
+mod namespace;
 mod number;
 mod options;
 mod pool;
@@ -39,12 +41,19 @@ mod source;
 mod sourced;
 mod stats;
 mod strategy;
+mod tier_set;
+mod tool_key;
+mod tools;
+mod types;
 mod version;
+mod weak;
 #[cfg(feature = "sqlite")]
 pub mod write_behind;
 
 pub use self::cache::{KvCache, Ttl};
+pub use self::caches::{AnyWeakCache, Caches, CachesStats};
 pub use self::key::AsKey;
+pub use self::namespace::{Level, Namespace, Reach};
 pub use self::options::KvOptions;
 pub use self::source::Source;
 #[cfg(feature = "sqlite")]
@@ -52,3 +61,8 @@ pub use self::sourced::SourceSink;
 pub use self::sourced::SourcedCache;
 pub use self::stats::KvStats;
 pub use self::strategy::CacheStrategy;
+pub use self::tier_set::TierSet;
+pub use self::tool_key::tool_key;
+pub use self::tools::{Cleared, ToolResults};
+pub use self::types::{Backend, CacheType, Consistency};
+pub use self::weak::WeakCache;
