@@ -64,6 +64,8 @@ mod store;
 mod suggest;
 #[path = "../../src/sync/mod.rs"]
 mod sync;
+#[path = "../../src/tier/mod.rs"]
+mod tier;
 #[path = "../../src/worker.rs"]
 mod worker;
 

@@ -6,6 +6,7 @@ mod coordinator;
 mod flights;
 mod history;
 mod index;
+mod tiers;
 mod trouble;
 mod worker;
 mod world;
@@ -19,6 +20,7 @@ pub(crate) fn all() -> Vec<Trial> {
         coordinator::claims(),
         flights::claims(),
         index::claims(),
+        tiers::claims(),
         trouble::claims(),
         worker::claims(),
     ];
