@@ -270,7 +270,7 @@ impl State {
 
 impl Drop for Caches {
     fn drop(&mut self) {
-        let state = self.state.get_mut();
+        let mut state = std::mem::take(&mut *self.state.lock());
         if let Some(coordinator) = &self.coordinator {
             for cache in &state.made {
                 if cache.options().is_enabled {
