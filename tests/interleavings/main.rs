@@ -38,6 +38,8 @@ mod health;
 mod index;
 #[path = "../../src/key_turns.rs"]
 mod key_turns;
+#[path = "../../src/kv/mod.rs"]
+mod kv;
 #[path = "../../src/machine/mod.rs"]
 mod machine;
 #[path = "../../src/metadata/mod.rs"]
