@@ -39,11 +39,14 @@ mod options;
 mod pool;
 mod pooled;
 mod refresh;
+pub mod report;
 mod source;
 mod sourced;
 mod stats;
 mod strategy;
 mod version;
+pub mod warming;
+mod watch;
 #[cfg(feature = "sqlite")]
 pub mod write_behind;
 
