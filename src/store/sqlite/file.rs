@@ -108,7 +108,7 @@ pub(crate) fn own(file: &Path, what: &str) -> Result<File> {
         let message = format!("cannot {operation} {}", path.display());
         Error::new(ErrorKind::Io, message).because(cause)
     };
-    let held = File::options().write(true).open(&path);
+    let held = File::options().read(true).write(true).open(&path);
     let held = held.map_err(|e| fail("open", e))?;
     match held.try_lock() {
         Ok(()) => Ok(held),

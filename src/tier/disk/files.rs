@@ -1,13 +1,12 @@
 //! The files of a cache on the disk: the database, and its log and the log's index beside it. They are
 //! recognised, so that it is noticed when somebody takes them away; moved aside together; or removed.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::FileIdentity;
+use crate::store::{FileIdentity, beside};
 
 /// How many damaged files are kept beside the cache's own; a further one takes the last one's place.
 const MOST_ASIDE: u32 = 3;
@@ -86,12 +85,6 @@ pub(super) fn move_aside(path: &Path) -> Result<PathBuf> {
 
 fn aside(path: &Path, n: u32) -> PathBuf {
     beside(path, &format!(".corrupt-{n}"))
-}
-
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
 }
 
 #[cfg(unix)]

@@ -7,14 +7,13 @@
 //! also a disk that is full. What it does not outlive, a machine that goes down, the file itself tells
 //! (see [`schema`](super::schema)).
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::files::{self, io_error};
 use super::schema::MOST_CHANGES;
-use crate::error::{Error, ErrorKind, Result};
-use crate::store::create_private;
+use crate::error::Result;
+use crate::store;
 
 /// Where the count of changes stands.
 const CHANGES: u64 = 0;
@@ -33,19 +32,8 @@ impl Guard {
     /// # Errors
     /// `DatabaseBusy` if somebody has it; `Io`.
     pub(super) fn take(cache: &Path) -> Result<Self> {
-        let path = files::beside(cache, ".lock");
-        create_private(&path)?;
-        let file = File::options().read(true).write(true).open(&path);
-        let file = file.map_err(|e| io_error("open", &path, e))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Guard { file }),
-            Err(TryLockError::WouldBlock) => {
-                let message = format!("the cache file {} is in use", cache.display());
-                Err(Error::new(ErrorKind::DatabaseBusy, message)
-                    .with_help("give each process a file of its own"))
-            }
-            Err(TryLockError::Error(e)) => Err(io_error("lock", &path, e)),
-        }
+        let file = store::own(cache, "cache file")?;
+        Ok(Guard { file })
     }
 
     /// How many changes were acknowledged, as far as is known.
