@@ -255,6 +255,7 @@ impl WriteBehind {
             let letters = shared.queue.lock().dead_letters(pattern);
             writer.journal.revive(&letters)?;
             shared.queue.lock().revive(&letters);
+            shared.troubles.lock().notes = None;
             Ok(letters.len())
         })?;
         self.ring();
@@ -271,6 +272,7 @@ impl WriteBehind {
             let letters = shared.queue.lock().dead_letters(pattern);
             writer.journal.bury(&letters)?;
             shared.queue.lock().bury(&letters);
+            shared.troubles.lock().notes = None;
             Ok(letters)
         })?;
         self.shared.tell_of_room();
