@@ -47,6 +47,7 @@ impl Drop for Running<'_> {
 
 impl Running<'_> {
     fn void(&self) {
+        self.cache.0.watches.note_all(self.taken.as_ref().as_ref());
         let flights = &self.cache.0.flights;
         match &*self.taken {
             None => flights.void_all(),

@@ -19,6 +19,7 @@ use super::options::KvOptions;
 use super::pool::Pool;
 use super::stats::{Counters, KvStats};
 use super::version::Versions;
+use super::watch::Watches;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, Result};
 use crate::health::{Health, Reason};
@@ -58,6 +59,7 @@ pub(super) struct Core {
     pub(super) keeper: Keeper,
     pub(super) pool: Pool,
     pub(super) bulk: Bulk,
+    pub(super) watches: Watches,
     pub(super) versions: Versions,
     pub(super) counters: Counters,
 }
@@ -99,6 +101,7 @@ impl KvCache {
             tier,
             clock,
             bulk: Bulk::default(),
+            watches: Watches::default(),
             versions: Versions::default(),
             counters: Counters::default(),
         }))
@@ -459,6 +462,7 @@ struct Voids<'c> {
 impl Drop for Voids<'_> {
     fn drop(&mut self) {
         self.cache.0.flights.void(self.key);
+        self.cache.0.watches.note(self.key);
     }
 }
 

@@ -41,6 +41,7 @@ mod options;
 mod pool;
 mod pooled;
 mod refresh;
+pub mod report;
 mod source;
 mod sourced;
 mod stats;
@@ -51,6 +52,8 @@ mod tools;
 mod types;
 mod version;
 mod weak;
+pub mod warming;
+mod watch;
 #[cfg(feature = "sqlite")]
 pub mod write_behind;
 

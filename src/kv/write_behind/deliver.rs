@@ -58,7 +58,7 @@ impl Shared {
                     .lock()
                     .settle(judged, is_sink_down, died_at, now, writer.backoff);
                 let mut troubles = shared.troubles.lock();
-                (troubles.journal, troubles.sink) = (None, trouble);
+                (troubles.notes, troubles.sink) = (None, trouble);
             }
             Ok(shared.queue.lock().take(most, now))
         });
