@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use super::stamp::{Seen, Stamp, Witness};
+use super::stamp::{Seen, Witness};
 use crate::cache::{Cache, CacheReport, CacheUsage, Scope};
 use crate::dependencies::{DependencyGraph, Source};
 use crate::error::Result;

@@ -51,9 +51,9 @@ mod tool_key;
 mod tools;
 mod types;
 mod version;
-mod weak;
 pub mod warming;
 mod watch;
+mod weak;
 #[cfg(feature = "sqlite")]
 pub mod write_behind;
 
