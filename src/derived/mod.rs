@@ -2,10 +2,12 @@
 
 mod cache;
 mod stamp;
+mod tool;
 #[cfg(unix)]
 mod tree;
 
 pub use self::cache::{DerivedCache, DerivedStats, Making};
 pub use self::stamp::{FileStamp, Seen, Stamp, Witness};
+pub use self::tool::ToolCache;
 #[cfg(unix)]
 pub use self::tree::TreeWitness;
