@@ -288,14 +288,15 @@ mod tests {
         others[2].times.held_ns = Some(11);
         others[3].times.grace_ns = 1;
         others[4].sum = sum(b"w");
-        let mut seals = others
-            .map(|head| head.pack("a", "b")[..DIGEST].to_vec())
-            .to_vec();
-        seals.extend([
-            head.seal("a", "b"),
-            head.seal("ab", ""),
-            head.seal("", "ab"),
-        ]);
+        let seal = |packed: Packed| packed[..DIGEST].to_vec();
+        let mut seals: Vec<_> = others.map(|head| seal(head.pack("a", "b"))).to_vec();
+        for (space, key) in [("a", "b"), ("ab", ""), ("", "ab")] {
+            let packed = head.pack(space, key);
+            let unpacked = Head::unpack(&packed, space, key).unwrap();
+            assert_eq!((unpacked.version, unpacked.times), (1, head.times));
+            assert!(Head::unpack(&packed, space, "c").is_none());
+            seals.push(seal(packed));
+        }
         let count = seals.len();
         seals.sort();
         seals.dedup();
