@@ -39,16 +39,8 @@ const SCHEMA: &str = "
         seq INTEGER PRIMARY KEY,   -- the order of writing
         space TEXT NOT NULL,       -- the tier
         key TEXT NOT NULL,
-        seal BLOB NOT NULL,            -- digest of all but the value
-        version INTEGER NOT NULL,
-        written_ns INTEGER NOT NULL,   -- since 1970
-        boot_ns INTEGER NOT NULL,      -- since the boot
-        boot BLOB NOT NULL,
-        life_ns INTEGER,               -- with its grace; without one: forever
-        held_ns INTEGER,               -- no longer than that
-        grace_ns INTEGER NOT NULL,
-        ends_ns INTEGER,               -- when it leaves, since 1970
-        sum BLOB NOT NULL,             -- digest of the value
+        head BLOB NOT NULL,        -- version, times, digests
+        ends_ns INTEGER,           -- when it leaves, since 1970
         value BLOB NOT NULL,
         UNIQUE (space, key)
     ) STRICT;
