@@ -35,6 +35,9 @@ pub enum ErrorKind {
     DatabaseBusy,
     /// The file is no database of this program, or its contents are damaged.
     DatabaseCorrupt,
+    /// A server could not be reached, did not answer in time, or refused; or it was not asked, because
+    /// it lately was so.
+    Unavailable,
     /// The database was written by a newer version of this program.
     SchemaTooNew,
     /// The change is in the database for good, but the index could not be brought up to date with
@@ -44,6 +47,8 @@ pub enum ErrorKind {
     LogPruned,
     /// The work was told to stop.
     Cancelled,
+    /// A bounded place has no room, and nobody made any in the time that one waits for it.
+    Full,
     /// Components cannot be put together, started or stopped as they are: a name is taken, a
     /// dependency is missing or circular, one of them panicked.
     Component,
@@ -58,6 +63,8 @@ pub enum ErrorKind {
     NotFresh,
     /// A record has changed since the answer that found it.
     Superseded,
+    /// It took longer than it may: a load of a value, or a wait for one.
+    TimedOut,
     /// A source file could not be read as source.
     Extraction,
     /// A rule of this crate was broken by this crate.
@@ -70,7 +77,7 @@ impl ErrorKind {
     pub(crate) fn may_pass(self) -> bool {
         matches!(
             self,
-            ErrorKind::Io | ErrorKind::Database | ErrorKind::DatabaseBusy
+            ErrorKind::Io | ErrorKind::Database | ErrorKind::DatabaseBusy | ErrorKind::Unavailable
         )
     }
 
@@ -88,16 +95,19 @@ impl ErrorKind {
             ErrorKind::Database => "database",
             ErrorKind::DatabaseBusy => "database-busy",
             ErrorKind::DatabaseCorrupt => "database-corrupt",
+            ErrorKind::Unavailable => "unavailable",
             ErrorKind::SchemaTooNew => "schema-too-new",
             ErrorKind::CommittedNotApplied => "committed-not-applied",
             ErrorKind::LogPruned => "log-pruned",
             ErrorKind::Cancelled => "cancelled",
+            ErrorKind::Full => "full",
             ErrorKind::Component => "component",
             ErrorKind::Coordinator => "coordinator",
             ErrorKind::NotInitialized => "not-initialized",
             ErrorKind::NotLoaded => "not-loaded",
             ErrorKind::NotFresh => "not-fresh",
             ErrorKind::Superseded => "superseded",
+            ErrorKind::TimedOut => "timed-out",
             ErrorKind::Extraction => "extraction",
             ErrorKind::Internal => "internal",
         }

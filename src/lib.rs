@@ -43,7 +43,9 @@
 //! - [`store`]: the database behind all that, and the trait to bring another one.
 //! - [`CacheCoordinator`]: all caches of a program, yours by the trait [`Cache`], giving room together
 //!   when memory is tight.
-//! - [`tier`]: bytes under keys that expire, in memory or on disk, for what is derived from files.
+//! - [`tier`]: bytes under keys that expire, in memory, on disk or on a Redis server, for what is derived
+//!   from files.
+//! - [`kv`]: values of any type over such a tier, made by one load for all who miss them.
 //! - [`component`]: a host whose parts start in the order of their dependencies and stop in reverse,
 //!   the cache among them.
 #![cfg_attr(
@@ -70,7 +72,7 @@
 //! `sqlite` (default): the embedded database. `extract`: tree-sitter extraction for C, Go, Java,
 //! JavaScript, Markdown, Python, Rust and TypeScript; `extract-more` adds C#, C++, PHP and Ruby.
 //! `server`: answering over HTTP. `pressure`: how tight memory is, also on machines that are not Linux.
-//! `cli`: the `cardex` command. `full`: everything.
+//! `redis`: a tier that processes share. `cli`: the `cardex` command. `full`: everything.
 
 mod bounded;
 mod cache;
@@ -81,6 +83,9 @@ pub mod component;
 #[cfg(feature = "cli")]
 pub mod config;
 mod coordinator;
+pub mod dependencies;
+#[cfg(feature = "sqlite")]
+pub mod derived;
 mod error;
 mod eviction;
 #[cfg(feature = "extract")]
@@ -91,6 +96,7 @@ mod index;
 #[cfg(feature = "extract")]
 mod indexing;
 mod key_turns;
+pub mod kv;
 mod machine;
 mod metadata;
 mod metadata_cache;
@@ -100,6 +106,10 @@ mod position;
 mod primitives;
 mod query;
 mod ratio;
+#[cfg(any(feature = "cli", feature = "redis"))]
+mod redact;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "server")]
 pub mod server;
 mod single_flight;
@@ -114,6 +124,8 @@ pub mod tier;
 mod units;
 mod worker;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisClient, RedisOptions};
 pub use bounded::{BoundedMap, BoundedStats, Evicted, Inserted, Limits, RemovalCause, Usage};
 pub use cache::{Cache, CacheReport, CacheUsage, Scope};
 #[cfg(feature = "sqlite")]

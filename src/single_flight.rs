@@ -4,7 +4,9 @@
 
 use std::borrow::Borrow;
 use std::hash::Hash;
+use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 
@@ -32,7 +34,7 @@ pub(crate) enum Boarding<'f, K: Eq + Hash, V: Clone> {
 /// panic, it is lost, and one of those who wait has to load.
 #[derive(Debug)]
 pub(crate) struct Lead<'f, K: Eq + Hash, V: Clone> {
-    flights: &'f Flights<K, V>,
+    flights: Table<'f, K, V>,
     key: K,
     flight: Arc<Flight<V>>,
 }
@@ -41,9 +43,37 @@ pub(crate) struct Lead<'f, K: Eq + Hash, V: Clone> {
 #[derive(Debug)]
 pub(crate) struct Joined<V>(Arc<Flight<V>>);
 
+/// Where a load is listed: a load that is handed to another thread keeps the list.
+#[derive(Debug)]
+enum Table<'f, K, V> {
+    Lent(&'f Flights<K, V>),
+    Kept(Arc<Flights<K, V>>),
+}
+
+impl<K, V> Deref for Table<'_, K, V> {
+    type Target = Flights<K, V>;
+
+    fn deref(&self) -> &Flights<K, V> {
+        match self {
+            Table::Lent(flights) => flights,
+            Table::Kept(flights) => flights,
+        }
+    }
+}
+
+/// How a wait ended that had a bound.
+#[derive(Debug)]
+pub(crate) enum Waited<V> {
+    /// With the outcome of the load.
+    Landed(Result<V>),
+    /// The load was lost: whoever waited may lead the next one.
+    Lost,
+    /// The load goes on.
+    Late,
+}
+
 #[derive(Debug)]
 struct Flight<V> {
-    leader: ThreadId,
     state: Mutex<State<V>>,
     landed: Condvar,
 }
@@ -51,6 +81,8 @@ struct Flight<V> {
 #[derive(Debug)]
 struct State<V> {
     valid: bool,
+    /// Who makes it; nobody while it is handed over.
+    leader: Option<ThreadId>,
     outcome: Outcome<V>,
 }
 
@@ -73,21 +105,35 @@ impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
     /// Begins a load of the key, or joins the one that is in progress. Whoever leads several loads
     /// lands them all before it waits for any.
     pub(crate) fn board(&self, key: &K) -> Boarding<'_, K, V> {
+        self.board_from(Table::Lent(self), key)
+    }
+
+    /// As [`Flights::board`]; the load may be handed to another thread.
+    pub(crate) fn board_kept(self: &Arc<Self>, key: &K) -> Boarding<'static, K, V>
+    where
+        K: 'static,
+        V: 'static,
+    {
+        self.board_from(Table::Kept(Arc::clone(self)), key)
+    }
+
+    fn board_from<'f>(&self, flights: Table<'f, K, V>, key: &K) -> Boarding<'f, K, V> {
         let mut table = self.table.lock();
         if let Some(flight) = table.get(key) {
             return Boarding::Joins(Joined(Arc::clone(flight)));
         }
         let flight = Arc::new(Flight {
-            leader: thread::current().id(),
             state: Mutex::new(State {
                 valid: true,
+                leader: Some(thread::current().id()),
                 outcome: Outcome::Pending,
             }),
             landed: Condvar::new(),
         });
         table.insert(key.clone(), Arc::clone(&flight));
+        drop(table);
         Boarding::Leads(Lead {
-            flights: self,
+            flights,
             key: key.clone(),
             flight,
         })
@@ -144,6 +190,17 @@ impl<K: Eq + Hash, V: Clone> Lead<'_, K, V> {
         self.flight.state.lock().valid
     }
 
+    /// Lets whoever leads so far wait too, until another thread takes it over.
+    pub(crate) fn hand_over(&self) -> Joined<V> {
+        self.flight.state.lock().leader = None;
+        Joined(Arc::clone(&self.flight))
+    }
+
+    /// This thread makes it from now on.
+    pub(crate) fn take_over(&self) {
+        self.flight.state.lock().leader = Some(thread::current().id());
+    }
+
     /// Hands the outcome to those who wait. An error is shared by them and remembered by nobody.
     pub(crate) fn land(self, outcome: Result<V>) {
         self.end(Outcome::Landed(outcome));
@@ -183,15 +240,44 @@ impl<V: Clone> Joined<V> {
     pub(crate) fn wait(self) -> Option<Result<V>> {
         let mut state = self.0.state.lock();
         loop {
-            match &state.outcome {
-                Outcome::Landed(outcome) => return Some(outcome.clone()),
-                Outcome::Lost => return None,
-                Outcome::Pending if self.0.leader == thread::current().id() => {
-                    let message = "a load asks for what it is loading";
-                    return Some(Err(Error::new(ErrorKind::Internal, message)));
-                }
-                Outcome::Pending => self.0.landed.wait(&mut state),
+            match state.ended() {
+                Some(Waited::Landed(outcome)) => return Some(outcome),
+                Some(_) => return None,
+                None => self.0.landed.wait(&mut state),
             }
+        }
+    }
+
+    /// As [`Joined::wait`], and no longer than this. Again: the same, or what has come since.
+    pub(crate) fn wait_within(&self, time: Duration) -> Waited<V> {
+        let mut state = self.0.state.lock();
+        if let Some(ended) = state.ended() {
+            return ended;
+        }
+        let is_pending = |state: &mut State<V>| matches!(state.outcome, Outcome::Pending);
+        self.0.landed.wait_while_for(&mut state, is_pending, time);
+        state.ended().unwrap_or(Waited::Late)
+    }
+
+    /// How many wait for the load at this moment, about.
+    pub(crate) fn waiters(&self) -> usize {
+        // Two more know it: the list, and whoever leads it.
+        Arc::strong_count(&self.0).saturating_sub(2).max(1)
+    }
+}
+
+impl<V: Clone> State<V> {
+    /// What came of it, also for who would wait for himself; `None` while it goes on.
+    fn ended(&self) -> Option<Waited<V>> {
+        match &self.outcome {
+            Outcome::Landed(outcome) => Some(Waited::Landed(outcome.clone())),
+            Outcome::Lost => Some(Waited::Lost),
+            Outcome::Pending if self.leader == Some(thread::current().id()) => {
+                let message = "a load asks for what it is loading";
+                let error = Error::new(ErrorKind::Internal, message);
+                Some(Waited::Landed(Err(error)))
+            }
+            Outcome::Pending => None,
         }
     }
 }
@@ -304,6 +390,24 @@ mod tests {
             assert_eq!(load(&flights, 1, |_| Ok(9)).unwrap(), 9);
             leader.join().unwrap();
         });
+    }
+
+    #[test]
+    fn a_load_that_is_handed_over_lands_for_who_began_it() {
+        let flights = Arc::new(Flights::<u32, u32>::default());
+        let Boarding::Leads(lead) = flights.board_kept(&1) else {
+            panic!("nobody else loads");
+        };
+        let joined = lead.hand_over();
+        assert!(matches!(joined.wait_within(Duration::ZERO), Waited::Late));
+        let leads = std::thread::spawn(move || {
+            lead.take_over();
+            lead.land(Ok(3));
+        });
+        leads.join().unwrap();
+        let landed = joined.wait_within(Duration::ZERO);
+        assert!(matches!(landed, Waited::Landed(Ok(3))));
+        assert!(matches!(flights.board(&1), Boarding::Leads(_)));
     }
 
     #[test]

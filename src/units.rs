@@ -38,9 +38,16 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     parse(text, DURATIONS, "a duration such as 5s").map(Duration::from_millis)
 }
 
-/// The size in the largest binary unit that is exact.
+/// The size in the largest unit that is exact, a binary one unless a decimal one is much shorter: 500MB
+/// are no whole number of binary units.
 pub(crate) fn format_size(bytes: u64) -> String {
-    format(bytes, &SIZES[..4])
+    let (binary, megabytes) = (&SIZES[..4], &SIZES[6..]);
+    let text = format(bytes, binary);
+    let decimal = bytes.is_multiple_of(1_000_000);
+    let decimal = decimal.then(|| format(bytes, megabytes));
+    decimal
+        .filter(|decimal| decimal.len() + 2 < text.len())
+        .unwrap_or(text)
 }
 
 /// The duration in the largest unit that is exact.
@@ -109,7 +116,9 @@ mod tests {
 
     #[test]
     fn the_largest_exact_unit_is_shown() {
-        for text in ["0B", "1B", "1000B", "64MiB", "3GiB", "1025KiB"] {
+        for text in [
+            "0B", "1B", "1000B", "64MiB", "3GiB", "1025KiB", "500MB", "2GB",
+        ] {
             assert_eq!(format_size(parse_size(text).unwrap()), text);
         }
         for text in ["0ms", "1500ms", "5s", "2m", "1h"] {

@@ -49,7 +49,7 @@ pub(super) fn schema(global: &Global) -> Result<Outcome, Failure> {
 
 fn shown(entry: &Entry) -> Shown<'_> {
     Shown {
-        key: entry.key.name,
+        key: &entry.name,
         value: &entry.value,
         origin: entry.origin.to_string(),
         default: entry.key.default_text(),
@@ -62,11 +62,7 @@ fn shown(entry: &Entry) -> Shown<'_> {
 fn toml(context: &Context, entries: &[Entry], origin: bool, out: &mut Out) -> Result<(), Failure> {
     let mut section = "";
     for entry in entries {
-        let (table, key) = entry
-            .key
-            .name
-            .split_once('.')
-            .unwrap_or(("", entry.key.name));
+        let (table, key) = entry.name.rsplit_once('.').unwrap_or(("", &entry.name));
         if table != section {
             if !section.is_empty() {
                 out.line("")?;

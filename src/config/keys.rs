@@ -1,15 +1,14 @@
-//! The table of configuration keys. It drives parsing, `config show` and the documentation: a key
-//! that is not here does not exist.
+//! What a configuration key is: its name, what its value is and in which range, and what it does.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::coordinator::CoordinatorOptions;
 use crate::eviction::Strategy;
 use crate::extract::Language;
 use crate::machine;
 use crate::ratio::Ratio;
+use crate::tier::KeyPattern;
 use crate::units;
 
 /// A configuration key.
@@ -45,8 +44,10 @@ pub enum Kind {
     Ratio(u32, u32),
     /// `true` or `false`.
     Switch,
-    /// The name of an eviction strategy.
+    /// The name of an eviction strategy that records may have.
     Strategy,
+    /// The name of any eviction strategy.
+    Policy,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// A list of names of languages.
@@ -59,10 +60,16 @@ pub enum Kind {
     File,
     /// A database. It may hold a secret, and is never shown with it.
     Database,
+    /// A Redis server, or `none`. It may hold a secret, and is never shown with it.
+    Redis,
+    /// What keys of a cache begin with: 1 to 50 small letters, digits and underscores.
+    Prefix,
+    /// A list of patterns of keys.
+    KeyPatterns,
 }
 
 /// A value that was found to be what its key wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) enum Value {
     Size(u64),
     Duration(Duration),
@@ -75,342 +82,12 @@ pub(super) enum Value {
     Text(String),
 }
 
-/// Where the database is unless something else is said.
-pub(super) const DEFAULT_DATABASE: &str = ".cardex/cardex.db";
-
-/// Every key.
-pub static KEYS: &[Key] = &[
-    Key {
-        name: "index.exclude",
-        kind: Kind::Patterns,
-        doc: "Files and directories to leave out, as patterns of a .gitignore file.",
-        is_live: false,
-        default: || Value::List(Vec::new()),
-    },
-    Key {
-        name: "index.languages",
-        kind: Kind::Languages,
-        doc: "The languages to index; an empty list is every file, of whatever language.",
-        is_live: false,
-        default: || Value::List(Vec::new()),
-    },
-    Key {
-        name: "index.max_file_bytes",
-        kind: Kind::Size(1 << 10, 1 << 30),
-        doc: "Larger files are skipped.",
-        is_live: false,
-        default: || Value::Size(16 << 20),
-    },
-    Key {
-        name: "index.threads",
-        kind: Kind::Count(1, 256),
-        doc: "How many files are read at the same time; by default one for each processor.",
-        is_live: false,
-        default: || Value::Count(processors()),
-    },
-    Key {
-        name: "database.url",
-        kind: Kind::Database,
-        doc: "The SQLite file: a path from the project's root, or sqlite:PATH.",
-        is_live: false,
-        default: || Value::Text(DEFAULT_DATABASE.to_owned()),
-    },
-    Key {
-        name: "database.max_connections",
-        kind: Kind::Count(1, 16),
-        doc: "How many connections to the database are open at most.",
-        is_live: false,
-        default: || Value::Count(4),
-    },
-    Key {
-        name: "database.connection_timeout",
-        kind: Kind::Duration(Duration::from_secs(1), Duration::from_secs(30)),
-        doc: "How long to wait for a connection, or for another process's lock.",
-        is_live: false,
-        default: || Value::Duration(Duration::from_secs(5)),
-    },
-    Key {
-        name: "memory_cache.enabled",
-        kind: Kind::Switch,
-        doc: "Whether a host runs a cache of records.",
-        is_live: false,
-        default: || Value::Switch(true),
-    },
-    Key {
-        name: "memory_cache.max_items",
-        kind: Kind::Count(100, 1_000_000),
-        doc: "How many records are held in memory at most; answers never depend on it.",
-        is_live: true,
-        default: || Value::Count(10_000),
-    },
-    Key {
-        name: "memory_cache.max_bytes",
-        kind: Kind::Memory(1 << 20),
-        doc: "How much memory the records take at most.",
-        is_live: true,
-        // A smaller container starts with all that it has.
-        default: || Value::Size(machine::total_memory_bytes().min(64 << 20)),
-    },
-    Key {
-        name: "memory_cache.max_record_bytes",
-        kind: Kind::Size(1 << 10, 1 << 30),
-        doc: "Larger records are refused.",
-        is_live: false,
-        default: || Value::Size(16 << 20),
-    },
-    Key {
-        name: "memory_cache.eviction_strategy",
-        kind: Kind::Strategy,
-        doc: "Which records leave first when the cache is full.",
-        is_live: false,
-        default: || Value::Strategy(Strategy::default()),
-    },
-    Key {
-        name: "memory_cache.eviction_batch_size",
-        kind: Kind::Count(1, 1000),
-        doc: "How many records leave at once when there are too many, but no more than a tenth of them.",
-        is_live: true,
-        default: || Value::Count(100),
-    },
-    Key {
-        name: "memory_cache.write_policy",
-        kind: Kind::OneOf(&["write_through"]),
-        doc: "When a write is in the database: with write_through, before it returns.",
-        is_live: false,
-        default: || Value::Text("write_through".to_owned()),
-    },
-    Key {
-        name: "memory_cache.change_poll",
-        kind: Kind::Duration(Duration::from_millis(1), Duration::from_secs(10)),
-        doc: "How long a host's cache rests between two looks at the change log.",
-        is_live: true,
-        default: || Value::Duration(Duration::from_millis(10)),
-    },
-    Key {
-        name: "memory_cache.sync_interval",
-        kind: Kind::Duration(Duration::from_secs(10), Duration::from_secs(3600)),
-        doc: "How long until it looks so that nothing is taken for granted.",
-        is_live: true,
-        default: || Value::Duration(Duration::from_secs(300)),
-    },
-    Key {
-        name: "coordinator.pressure_threshold",
-        kind: {
-            let (min, max) = CoordinatorOptions::THRESHOLD_PERCENT;
-            Kind::Ratio(min, max)
-        },
-        doc: "Above this used share of memory, a host's caches give room.",
-        is_live: true,
-        default: || Value::Ratio(Ratio::percent(80)),
-    },
-    Key {
-        name: "coordinator.eviction_ratio",
-        kind: {
-            let (min, max) = CoordinatorOptions::RATIO_PERCENT;
-            Kind::Ratio(min, max)
-        },
-        doc: "How much of its entries each cache gives up at once.",
-        is_live: true,
-        default: || Value::Ratio(Ratio::percent(20)),
-    },
-    Key {
-        name: "coordinator.check_interval",
-        kind: Kind::Duration(
-            CoordinatorOptions::MIN_INTERVAL,
-            CoordinatorOptions::MAX_INTERVAL,
-        ),
-        doc: "How often memory is looked at.",
-        is_live: true,
-        default: || Value::Duration(Duration::from_secs(30)),
-    },
-    Key {
-        name: "coordinator.max_bytes",
-        kind: Kind::Limit(CoordinatorOptions::MIN_BYTES),
-        doc: "How much memory the caches of a host may take together.",
-        is_live: true,
-        default: || Value::Limit(None),
-    },
-    Key {
-        name: "server.listen",
-        kind: Kind::Address,
-        doc: "Where `serve` listens; port 0 is any that is free. Others than this machine want a token.",
-        is_live: false,
-        default: || Value::Text("127.0.0.1:7878".to_owned()),
-    },
-    Key {
-        name: "server.token_file",
-        kind: Kind::File,
-        doc: "The file with the token that changing verbs want, readable by its owner alone; without one, nothing can be changed.",
-        is_live: false,
-        default: || Value::Text(UNSET.to_owned()),
-    },
-    Key {
-        name: "server.token_for_reading",
-        kind: Kind::Switch,
-        doc: "Whether reading wants the token on this machine, too: where others share it, or reach it through a proxy.",
-        is_live: false,
-        default: || Value::Switch(false),
-    },
-    Key {
-        name: "server.max_body_bytes",
-        kind: Kind::Size(1 << 10, 16 << 20),
-        doc: "Longer bodies of requests are refused.",
-        is_live: true,
-        default: || Value::Size(1 << 20),
-    },
-    Key {
-        name: "server.max_header_bytes",
-        kind: Kind::Size(8 << 10, 1 << 20),
-        doc: "Longer request lines and headers are refused.",
-        is_live: true,
-        default: || Value::Size(16 << 10),
-    },
-    Key {
-        name: "server.header_timeout",
-        kind: Kind::Duration(Duration::from_millis(100), Duration::from_secs(60)),
-        doc: "How long a client may take to send its headers, or keep a connection idle.",
-        is_live: true,
-        default: || Value::Duration(Duration::from_secs(5)),
-    },
-    Key {
-        name: "server.request_timeout",
-        kind: Kind::Duration(Duration::from_millis(100), Duration::from_secs(600)),
-        doc: "How long a request is worked on; what a client asked to wait for changes comes on top.",
-        is_live: true,
-        default: || Value::Duration(Duration::from_secs(10)),
-    },
-    Key {
-        name: "server.max_page",
-        kind: Kind::Count(1, 10_000),
-        doc: "How many files one answer lists at most.",
-        is_live: true,
-        default: || Value::Count(1000),
-    },
-    Key {
-        name: "server.max_requests",
-        kind: Kind::Count(1, 1024),
-        doc: "How many requests are worked on at once; others are told to come again. As many clients may wait for changes.",
-        is_live: false,
-        default: || Value::Count(64),
-    },
-    Key {
-        name: "server.max_connections",
-        kind: Kind::Count(1, 65_536),
-        doc: "How many connections are open at once; for one more, the one that was idle for the longest time is closed.",
-        is_live: false,
-        default: || Value::Count(1024),
-    },
-];
-
-/// Another name of a key, under which its value is a whole number of some unit.
-#[derive(Debug)]
-pub(super) struct Alias {
-    pub(super) name: &'static str,
-    /// The key's own name.
-    of: &'static str,
-    pub(super) reads: Reading,
-}
-
-/// What a whole number under an alias is.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Reading {
-    /// A duration in seconds.
-    Seconds,
-}
-
-/// Every alias.
-pub(super) static ALIASES: &[Alias] = &[
-    Alias {
-        name: "memory_cache.sync_interval_seconds",
-        of: "memory_cache.sync_interval",
-        reads: Reading::Seconds,
-    },
-    Alias {
-        name: "coordinator.check_interval_seconds",
-        of: "coordinator.check_interval",
-        reads: Reading::Seconds,
-    },
-];
-
-impl Reading {
-    pub(super) fn value(self, number: u64) -> Value {
-        match self {
-            Reading::Seconds => Value::Duration(Duration::from_secs(number)),
-        }
-    }
-
-    /// The range of a key of this kind, in words.
-    pub(super) fn range(self, kind: Kind) -> String {
-        match (self, kind) {
-            (Reading::Seconds, Kind::Duration(..)) => {
-                let (min, max) = self.bounds(kind);
-                format!("a whole number of seconds from {min} to {max}")
-            }
-            (Reading::Seconds, kind) => kind.to_string(),
-        }
-    }
-
-    /// The least and the largest number that a key of this kind allows.
-    pub(super) fn bounds(self, kind: Kind) -> (u64, u64) {
-        match (self, kind) {
-            (Reading::Seconds, Kind::Duration(min, max)) => {
-                let least = min.as_secs() + u64::from(min.subsec_nanos() > 0);
-                (least, max.as_secs())
-            }
-            (Reading::Seconds, _) => (0, u64::MAX),
-        }
-    }
-}
-
-/// A key by the name that somebody wrote: its own, or an alias.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Named {
-    pub(super) key: &'static Key,
-    pub(super) alias: Option<&'static Alias>,
-}
-
-impl Named {
-    pub(super) fn find(name: &str) -> Option<Self> {
-        Self::all().find(|named| named.name() == name)
-    }
-
-    pub(super) fn of_variable(variable: &str) -> Option<Self> {
-        Self::all().find(|named| environment_variable(named.name()) == variable)
-    }
-
-    /// Every name that can be written.
-    pub(super) fn all() -> impl Iterator<Item = Self> {
-        let own = KEYS.iter().map(|key| Named { key, alias: None });
-        let aliases = ALIASES.iter().filter_map(|alias| {
-            let key = KEYS.iter().find(|key| key.name == alias.of)?;
-            let alias = Some(alias);
-            Some(Named { key, alias })
-        });
-        own.chain(aliases)
-    }
-
-    pub(super) fn name(&self) -> &'static str {
-        self.alias.map_or(self.key.name, |alias| alias.name)
-    }
-
-    /// What its value is, in words.
-    pub(super) fn range(&self) -> String {
-        match self.alias {
-            Some(alias) => alias.reads.range(self.key.kind),
-            None => self.key.kind.to_string(),
-        }
-    }
-}
-
-fn environment_variable(name: &str) -> String {
-    format!("CARDEX_{}", name.replace('.', "__").to_ascii_uppercase())
-}
-
 /// How a limit or a file that is not set is written.
 pub(super) const UNSET: &str = "none";
 
-fn processors() -> u64 {
-    std::thread::available_parallelism().map_or(1, |n| n.get().min(256) as u64)
+/// `CARDEX_SECTION__KEY`.
+pub(super) fn environment_variable(name: &str) -> String {
+    format!("CARDEX_{}", name.replace('.', "__").to_ascii_uppercase())
 }
 
 impl Key {
@@ -462,6 +139,10 @@ impl fmt::Display for Kind {
             Kind::Address => f.write_str("an address and a port, such as 127.0.0.1:7878"),
             Kind::File => write!(f, "a path, or {UNSET}"),
             Kind::Database => f.write_str("a path or sqlite:PATH"),
+            Kind::Policy => write!(f, "one of {}", Strategy::ALL.map(Strategy::name).join(", ")),
+            Kind::Redis => write!(f, "redis://HOST:PORT/DB, rediss:// or unix://, or {UNSET}"),
+            Kind::Prefix => f.write_str("1 to 50 small letters, digits and underscores"),
+            Kind::KeyPatterns => f.write_str("a list of patterns of keys"),
         }
     }
 }
@@ -486,10 +167,16 @@ impl Kind {
             (Kind::Ratio(min, max), Value::Ratio(share)) => {
                 within((Ratio::percent(min)..=Ratio::percent(max)).contains(share))
             }
-            (Kind::Switch, Value::Switch(_)) | (Kind::Strategy, Value::Strategy(_)) => Ok(()),
+            (Kind::Switch, Value::Switch(_))
+            | (Kind::Strategy | Kind::Policy, Value::Strategy(_)) => Ok(()),
             (Kind::Languages, Value::List(names)) => names.iter().try_for_each(|n| language(n)),
             (Kind::Patterns, Value::List(patterns)) => patterns.iter().try_for_each(|p| pattern(p)),
             (Kind::Database, Value::Text(_)) => Ok(()),
+            (Kind::Redis, Value::Text(url)) => redis(url),
+            (Kind::Prefix, Value::Text(text)) => prefix(text),
+            (Kind::KeyPatterns, Value::List(patterns)) => patterns
+                .iter()
+                .try_for_each(|text| KeyPattern::new(text).map(drop).map_err(|e| e.to_string())),
             (Kind::File, Value::Text(path)) if path.is_empty() => Err("is empty".to_owned()),
             (Kind::File, Value::Text(_)) => Ok(()),
             (Kind::Address, Value::Text(text)) => address(text)
@@ -522,13 +209,33 @@ pub(super) fn address(text: &str) -> Option<SocketAddr> {
 }
 
 /// The eviction strategy of that name; the error says what is wrong with it.
-pub(super) fn strategy(name: &str) -> Result<Strategy, String> {
-    let known = Strategy::FOR_RECORDS.map(Strategy::name);
-    name.parse()
-        .map_err(|_| match crate::suggest::nearest(name, known) {
+pub(super) fn strategy(name: &str, offered: &[Strategy]) -> Result<Strategy, String> {
+    let known = offered.iter().copied().map(Strategy::name);
+    let mut offered = offered.iter().copied();
+    offered
+        .find(|strategy| strategy.name() == name)
+        .ok_or_else(|| match crate::suggest::nearest(name, known) {
             Some(meant) => format!("is no eviction strategy; did you mean `{meant}`?"),
             None => "is no eviction strategy".to_owned(),
         })
+}
+
+fn redis(url: &str) -> Result<(), String> {
+    let is_known = ["redis://", "rediss://", "unix://", "redis+unix://"]
+        .iter()
+        .any(|scheme| url.len() > scheme.len() && url.starts_with(scheme));
+    if url == UNSET || is_known {
+        return Ok(());
+    }
+    Err("is no address of a Redis server".to_owned())
+}
+
+fn prefix(text: &str) -> Result<(), String> {
+    let is_small = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if (1..=50).contains(&text.len()) && text.chars().all(is_small) {
+        return Ok(());
+    }
+    Err(format!("is not {}", Kind::Prefix))
 }
 
 fn one_of(words: &[&'static str], word: &str) -> Result<(), String> {
@@ -558,6 +265,13 @@ fn pattern(text: &str) -> Result<(), String> {
     }
 }
 
+/// As it is shown: without secrets.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
 /// As TOML.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -574,7 +288,7 @@ impl fmt::Display for Value {
                 let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
                 write!(f, "[{}]", items.join(", "))
             }
-            Value::Text(text) => f.write_str(&quoted(&super::database_url::redact(text))),
+            Value::Text(text) => f.write_str(&quoted(&crate::redact::redact(text))),
         }
     }
 }

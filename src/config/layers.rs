@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::database_url::redact;
-use super::keys::{KEYS, Key, Named, Value};
+use super::keys::{Key, Value, environment_variable};
+use super::named::Named;
+use super::table::{KEYS, TYPE_KEYS};
 use crate::error::{Error, ErrorKind, Result};
+use crate::redact::redact;
 
 /// The largest configuration file that is read.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -46,7 +48,7 @@ impl fmt::Display for Origin {
 }
 
 /// A value as it was written.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) enum Raw {
     /// A string of a file.
     Text(String),
@@ -64,6 +66,13 @@ pub(super) enum Raw {
     Word(String),
 }
 
+/// Without secrets.
+impl fmt::Debug for Raw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&redact(&self.to_string()))
+    }
+}
+
 impl fmt::Display for Raw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -78,13 +87,21 @@ impl fmt::Display for Raw {
 }
 
 /// One value of one layer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Setting {
     pub(super) named: Named,
     pub(super) raw: Raw,
     pub(super) origin: Origin,
     /// The line of the file and the value's place in it.
     pub(super) excerpt: Option<(String, Range<usize>)>,
+}
+
+/// Without the line that it stands in: what stands there may be secret.
+impl fmt::Debug for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, raw, origin) = (self.named.name(), &self.raw, &self.origin);
+        write!(f, "{name} = {raw:?} ({origin})")
+    }
 }
 
 impl Setting {
@@ -130,22 +147,7 @@ pub(super) fn file(path: &Path, origin: impl Fn(PathBuf, usize) -> Origin) -> Re
         file.error(format!("is no valid TOML: {what}"), span)
     })?;
     let mut settings = Vec::new();
-    for (section, keys) in document.get_ref() {
-        let Some(keys) = keys.get_ref().as_table() else {
-            return Err(file.unknown(section.get_ref(), section.span()));
-        };
-        for (key, value) in keys {
-            let name = format!("{}.{}", section.get_ref(), key.get_ref());
-            let named = Named::find(&name).ok_or_else(|| file.unknown(&name, key.span()))?;
-            let (line, excerpt) = file.excerpt(value.span());
-            settings.push(Setting {
-                named,
-                raw: raw(value),
-                origin: origin(path.to_path_buf(), line),
-                excerpt: Some(excerpt),
-            });
-        }
-    }
+    file.collect("", document.get_ref(), &origin, &mut settings)?;
     assert_said_once(&settings)?;
     Ok(settings)
 }
@@ -153,7 +155,8 @@ pub(super) fn file(path: &Path, origin: impl Fn(PathBuf, usize) -> Origin) -> Re
 /// No key of a layer is given by two of its names.
 fn assert_said_once(settings: &[Setting]) -> Result<()> {
     for (at, setting) in settings.iter().enumerate() {
-        let same = |other: &&Setting| other.named.key.name == setting.named.key.name;
+        let is_of = |other: &Setting| (other.named.key.name, other.named.member.clone());
+        let same = |other: &&Setting| is_of(other) == is_of(setting);
         let Some(other) = settings[..at].iter().find(same) else {
             continue;
         };
@@ -203,6 +206,38 @@ struct File<'a> {
 }
 
 impl File<'_> {
+    /// The settings of a table and of those in it; `section` is the table's name.
+    fn collect(
+        &self,
+        section: &str,
+        table: &DeTable<'_>,
+        origin: &dyn Fn(PathBuf, usize) -> Origin,
+        settings: &mut Vec<Setting>,
+    ) -> Result<()> {
+        for (key, value) in table {
+            let name = match section {
+                "" => key.get_ref().to_string(),
+                section => format!("{section}.{}", key.get_ref()),
+            };
+            match (Named::find(&name), value.get_ref().as_table()) {
+                (Some(named), _) => {
+                    let (line, excerpt) = self.excerpt(value.span());
+                    settings.push(Setting {
+                        named,
+                        raw: raw(value),
+                        origin: origin(self.path.to_path_buf(), line),
+                        excerpt: Some(excerpt),
+                    });
+                }
+                (None, Some(table)) if Named::is_section(&name) => {
+                    self.collect(&name, table, origin, settings)?;
+                }
+                (None, _) => return Err(self.unknown(&name, key.span())),
+            }
+        }
+        Ok(())
+    }
+
     /// The number and the text of the line of a span, and the span within it.
     fn excerpt(&self, span: Range<usize>) -> (usize, (String, Range<usize>)) {
         let before = &self.text[..span.start];
@@ -229,7 +264,11 @@ impl File<'_> {
 }
 
 fn did_you_mean(name: &str) -> String {
-    match crate::suggest::nearest(name, Named::all().map(|named| named.name())) {
+    let names: Vec<String> = Named::all()
+        .map(|named| named.name().into_owned())
+        .chain(type_names(name))
+        .collect();
+    match crate::suggest::nearest(name, names.iter().map(String::as_str)) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => {
             let known: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
@@ -238,11 +277,24 @@ fn did_you_mean(name: &str) -> String {
     }
 }
 
-/// The settings of environment variables: `CARDEX_SECTION__KEY`, and `DATABASE_URL`, which yields
-/// to `CARDEX_DATABASE__URL`. Other variables are left alone, unless they look like a slip.
+/// The keys of the type that a name is about.
+fn type_names(name: &str) -> Vec<String> {
+    let mut parts = name.split('.');
+    let (family, member) = (parts.next(), parts.next().unwrap_or("NAME"));
+    if family != Some("types") {
+        return Vec::new();
+    }
+    let keys = TYPE_KEYS.iter();
+    keys.map(|key| key.name.replace("NAME", member)).collect()
+}
+
+/// Variables that other programs know too, and the keys that they set unless `CARDEX_SECTION__KEY` does.
+const PLAIN: [(&str, &str); 2] = [("DATABASE_URL", "database.url"), ("REDIS_URL", "redis.url")];
+
+/// The settings of environment variables: `CARDEX_SECTION__KEY`, and those of [`PLAIN`]. Other variables are left alone, unless they look like a slip.
 pub(super) fn environment(variables: &[(String, String)]) -> Result<Vec<Setting>> {
     let mut settings = Vec::new();
-    let mut plain = None;
+    let mut plain = Vec::new();
     for (name, value) in variables {
         let setting = |named| Setting {
             named,
@@ -250,8 +302,9 @@ pub(super) fn environment(variables: &[(String, String)]) -> Result<Vec<Setting>
             origin: Origin::Environment(name.clone()),
             excerpt: None,
         };
-        if name == "DATABASE_URL" && !value.is_empty() {
-            plain = Named::find("database.url").map(setting);
+        let known = PLAIN.iter().find(|(variable, _)| variable == name);
+        if let Some((_, key)) = known.filter(|_| !value.is_empty()) {
+            plain.extend(Named::find(key).map(setting));
         }
         let Some(rest) = name.strip_prefix("CARDEX_") else {
             continue;
@@ -262,12 +315,11 @@ pub(super) fn environment(variables: &[(String, String)]) -> Result<Vec<Setting>
             None => {}
         }
     }
-    if !settings
-        .iter()
-        .any(|setting| setting.named.key.name == "database.url")
-    {
-        settings.extend(plain);
-    }
+    plain.retain(|plain: &Setting| {
+        let is_same = |own: &Setting| own.named.key.name == plain.named.key.name;
+        !settings.iter().any(is_same)
+    });
+    settings.extend(plain);
     assert_said_once(&settings)?;
     Ok(settings)
 }
@@ -275,11 +327,15 @@ pub(super) fn environment(variables: &[(String, String)]) -> Result<Vec<Setting>
 /// `CARDEX_DATABASE_URL`, with one underscore where two belong.
 fn is_slip(rest: &str) -> bool {
     let letters = |text: &str| text.replace(['_', '.'], "").to_ascii_lowercase();
-    Named::all().any(|named| letters(named.name()) == letters(rest))
+    Named::all().any(|named| letters(&named.name()) == letters(rest))
 }
 
 fn unknown_variable(name: &str) -> Error {
-    let known: Vec<String> = KEYS.iter().map(Key::environment_variable).collect();
+    let rest = name.strip_prefix("CARDEX_").unwrap_or_default();
+    let types = type_names(&rest.replace("__", ".").to_ascii_lowercase());
+    let known = KEYS.iter().map(Key::environment_variable);
+    let types = types.iter().map(|name| environment_variable(name));
+    let known: Vec<String> = known.chain(types).collect();
     let help = match crate::suggest::nearest(name, known.iter().map(String::as_str)) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("the variables are {}", known.join(", ")),

@@ -1,12 +1,14 @@
 //! `LiveConfig`: a configuration that can be read again while the program runs. Either the whole of it
 //! is right and what can change does, or nothing changes.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Config, ConfigSources};
+use super::keys::UNSET;
+use super::{Config, ConfigSources, Entry};
 use crate::error::{ErrorKind, Result};
 use crate::panics::caught;
 use crate::passes::Passes;
@@ -47,7 +49,7 @@ pub struct Reload {
 #[non_exhaustive]
 pub struct Changed {
     /// The name of its key.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// What it was, as TOML and without secrets.
     pub from: String,
     /// What the layers say now.
@@ -129,17 +131,18 @@ impl Config {
     /// Takes the live values of another configuration, and tells what differs.
     fn take_live(&mut self, wanted: &Config) -> Result<Reload> {
         let mut reload = Reload::default();
-        for (at, new) in wanted.entries.iter().enumerate() {
-            let old = &self.entries[at];
+        for new in &wanted.entries {
+            let is_same = |old: &&Entry| old.name == new.name;
+            let Some(old) = self.entries.iter().find(is_same) else {
+                // What is said of a type counts from the next start on.
+                reload.at_restart.push(changed(new, UNSET, &new.value));
+                continue;
+            };
             if old.evaluated == new.evaluated && old.origin == new.origin {
                 continue;
             }
-            let changed = Changed {
-                key: new.key.name,
-                from: old.value.clone(),
-                to: new.value.clone(),
-            };
             let differs = old.evaluated != new.evaluated;
+            let changed = changed(new, &old.value, &new.value);
             match new.key.is_live {
                 // The same value from elsewhere is worth no word.
                 true => {
@@ -149,7 +152,20 @@ impl Config {
                 false => reload.at_restart.extend(differs.then_some(changed)),
             }
         }
+        for old in &self.entries {
+            if !wanted.entries.iter().any(|new| new.name == old.name) {
+                reload.at_restart.push(changed(old, &old.value, UNSET));
+            }
+        }
         Ok(reload)
+    }
+}
+
+fn changed(entry: &Entry, from: &str, to: &str) -> Changed {
+    Changed {
+        key: entry.name.clone(),
+        from: from.to_owned(),
+        to: to.to_owned(),
     }
 }
 
@@ -176,7 +192,7 @@ mod tests {
     }
 
     fn keys(changed: &[Changed]) -> Vec<&str> {
-        changed.iter().map(|changed| changed.key).collect()
+        changed.iter().map(|changed| &*changed.key).collect()
     }
 
     #[test]
@@ -189,7 +205,7 @@ mod tests {
         write(root.path(), said);
         let reload = live.reload().unwrap();
         let items = Changed {
-            key: "memory_cache.max_items",
+            key: "memory_cache.max_items".into(),
             from: "200".to_owned(),
             to: "300".to_owned(),
         };

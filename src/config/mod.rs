@@ -6,24 +6,32 @@
 //! (`cardex.toml` in its root), the environment (`CARDEX_SECTION__KEY`), the command line.
 
 mod database_url;
+mod derived;
 mod keys;
 mod layers;
 mod live;
+mod named;
 mod schema;
+mod table;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
-pub use self::keys::{KEYS, Key, Kind};
-use self::keys::{Named, Value};
+pub use self::derived::{DerivedSettings, RedisUrl, TypeSettings};
+use self::keys::Value;
+pub use self::keys::{Key, Kind};
 pub use self::layers::Origin;
 use self::layers::{Raw, Setting, expand};
 pub use self::live::{Changed, LiveConfig, Reload};
+use self::named::Named;
 pub use self::schema::schema;
+pub use self::table::{KEYS, TYPE_KEYS};
 use crate::coordinator::CoordinatorOptions;
 use crate::error::{Error, ErrorKind, Result};
+use crate::eviction::Strategy;
 use crate::extract::{Language, ScanOptions};
 use crate::metadata_cache::CacheOptions;
 use crate::ratio::Ratio;
@@ -196,6 +204,14 @@ fn assert_inside(setting: &Setting, root: &Path) -> Result<()> {
                  there, and use --listen, CARDEX_SERVER__LISTEN or your user file",
             ))
         }
+        "redis.url" => Err(setting.refuse(
+            "would say whom to trust",
+            "a project's own file cannot; take it out there, and use REDIS_URL, \
+             CARDEX_REDIS__URL or your user file",
+        )),
+        "tiers.disk.path" if text != keys::UNSET => {
+            assert_file_inside(setting, text, &root.join(text), root, "a cache file")
+        }
         "server.token_file" => Err(setting.refuse(
             "would say whom to trust",
             "a project's own file cannot; take it out there, and use --token-file, \
@@ -214,15 +230,31 @@ fn assert_database_inside(setting: &Setting, text: &str, root: &Path) -> Result<
     let Ok(file) = database_url::sqlite_file(text, root) else {
         return Ok(());
     };
-    let inside = crate::metadata::FilePath::under(root, &file).is_ok() && !text.contains("${");
-    if inside && leads_inside(&file, root) {
+    assert_file_inside(setting, text, &file, root, "a database")
+}
+
+fn assert_file_inside(
+    setting: &Setting,
+    text: &str,
+    file: &Path,
+    root: &Path,
+    what: &str,
+) -> Result<()> {
+    let inside = crate::metadata::FilePath::under(root, file).is_ok() && !text.contains("${");
+    if inside && leads_inside(file, root) {
         return Ok(());
     }
-    Err(setting.refuse(
-        "leads out of the project",
-        "a project's own file can only name a database inside the project; take it out there, and \
-         use --db, CARDEX_DATABASE__URL or your user file",
-    ))
+    let variable = setting.named.key.environment_variable();
+    let flag = if setting.named.key.name == "database.url" {
+        "--db, "
+    } else {
+        ""
+    };
+    let help = format!(
+        "a project's own file can only name {what} inside the project; take it out there, and use \
+         {flag}{variable} or your user file"
+    );
+    Err(setting.refuse("leads out of the project", help))
 }
 
 /// Whether the file is, or would be made, below the root once every link on its way is followed.
@@ -316,15 +348,19 @@ fn evaluate(setting: &Setting, environment: &[(String, String)]) -> Result<Value
                 .map_err(|_| wrong(format!("is not {kind}")))?,
         ),
         (Kind::Strategy, Raw::Text(text) | Raw::Word(text)) => {
-            Value::Strategy(keys::strategy(&expand(text)?).map_err(wrong)?)
+            let offered = &Strategy::FOR_RECORDS;
+            Value::Strategy(keys::strategy(&expand(text)?, offered).map_err(wrong)?)
         }
-        (Kind::Languages | Kind::Patterns, Raw::List(items)) => Value::List(
+        (Kind::Policy, Raw::Text(text) | Raw::Word(text)) => {
+            Value::Strategy(keys::strategy(&expand(text)?, &Strategy::ALL).map_err(wrong)?)
+        }
+        (Kind::Languages | Kind::Patterns | Kind::KeyPatterns, Raw::List(items)) => Value::List(
             items
                 .iter()
                 .map(|item| expand(item))
                 .collect::<Result<_>>()?,
         ),
-        (Kind::Languages | Kind::Patterns, Raw::Word(text)) => {
+        (Kind::Languages | Kind::Patterns | Kind::KeyPatterns, Raw::Word(text)) => {
             let text = expand(text)?;
             let items = text
                 .split(',')
@@ -333,7 +369,12 @@ fn evaluate(setting: &Setting, environment: &[(String, String)]) -> Result<Value
             Value::List(items.map(str::to_owned).collect())
         }
         (
-            Kind::Database | Kind::Address | Kind::File | Kind::OneOf(_),
+            Kind::Database
+            | Kind::Redis
+            | Kind::Prefix
+            | Kind::Address
+            | Kind::File
+            | Kind::OneOf(_),
             Raw::Text(text) | Raw::Word(text),
         ) => Value::Text(expand(text)?),
         _ => return Err(wrong(format!("is not {kind}"))),
@@ -357,6 +398,7 @@ pub struct Config {
     server: ServerOptions,
     root: PathBuf,
     coordinator: CoordinatorOptions,
+    derived: DerivedSettings,
     entries: Vec<Entry>,
 }
 
@@ -364,6 +406,8 @@ pub struct Config {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Entry {
+    /// Its name: that of the key, or of its member of the family.
+    pub name: Cow<'static, str>,
     /// Its key.
     pub key: &'static Key,
     /// The value as TOML, without secrets: one that variables are a part of is as it was written.
@@ -385,12 +429,13 @@ impl Config {
             server: ServerOptions::default(),
             root: root.to_path_buf(),
             coordinator: CoordinatorOptions::default(),
+            derived: DerivedSettings::default(),
             entries: Vec::with_capacity(KEYS.len()),
         };
         for key in KEYS {
             let value = (key.default)();
             let setting = Setting {
-                named: Named { key, alias: None },
+                named: Named::from(key),
                 raw: Raw::Word(value.to_string()),
                 origin: Origin::Default,
                 excerpt: None,
@@ -404,13 +449,17 @@ impl Config {
     fn set(&mut self, setting: &Setting, value: Value) -> Result<()> {
         self.apply(setting, value.clone())?;
         let entry = Entry {
+            name: match setting.named.member {
+                Some(_) => setting.named.name(),
+                None => Cow::Borrowed(setting.named.key.name),
+            },
             key: setting.named.key,
             value: setting.shown(&value),
             origin: setting.origin.clone(),
             setting: setting.clone(),
             evaluated: value,
         };
-        let is_same = |known: &&mut Entry| known.key.name == entry.key.name;
+        let is_same = |known: &&mut Entry| known.name == entry.name;
         match self.entries.iter_mut().find(is_same) {
             Some(known) => *known = entry,
             None => self.entries.push(entry),
@@ -483,6 +532,11 @@ impl Config {
             }
             (name, value) if name.starts_with("server.") => {
                 self.server = self.server_with(setting, value)?;
+            }
+            (name, value) if derived::has(name) => {
+                let base = base(setting, &self.root);
+                let member = setting.named.member.as_deref();
+                self.derived.set(name, member, value, &base)?;
             }
             (name, value) => {
                 let message = format!("`{name}` = {value} has no use");
@@ -558,7 +612,12 @@ impl Config {
         &self.server
     }
 
-    /// Every value in force, in the order of the table.
+    /// Where results that are derived from files are kept, and for how long.
+    pub fn derived(&self) -> &DerivedSettings {
+        &self.derived
+    }
+
+    /// Every value in force, in the order of the table, and what was said of types after them.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }

@@ -1,9 +1,11 @@
 //! The JSON Schema (draft 2020-12) of a configuration file, made from the table of keys: editors check
 //! and complete a `cardex.toml` with it.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::keys::{Alias, Key, Kind, Named, UNSET};
+use super::keys::{Key, Kind, UNSET};
+use super::named::{Alias, Named};
+use super::table::TYPE_KEYS;
 use crate::eviction::Strategy;
 use crate::extract::Language;
 use crate::units;
@@ -14,23 +16,47 @@ const VARIABLE: &str = r"\$\{[^}]+\}";
 /// The schema of `cardex.toml` and of the user's configuration file. A size or a duration is checked
 /// for its form; its range is in the description, and checked when the file is read.
 pub fn schema() -> Value {
-    let mut sections = Map::new();
+    let mut whole = table();
     for named in Named::all() {
-        let (section, name) = named.name().split_once('.').unwrap_or(("", named.name()));
-        let table = sections.entry(section).or_insert_with(
-            || json!({"type": "object", "additionalProperties": false, "properties": {}}),
-        );
-        table["properties"][name] = match named.alias {
+        let name = named.name();
+        let (sections, last) = name.rsplit_once('.').unwrap_or(("", &name));
+        let mut section = &mut whole;
+        for name in sections.split('.') {
+            let properties = &mut section["properties"];
+            if properties.get(name).is_none() {
+                properties[name] = table();
+            }
+            section = &mut properties[name];
+        }
+        section["properties"][last] = match named.alias {
             Some(alias) => alias_property(alias, named.key),
             None => property(named.key),
         };
     }
+    whole["properties"]["types"] = types();
+    whole["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+    whole["title"] = "cardex configuration".into();
+    whole
+}
+
+fn table() -> Value {
+    json!({"type": "object", "additionalProperties": false, "properties": {}})
+}
+
+/// The family of types, each with the same keys.
+fn types() -> Value {
+    let mut each = table();
+    for key in TYPE_KEYS {
+        let last = key.name.rsplit('.').next().unwrap_or(key.name);
+        each["properties"][last] = property(key);
+        if let Some(property) = each["properties"][last].as_object_mut() {
+            property.remove("default");
+        }
+    }
     json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "cardex configuration",
         "type": "object",
         "additionalProperties": false,
-        "properties": sections,
+        "patternProperties": {"^[a-z][a-z0-9_]{0,49}$": each},
     })
 }
 
@@ -49,12 +75,16 @@ fn property(key: &Key) -> Value {
         }
         Kind::OneOf(choices) => json!({"enum": choices}),
         Kind::Strategy => json!({"enum": Strategy::FOR_RECORDS.map(Strategy::name)}),
+        Kind::Policy => json!({"enum": Strategy::ALL.map(Strategy::name)}),
+        Kind::Prefix => text(format!("[a-z0-9_]{{1,50}}|.*{VARIABLE}.*")),
         Kind::Languages => {
             let known: Vec<&str> = Language::all().map(Language::name).collect();
             json!({"type": "array", "items": {"type": "string", "examples": known}})
         }
-        Kind::Patterns => json!({"type": "array", "items": {"type": "string", "minLength": 1}}),
-        Kind::Database | Kind::Address | Kind::File => {
+        Kind::Patterns | Kind::KeyPatterns => {
+            json!({"type": "array", "items": {"type": "string", "minLength": 1}})
+        }
+        Kind::Database | Kind::Redis | Kind::Address | Kind::File => {
             json!({"type": "string", "minLength": 1})
         }
     };
@@ -96,9 +126,12 @@ mod tests {
     fn properties() -> impl Iterator<Item = (&'static Key, Value)> {
         let schema = schema();
         KEYS.iter().map(move |key| {
-            let (section, name) = key.name.split_once('.').unwrap();
-            let table = &schema["properties"][section];
-            assert_eq!(table["additionalProperties"], false, "{section}");
+            let (sections, name) = key.name.rsplit_once('.').unwrap();
+            let mut table = &schema;
+            for section in sections.split('.') {
+                table = &table["properties"][section];
+                assert_eq!(table["additionalProperties"], false, "{section}");
+            }
             (key, table["properties"][name].clone())
         })
     }

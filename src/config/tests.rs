@@ -1,6 +1,7 @@
 //! Layers, origins, and the errors of a configuration.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
 
@@ -299,6 +300,114 @@ fn the_readme_lists_every_key_as_the_table_has_it() {
         );
         assert!(readme.contains(&row), "{row}");
     }
+    for key in TYPE_KEYS {
+        let (name, kind, doc) = (key.name, key.kind, key.doc);
+        let row = format!("| `{name}` | {kind} | {doc} |");
+        assert!(readme.contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn each_type_of_cache_has_keys_of_its_own() {
+    let text = "[types.chat]\nttl = \"10m\"\npolicy = \"ttl\"\ninvalidates = [\"a:{id}\"]\n\
+                [types.embedding]\nmax_items = 20\n[tiers.disk]\nttl = \"2h\"\n";
+    let root = tempfile::tempdir().unwrap();
+    std::fs::write(root.path().join(PROJECT_FILE), text).unwrap();
+    let sources = ConfigSources::new(root.path())
+        .variable("CARDEX_TYPES__CHAT__TTL", "11m")
+        .variable("CARDEX_TYPES__OTHER__BACKEND", "memory");
+    let config = sources.load().unwrap();
+    let derived = config.derived();
+    assert_eq!(derived.disk_ttl, Duration::from_secs(7200));
+    assert_eq!(derived.memory_ttl, Duration::from_secs(300));
+    let names: Vec<&str> = derived.types.keys().map(String::as_str).collect();
+    assert_eq!(names, ["chat", "embedding", "other"]);
+    let chat = &derived.types["chat"];
+    assert_eq!(chat.ttl, Some(Duration::from_secs(660)));
+    assert_eq!(chat.policy, Some(Strategy::Ttl));
+    assert_eq!(
+        chat.invalidates.as_deref(),
+        Some(&["a:{id}".to_owned()][..])
+    );
+    assert_eq!((chat.max_items, &chat.backend), (None, &None));
+    assert_eq!(derived.types["embedding"].max_items, Some(20));
+    assert_eq!(derived.types["other"].backend.as_deref(), Some("memory"));
+    let shown = |name: &str| {
+        let entry = config.entries().iter().find(|entry| entry.name == name);
+        entry.map(|entry| (entry.value.clone(), entry.origin.to_string()))
+    };
+    let ttl = (
+        "\"11m\"".to_owned(),
+        "environment CARDEX_TYPES__CHAT__TTL".to_owned(),
+    );
+    assert_eq!(shown("types.chat.ttl"), Some(ttl));
+    assert_eq!(shown("types.chat.grace"), None);
+}
+
+#[test]
+fn what_is_wrong_with_a_type_is_told_by_its_name() {
+    for (text, said) in [
+        (
+            "[types.chat]\nttk = \"1s\"\n",
+            "unknown key `types.chat.ttk`",
+        ),
+        ("[types.Chat]\nttl = \"1s\"\n", "unknown key `types.Chat`"),
+        ("[types]\nchat = 1\n", "unknown key `types.chat`"),
+        (
+            "[types.chat]\nttl = \"0s\"\n",
+            "`types.chat.ttl` = \"0s\" is out of range",
+        ),
+        (
+            "[types.chat]\npolicy = \"mru\"\n",
+            "is no eviction strategy",
+        ),
+        (
+            "[types.chat]\nprefix = \"a:b\"\n",
+            "small letters, digits and underscores",
+        ),
+        (
+            "[types.chat]\ninvalidates = [\"\"]\n",
+            "the pattern of keys \"\" is empty",
+        ),
+        (
+            "[tiers.disk.more]\nttl = \"1s\"\n",
+            "unknown key `tiers.disk.more`",
+        ),
+        (
+            "[tiers.disk]\npath = \"../a.db\"\n",
+            "leads out of the project",
+        ),
+        ("[redis]\nurl = \"redis://h\"\n", "would say whom to trust"),
+    ] {
+        let error = refusal(text);
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+        assert!(error.to_string().contains(said), "{error} of {text}");
+    }
+    let slip = ConfigSources::new("/p").variable("CARDEX_TYPES__CHAT__TLT", "1s");
+    let error = slip.load().unwrap_err();
+    assert_eq!(
+        error.help(),
+        Some("did you mean `CARDEX_TYPES__CHAT__TTL`?")
+    );
+}
+
+#[test]
+fn a_redis_server_is_never_shown_with_its_password() {
+    let secret = "redis://:hunter2@h:1/0";
+    let plain = ConfigSources::new("/p").variable("REDIS_URL", secret);
+    let config = plain.clone().load().unwrap();
+    let url = config.derived().redis_url.as_ref().unwrap();
+    assert_eq!(url.expose(), secret);
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let entry = |entry: &&Entry| entry.name == "redis.url";
+    let entry = config.entries().iter().find(entry).unwrap();
+    assert_eq!(entry.value, "\"redis://:***@h:1/0\"");
+    let own = plain.variable("CARDEX_REDIS__URL", "none").load().unwrap();
+    assert_eq!(own.derived().redis_url, None);
+    let error = ConfigSources::new("/p").variable("REDIS_URL", "http://:hunter2@h");
+    let error = error.load().unwrap_err();
+    assert!(error.to_string().contains("no address of a Redis server"));
+    assert!(!format!("{error:?}").contains("hunter2"), "{error}");
 }
 
 #[test]
@@ -576,12 +685,12 @@ fn two_names_of_one_key_in_one_layer_are_refused_by_both() {
 
 #[test]
 fn every_alias_is_of_a_key_and_no_name_is_given_twice() {
-    let mut names: Vec<&str> = Named::all().map(|named| named.name()).collect();
+    let mut names: Vec<_> = Named::all().map(|named| named.name()).collect();
     let all = names.len();
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), all);
-    assert_eq!(all, KEYS.len() + keys::ALIASES.len());
+    assert_eq!(all, KEYS.len() + named::ALIASES.len());
 }
 
 #[test]

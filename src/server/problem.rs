@@ -212,9 +212,12 @@ fn status(kind: ErrorKind) -> StatusCode {
         Kind::Database
         | Kind::DatabaseBusy
         | Kind::Cancelled
+        | Kind::Full
         | Kind::NotInitialized
         | Kind::NotLoaded
-        | Kind::NotFresh => StatusCode::SERVICE_UNAVAILABLE,
+        | Kind::NotFresh
+        | Kind::Unavailable
+        | Kind::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Io
         | Kind::DatabaseCorrupt
         | Kind::SchemaTooNew
@@ -253,7 +256,11 @@ mod tests {
 
     #[test]
     fn what_may_pass_is_told_to_come_again() {
-        for kind in [ErrorKind::NotLoaded, ErrorKind::DatabaseBusy] {
+        for kind in [
+            ErrorKind::NotLoaded,
+            ErrorKind::DatabaseBusy,
+            ErrorKind::Unavailable,
+        ] {
             let response = Problem::from(Error::new(kind, "no")).into_response();
             assert_eq!(response.status(), 503);
             assert_eq!(response.headers()[RETRY_AFTER], "1");

@@ -62,6 +62,32 @@ impl Key {
         Key::new(&text)
     }
 
+    /// A key of parts, and of named parts in the order of their names: `a` and `b` = `1` is `a:b=1`. In
+    /// names and parts `=` is escaped as well, so that other parts, or other names, are another key.
+    ///
+    /// # Errors
+    /// `InvalidInput` if there is neither, a part or a name is empty, a name comes twice, or the key is
+    /// too long. A named part may be empty.
+    pub fn from_named_parts(parts: &[&str], named: &[(&str, &str)]) -> Result<Self> {
+        let mut named = named.to_vec();
+        named.sort_unstable();
+        if let Some(twice) = named.windows(2).find(|two| two[0].0 == two[1].0) {
+            let message = format!("the part {:?} of the key comes twice", twice[0].0);
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        if parts.iter().any(|part| part.is_empty()) || named.iter().any(|named| named.0.is_empty())
+        {
+            let message = format!("a part of the key is empty, or has an empty name: {parts:?}");
+            return Err(Error::new(ErrorKind::InvalidInput, message)
+                .with_help("leave the part out, or give it a name"));
+        }
+        let parts = parts.iter().map(|part| escaped(part));
+        let named = named
+            .iter()
+            .map(|(name, part)| format!("{}={}", escaped(name), escaped(part)));
+        Key::new(&parts.chain(named).collect::<Vec<_>>().join(":"))
+    }
+
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -70,6 +96,18 @@ impl Key {
 
 fn is_forbidden(c: char) -> bool {
     c.is_whitespace() || c.is_control()
+}
+
+/// As [`escape`] writes it, and without `=`.
+fn escaped(part: &str) -> String {
+    let mut text = String::with_capacity(part.len());
+    for c in part.chars() {
+        match c {
+            '=' => text.push_str("%3d"),
+            c => escape(c, &mut text),
+        }
+    }
+    text
 }
 
 fn escape(c: char, text: &mut String) {
@@ -128,6 +166,27 @@ mod tests {
         for bad in [vec![], vec![""], vec!["a", ""], vec!["a"; 200]] {
             let error = Key::from_parts(bad).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        }
+    }
+
+    #[test]
+    fn named_parts_come_in_the_order_of_their_names() {
+        let key = |parts: &[&str], named: &[(&str, &str)]| {
+            Key::from_named_parts(parts, named).map(|key| key.to_string())
+        };
+        let sorted = key(&["t"], &[("b", "2"), ("a", "")]).unwrap();
+        assert_eq!(sorted, "t:a=:b=2");
+        assert_eq!(key(&["t"], &[("a", ""), ("b", "2")]).unwrap(), sorted);
+        assert_eq!(key(&["a=1"], &[]).unwrap(), "a%3d1");
+        assert_eq!(key(&[], &[("a", "b=c:d")]).unwrap(), "a=b%3dc%3ad");
+        for (parts, named) in [
+            (&[][..], &[][..]),
+            (&[""], &[]),
+            (&[], &[("", "a")]),
+            (&[], &[("a", "1"), ("a", "2")]),
+        ] {
+            let error = key(parts, named).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{parts:?} {named:?}");
         }
     }
 

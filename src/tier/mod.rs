@@ -22,6 +22,8 @@ mod disk;
 mod key;
 mod memory;
 mod pattern;
+#[cfg(feature = "redis")]
+mod redis;
 mod term;
 mod tiered;
 
@@ -30,10 +32,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "sqlite")]
-pub use self::disk::{DiskTier, DiskTierOptions};
+pub use self::disk::{DiskFile, DiskFileOptions, DiskTier, DiskTierOptions};
 pub use self::key::{Key, MAX_KEY_CHARS};
 pub use self::memory::{MemoryTier, MemoryTierOptions};
 pub use self::pattern::{KeyPattern, MAX_PATTERN_CHARS};
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisTier, RedisTierOptions};
 pub use self::term::{Lifetime, Term};
 pub use self::tiered::{Owed, TierState, Tiered, TieredOptions};
 use crate::cache::{Cache, CacheReport};

@@ -54,6 +54,11 @@ mod position;
 mod query;
 #[path = "../../src/ratio.rs"]
 mod ratio;
+#[path = "../../src/redact.rs"]
+mod redact;
+#[cfg(feature = "redis")]
+#[path = "../../src/redis/mod.rs"]
+mod redis;
 #[path = "../../src/single_flight.rs"]
 mod single_flight;
 #[path = "../../src/stats.rs"]

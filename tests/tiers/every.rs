@@ -1,5 +1,6 @@
 //! Every implementation, made small or large, and short verbs for tests.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ pub struct Case {
     /// Whether a part of it always fails.
     is_degraded: bool,
     pub clock: Arc<ManualClock>,
-    _home: Option<tempfile::TempDir>,
+    _home: Option<Box<dyn Any + Send + Sync>>,
 }
 
 /// Every tier, and tiers above each other, each for so many entries and bytes; values live for 300 s by
@@ -93,6 +94,30 @@ fn tiered(max_items: usize, max_bytes: u64) -> Vec<Case> {
     cases.collect()
 }
 
+/// These, and the tier on a real Redis server: for rules that need neither a limit of its own nor a clock
+/// that stands still, because limits and clock are the server's there. `tests/redis` holds it to the same
+/// rules about time, with short lifetimes and deadlines, and to those about room.
+pub fn and_redis(cases: Vec<Case>) -> Vec<Case> {
+    let cases = cases.into_iter();
+    #[cfg(feature = "redis")]
+    let cases = cases.chain([redis()]);
+    cases.collect()
+}
+
+#[cfg(feature = "redis")]
+fn redis() -> Case {
+    let server = crate::redis_support::Server::start();
+    let tier = Arc::new(server.tier());
+    Case {
+        what: "redis".to_owned(),
+        counted: tier.clone(),
+        tier,
+        is_degraded: false,
+        clock: Arc::new(ManualClock::new()),
+        _home: Some(Box::new(server)),
+    }
+}
+
 #[cfg(feature = "sqlite")]
 pub fn disk(max_items: usize, max_bytes: u64) -> Case {
     use cardex::tier::{DiskTier, DiskTierOptions};
@@ -110,7 +135,7 @@ pub fn disk(max_items: usize, max_bytes: u64) -> Case {
         tier,
         is_degraded: false,
         clock,
-        _home: Some(home),
+        _home: Some(Box::new(home)),
     }
 }
 
@@ -163,7 +188,8 @@ impl Case {
     }
 
     pub fn entries(&self) -> usize {
-        self.counted.usage().entries
+        let stats = self.counted.tier_stats().unwrap();
+        stats.report.usage.entries
     }
 
     pub fn evictions(&self) -> u64 {

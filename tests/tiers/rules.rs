@@ -6,11 +6,11 @@ use std::time::Duration;
 use cardex::tier::Lifetime;
 use cardex::{CacheCoordinator, CoordinatorOptions, ErrorKind, FilePath, Scope};
 
-use crate::every::{Case, MIB, alone, every, key, seconds, sound};
+use crate::every::{Case, MIB, alone, and_redis, every, key, seconds, sound};
 
 #[test]
 fn empty_zero_null_and_false_are_hits() {
-    for case in every(100, 8 * MIB) {
+    for case in and_redis(every(100, 8 * MIB)) {
         for value in [&b""[..], b"0", b"null", b"false", b"[]", b"\0\0"] {
             assert!(case.put("k", value));
             assert_eq!(case.get("k").as_deref(), Some(value), "{}", case.what);
@@ -22,7 +22,7 @@ fn empty_zero_null_and_false_are_hits() {
 
 #[test]
 fn what_is_absent_is_none_and_one_miss() {
-    for case in every(100, 8 * MIB) {
+    for case in and_redis(every(100, 8 * MIB)) {
         assert_eq!(case.get("k"), None);
         let report = case.tier.stats().unwrap();
         assert_eq!((report.hits, report.misses), (0, 1), "{}", case.what);
@@ -88,7 +88,7 @@ fn a_lifetime_is_the_tiers_own_or_endless_or_the_one_that_is_given() {
 
 #[test]
 fn a_lifetime_of_zero_is_refused_and_changes_nothing() {
-    for case in every(100, 8 * MIB) {
+    for case in and_redis(every(100, 8 * MIB)) {
         case.put("k", b"old");
         let lifetime = Lifetime::For(Duration::ZERO);
         let refused = case
@@ -297,7 +297,7 @@ fn a_sweep_takes_no_more_than_it_is_told_and_nothing_that_lives() {
 
 #[test]
 fn evict_takes_what_it_is_asked_for_and_no_more_than_is_held() {
-    for case in alone(100, 8 * MIB) {
+    for case in and_redis(alone(100, 8 * MIB)) {
         (0..10).for_each(|k| assert!(case.put(k, b"v")));
         assert_eq!(case.tier.evict(0).unwrap(), 0);
         assert_eq!(case.tier.evict(3).unwrap(), 3);
@@ -326,7 +326,7 @@ fn clear_drops_everything_keeps_the_counters_and_may_be_repeated() {
 
 #[test]
 fn any_file_invalidates_what_is_not_known_to_be_made_of_others() {
-    for case in sound(100, 8 * MIB) {
+    for case in and_redis(sound(100, 8 * MIB)) {
         let path = Scope::Path(FilePath::new("src/a.rs").unwrap());
         for scope in [Scope::All, path, Scope::Pattern("*.rs".into())] {
             (0..3).for_each(|k| assert!(case.put(k, b"v")));
@@ -345,7 +345,7 @@ fn any_file_invalidates_what_is_not_known_to_be_made_of_others() {
 
 #[test]
 fn a_coordinator_takes_room_from_it_as_from_any_cache() {
-    for case in alone(100, 8 * MIB) {
+    for case in and_redis(alone(100, 8 * MIB)) {
         (0..10).for_each(|k| assert!(case.put(k, b"v")));
         let coordinator = CacheCoordinator::new(CoordinatorOptions::default());
         coordinator.register(case.tier.clone()).unwrap();

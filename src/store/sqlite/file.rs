@@ -1,7 +1,8 @@
 //! The database as a file of the file system: made for its owner only, and recognised by device and
 //! inode, so that a file put in its place is noticed.
 
-use std::fs::{DirBuilder, Metadata, OpenOptions};
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -11,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Which file of the file system it is: another one under the same name differs. A file that nobody has
 /// open any more leaves its number to the next one, which was made later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileIdentity {
+pub(crate) struct FileIdentity {
     device: u64,
     inode: u64,
     /// Where the file system knows.
@@ -20,7 +21,7 @@ pub(super) struct FileIdentity {
 
 impl FileIdentity {
     /// The identity of the file that `path` names now.
-    pub(super) fn of(path: &Path) -> Result<Self> {
+    pub(crate) fn of(path: &Path) -> Result<Self> {
         let metadata = std::fs::metadata(path).map_err(|e| io_error("find", path, e))?;
         Ok(Self::from_metadata(&metadata))
     }
@@ -92,6 +93,39 @@ pub(crate) fn create_if_missing(path: &Path) -> Result<()> {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(e) => Err(io_error("create", path, e)),
     }
+}
+
+/// Takes the lock that one process at a time holds on a file of its own, as long as the result lives;
+/// `what` is what the file is to people. The lock is on a file beside it, `NAME.lock`, which stays when
+/// the file itself is moved aside.
+///
+/// # Errors
+/// `DatabaseBusy` if somebody has it; `Io`.
+pub(crate) fn own(file: &Path, what: &str) -> Result<File> {
+    let path = beside(file, ".lock");
+    create_if_missing(&path)?;
+    let fail = |operation: &str, cause: io::Error| {
+        let message = format!("cannot {operation} {}", path.display());
+        Error::new(ErrorKind::Io, message).because(cause)
+    };
+    let held = File::options().read(true).write(true).open(&path);
+    let held = held.map_err(|e| fail("open", e))?;
+    match held.try_lock() {
+        Ok(()) => Ok(held),
+        Err(TryLockError::WouldBlock) => {
+            let message = format!("the {what} {} is in use", file.display());
+            Err(Error::new(ErrorKind::DatabaseBusy, message)
+                .with_help("it belongs to one owner at a time: name a file of its own"))
+        }
+        Err(TryLockError::Error(e)) => Err(fail("lock", e)),
+    }
+}
+
+/// The file of this name with the suffix.
+pub(crate) fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(file);
+    name.push(suffix);
+    name.into()
 }
 
 fn private_directory() -> DirBuilder {

@@ -40,8 +40,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 pub use self::check::Finding;
 pub(crate) use self::connection::open_sqlite;
 use self::failure::{Fault, failed, unreadable};
-use self::file::FileIdentity;
-pub(crate) use self::file::{absolute, create_if_missing as create_private};
+pub(crate) use self::file::{
+    FileIdentity, absolute, beside, create_if_missing as create_private, own,
+};
 use self::follower::Follower;
 use self::frame::Frame;
 use self::marks::Marks;

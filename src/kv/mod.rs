@@ -1,0 +1,58 @@
+//! Caches of derived results: values of any serialisable type under keys, over one [`Tier`], whatever
+//! that is made of. A tier that fails never makes a caller see an error that he did not ask for: what
+//! cannot be read is a miss.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use cardex::SystemClock;
+//! use cardex::kv::{KvCache, KvOptions};
+//! use cardex::tier::{Lifetime, MemoryTier, MemoryTierOptions};
+//!
+//! let clock = Arc::new(SystemClock);
+//! let tier = Arc::new(MemoryTier::new("answers", MemoryTierOptions::default(), clock.clone()));
+//! let cache = KvCache::new("answers", KvOptions::default(), tier, clock);
+//! let key = cache.make_key(&["sum"], &[("of", "2 and 3")])?;
+//! assert_eq!(cache.get::<u32>(&key)?, None);
+//! cache.set(&key, &5, Lifetime::Default)?;
+//! assert_eq!(cache.get::<u32>(&key)?, Some(5));
+//! # Ok::<(), cardex::Error>(())
+//! ```
+//!
+//! [`Tier`]: crate::tier::Tier
+
+pub mod advisor;
+mod batch;
+mod bulk;
+mod cache;
+mod coordinated;
+mod envelope;
+pub mod histogram;
+pub mod invalidation;
+mod key;
+mod leases;
+mod load;
+mod load_many;
+pub mod monitor;
+mod number;
+mod options;
+mod pool;
+mod pooled;
+mod refresh;
+mod source;
+mod sourced;
+mod stats;
+mod strategy;
+mod version;
+#[cfg(feature = "sqlite")]
+pub mod write_behind;
+
+pub use self::cache::{KvCache, Ttl};
+pub use self::key::AsKey;
+pub use self::options::KvOptions;
+pub use self::source::Source;
+#[cfg(feature = "sqlite")]
+pub use self::sourced::SourceSink;
+pub use self::sourced::SourcedCache;
+pub use self::stats::KvStats;
+pub use self::strategy::CacheStrategy;

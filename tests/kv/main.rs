@@ -1,0 +1,22 @@
+//! What a cache of derived results promises, one behaviour a file. Time stands still unless a test moves
+//! it.
+
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a program of tests")]
+
+mod batches;
+mod failures;
+mod keys;
+mod load_batches;
+mod loads;
+mod model;
+mod numbers;
+mod processes;
+mod refreshes;
+mod shared;
+mod sourced;
+mod support;
+mod switch;
+mod times;
+mod values;
+mod voids;
+mod workload;

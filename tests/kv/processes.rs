@@ -1,0 +1,210 @@
+//! One load among all processes that share a tier: two caches over one tier know as little of each other.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use cardex::kv::{KvCache, KvOptions};
+use cardex::tier::Key;
+use cardex::{Error, ErrorKind, ManualClock, Result};
+
+use crate::shared::SharedTier;
+use crate::support::{NEVER, until};
+
+const PROCESSES: usize = 4;
+const THREADS: usize = 8;
+
+struct World {
+    tier: Arc<SharedTier>,
+    clock: Arc<ManualClock>,
+    processes: Vec<KvCache>,
+}
+
+fn world_with(options: &KvOptions) -> World {
+    let clock = Arc::new(ManualClock::new());
+    let tier = SharedTier::new(&clock);
+    let process = |_| KvCache::new("cache", options.clone(), tier.clone(), clock.clone());
+    World {
+        processes: (0..PROCESSES).map(process).collect(),
+        tier,
+        clock,
+    }
+}
+
+fn world() -> World {
+    world_with(&KvOptions::default())
+}
+
+impl World {
+    /// All threads of all processes ask for one key; how many loads that took.
+    fn loads(&self, load: impl Fn() -> Result<u32> + Sync) -> usize {
+        let loads = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for process in &self.processes {
+                for _ in 0..THREADS {
+                    scope.spawn(|| {
+                        let made = process.get_or_load("k", NEVER, || {
+                            loads.fetch_add(1, Ordering::SeqCst);
+                            load()
+                        });
+                        assert_eq!(made.unwrap(), 5);
+                    });
+                }
+            }
+        });
+        loads.into_inner()
+    }
+
+    /// Every process asks.
+    fn all_wait(&self) -> bool {
+        let asked = |process: &KvCache| process.stats().unwrap().misses == THREADS as u64;
+        self.processes.iter().all(asked)
+    }
+}
+
+#[test]
+fn all_processes_together_make_one_load() {
+    let world = world();
+    let loads = world.loads(|| {
+        until("all ask", || world.all_wait());
+        Ok(5)
+    });
+    assert_eq!(loads, 1);
+    assert_eq!(world.tier.leases(), 0);
+}
+
+#[test]
+fn without_locks_each_process_makes_at_most_one() {
+    for options in [
+        KvOptions::default(),
+        KvOptions::default().cross_process(false),
+    ] {
+        let world = world_with(&options);
+        world.tier.locks_are_down.store(true, Ordering::SeqCst);
+        let loads = world.loads(|| {
+            until("all ask", || world.all_wait());
+            Ok(5)
+        });
+        assert!((1..=PROCESSES).contains(&loads), "{loads}");
+        assert_eq!(world.processes[0].get::<u32>("k").unwrap(), Some(5));
+    }
+}
+
+#[test]
+fn what_is_made_under_a_lost_lease_is_answered_and_not_kept() {
+    let world = world();
+    let one = &world.processes[0];
+    let made = one.get_or_load("k", NEVER, || {
+        world.tier.take_away("k");
+        Ok(1)
+    });
+    assert_eq!(made.unwrap(), 1);
+    assert_eq!(one.get::<u32>("k").unwrap(), None);
+    assert_eq!(one.stats().unwrap().voided, 1);
+}
+
+/// A change by any process beats the load of any other.
+#[test]
+fn a_write_in_another_process_beats_the_load_that_began_before_it() {
+    for (with_locks, kept) in [(true, None), (false, None)] {
+        let world = world();
+        world
+            .tier
+            .locks_are_down
+            .store(!with_locks, Ordering::SeqCst);
+        let [one, other, ..] = &world.processes[..] else {
+            panic!("there are several");
+        };
+        one.set("k", &0, NEVER).unwrap();
+        let made = one.get_or_load("l", NEVER, || {
+            other.set("l", &7, NEVER).unwrap();
+            Ok(1)
+        });
+        assert_eq!(made.unwrap(), 1);
+        assert_eq!(one.get::<u32>("l").unwrap(), Some(7), "locks: {with_locks}");
+        if with_locks {
+            let made = one.get_or_load("m", NEVER, || {
+                other.delete("m").unwrap();
+                Ok(1)
+            });
+            assert_eq!(made.unwrap(), 1);
+            assert_eq!(one.get::<u32>("m").unwrap(), kept);
+        }
+    }
+}
+
+#[test]
+fn a_lease_is_given_back_when_the_load_fails() {
+    let world = world();
+    let [one, other, ..] = &world.processes[..] else {
+        panic!("there are several");
+    };
+    let down = || Err::<u32, _>(Error::new(ErrorKind::Io, "down"));
+    assert!(one.get_or_load("k", NEVER, down).is_err());
+    assert!(
+        one.get_or_load::<u32>("k", NEVER, || panic!("it breaks"))
+            .is_err()
+    );
+    assert_eq!(world.tier.leases(), 0);
+    assert_eq!(other.get_or_load("k", NEVER, || Ok(2)).unwrap(), 2);
+}
+
+#[test]
+fn a_lease_is_renewed_while_its_holder_works() {
+    let options = KvOptions::default()
+        .lease(Duration::from_millis(100))
+        .unwrap();
+    let world = world_with(&options);
+    let made = world.processes[0].get_or_load("k", NEVER, || {
+        until("it is renewed twice", || {
+            world.clock.advance(Duration::from_millis(1));
+            world.tier.renewals.load(Ordering::SeqCst) >= 2
+        });
+        Ok(1)
+    });
+    assert_eq!(made.unwrap(), 1);
+    assert_eq!(world.processes[1].get::<u32>("k").unwrap(), Some(1));
+}
+
+#[test]
+fn another_process_is_not_waited_for_for_ever() {
+    let options = KvOptions::default()
+        .load_timeout(Duration::from_millis(5))
+        .unwrap();
+    let world = world_with(&options);
+    let [one, other, ..] = &world.processes[..] else {
+        panic!("there are several");
+    };
+    let made = one.get_or_load("k", NEVER, || {
+        let second = other.get_or_load("k", NEVER, || Ok(2));
+        assert_eq!(second.unwrap(), 2, "answered");
+        assert_eq!(other.get::<u32>("k").unwrap(), None, "and not kept");
+        Ok(1)
+    });
+    assert_eq!(made.unwrap(), 1);
+    assert_eq!(other.get::<u32>("k").unwrap(), Some(1));
+}
+
+#[test]
+fn overlapping_batches_of_processes_load_each_key_once() {
+    let (world, loaded) = (world(), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for (at, process) in world.processes.iter().enumerate() {
+            let mut keys = ["a", "b", "c", "d", "e"];
+            keys.rotate_left(at);
+            let loaded = &loaded;
+            scope.spawn(move || {
+                let made = process.get_many_or_load(&keys, NEVER, |keys: &[Key]| {
+                    loaded.fetch_add(keys.len(), Ordering::SeqCst);
+                    Ok(keys
+                        .iter()
+                        .map(|key| (key.clone(), 1))
+                        .collect::<HashMap<_, _>>())
+                });
+                assert!(made.into_iter().all(|one| one.unwrap() == Some(1)));
+            });
+        }
+    });
+    assert_eq!(loaded.into_inner(), 5);
+}

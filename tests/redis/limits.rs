@@ -1,0 +1,143 @@
+//! What there is only so much of: connections, and the server's memory.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
+
+use cardex::tier::{Tier, Update};
+use cardex::{Cache, ErrorKind, HealthState, RedisClient, RedisOptions, SystemClock};
+
+use crate::redis_support::{Server, client, hasty_client, soon, tier};
+use crate::verbs::{get, key, put};
+
+/// Connections at the server, without the one that asks.
+fn connections(server: &Server) -> usize {
+    let list: String = server.ask(&["CLIENT", "LIST", "TYPE", "normal"]);
+    list.lines().count() - 1
+}
+
+#[test]
+fn thirty_users_have_at_most_twenty_connections() {
+    let server = Server::start();
+    let tier = tier(client(&server.url()));
+    put(&tier, "k", b"v");
+    assert_eq!(connections(&server), 1, "one is made when it is wanted");
+    let (is_over, begin) = (AtomicBool::new(false), Barrier::new(31));
+    let most = std::thread::scope(|scope| {
+        for _ in 0..30 {
+            scope.spawn(|| {
+                begin.wait();
+                while !is_over.load(Ordering::Relaxed) {
+                    assert_eq!(get(&tier, "k").unwrap(), b"v");
+                }
+            });
+        }
+        begin.wait();
+        let most = (0..100).map(|_| connections(&server)).max();
+        is_over.store(true, Ordering::Relaxed);
+        most.unwrap()
+    });
+    assert!((2..=20).contains(&most), "{most}");
+}
+
+#[test]
+fn who_finds_all_connections_in_use_gets_an_error_at_the_time_out() {
+    let server = Server::start();
+    let tier = tier(hasty_client(&server.url()));
+    put(&tier, "k", b"v");
+    let (all_in, over) = (Barrier::new(21), Barrier::new(21));
+    std::thread::scope(|scope| {
+        for k in 0..20 {
+            let (tier, all_in, over) = (&tier, &all_in, &over);
+            scope.spawn(move || {
+                let mut change = |_: Option<&cardex::tier::Entry>| {
+                    all_in.wait();
+                    over.wait();
+                    Ok(Update::Leave)
+                };
+                tier.update(&key(k), &mut change).unwrap();
+            });
+        }
+        all_in.wait();
+        assert_eq!(connections(&server), 20);
+        let error = tier.get(&key("k")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(
+            error.to_string().starts_with("none of 20 connections"),
+            "{error}"
+        );
+        assert_eq!(
+            tier.health().state,
+            HealthState::Healthy,
+            "the server is well"
+        );
+        over.wait();
+    });
+    assert_eq!(get(&tier, "k").unwrap(), b"v");
+}
+
+#[test]
+fn a_server_that_turns_clients_away_is_tried_again() {
+    let server = Server::start_with(&["--maxclients", "4"]);
+    let tier = tier(hasty_client(&server.url()));
+    let others: Vec<_> = (0..4).map(|_| server.connection()).collect();
+    let error = tier.get(&key("k")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    drop(others);
+    soon("there is room", || tier.get(&key("k")).is_ok());
+}
+
+#[test]
+fn an_evicting_server_answers_rightly_or_not_at_all() {
+    let server =
+        Server::start_with(&["--maxmemory", "4mb", "--maxmemory-policy", "allkeys-random"]);
+    let tier = tier(client(&server.url()));
+    let value = |k: u32| k.to_string().repeat(4000).into_bytes();
+    let mut found = 0;
+    for k in 0..2000_u32 {
+        put(&tier, k, &value(k));
+        let asked = k / 2;
+        if let Some(got) = get(&tier, asked) {
+            assert!(got == value(asked), "key {asked}");
+            found += 1;
+        }
+    }
+    assert!((1..2000).contains(&found), "{found}");
+    let evicted: String = server.ask(&["INFO", "stats"]);
+    assert!(!evicted.contains("evicted_keys:0"));
+    assert_eq!(tier.tier_stats().unwrap().max_bytes, 4 << 20);
+    assert_eq!(tier.health().state, HealthState::Healthy);
+}
+
+#[test]
+fn a_server_without_room_keeps_nothing_new_and_goes_on_with_what_it_has() {
+    let server = Server::start_with(&["--maxmemory", "4mb", "--maxmemory-policy", "noeviction"]);
+    let tier = tier(client(&server.url()));
+    let value: Arc<[u8]> = vec![7; 20_000].into();
+    let never = cardex::tier::Lifetime::Never;
+    let put = |k: u32| tier.put(&key(k), value.clone(), 1, never.into());
+    let error = (0..1000).find_map(|k| put(k).err()).expect("it is full");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(format!("{error:#}").contains("OOM"), "{error:#}");
+    assert_eq!(tier.health().state, HealthState::Healthy);
+    assert!(get(&tier, 0).is_some());
+    assert!((0..20).all(|k| tier.remove(&key(k)).unwrap()));
+    soon("there is room", || put(2000).is_ok());
+    assert!((3000..).find_map(|k| put(k).err()).is_some(), "full again");
+    tier.clear().unwrap();
+    assert!(get(&tier, 30).is_none());
+    soon("there is room", || put(2).is_ok());
+    assert_eq!(connections(&server), 1, "a refusal costs no connection");
+}
+
+#[test]
+fn a_client_costs_nothing_until_it_is_used() {
+    let options = RedisOptions::new("redis://127.0.0.1:1/0").unwrap();
+    let client = RedisClient::new(options, Arc::new(SystemClock));
+    assert_eq!(client.health().state, HealthState::Healthy);
+    let error = client.ping().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(
+        error.to_string().contains("redis://127.0.0.1:1/0"),
+        "{error}"
+    );
+}
