@@ -327,6 +327,8 @@ impl Tier for Tiered {
     }
 
     /// Kept by the last tier that takes it, and by those above it. A value that any tier keeps is kept.
+    /// What the term says of how long it is held at most counts in each tier that it is put in now; what
+    /// comes up later is held for that tier's own time, and never after its end.
     ///
     /// # Errors
     /// `InvalidInput` for a lifetime of 0; that of the last tier, if no tier took it; `DatabaseBusy` if
