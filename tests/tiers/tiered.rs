@@ -466,7 +466,7 @@ fn switched_off_nothing_is_asked_and_nothing_old_is_found_afterwards() {
     );
     assert!(!stack.tiered.remove(&key("removed")).unwrap());
     let refused = add(&*stack.tiered, &key("kept"), 1).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Database);
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
     assert_eq!(stack.tiered.health().state, HealthState::Degraded);
     assert!(!stack.tiered.repair());
     assert_eq!(asked(), before, "no verb asks a tier");

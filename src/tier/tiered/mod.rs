@@ -296,14 +296,14 @@ impl Tiered {
     /// An error in place of what cannot be done while all tiers are let alone.
     fn bypassed(&self) -> Error {
         let message = format!("all tiers of `{}` are switched off", self.name);
-        Error::new(ErrorKind::Database, message).with_help("switch its bypass off")
+        Error::new(ErrorKind::Unavailable, message).with_help("switch its bypass off")
     }
 
     /// An error of a verb that none of these tiers did.
     fn nobody(&self, what: &str, failures: &[Error]) -> Error {
         let told: Vec<String> = failures.iter().map(|error| format!("{error:#}")).collect();
         let message = format!("`{}` cannot {what}: {}", self.name, told.join("; "));
-        let kind = failures.first().map_or(ErrorKind::Database, Error::kind);
+        let kind = failures.first().map_or(ErrorKind::Unavailable, Error::kind);
         let error = Error::new(kind, message);
         match failures.iter().find_map(Error::help) {
             Some(help) => error.with_help(help),
@@ -327,6 +327,8 @@ impl Tier for Tiered {
     }
 
     /// Kept by the last tier that takes it, and by those above it. A value that any tier keeps is kept.
+    /// What the term says of how long it is held at most counts in each tier that it is put in now; what
+    /// comes up later is held for that tier's own time, and never after its end.
     ///
     /// # Errors
     /// `InvalidInput` for a lifetime of 0; that of the last tier, if no tier took it; `DatabaseBusy` if

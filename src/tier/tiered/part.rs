@@ -65,7 +65,7 @@ impl Part {
             "the tier `{}` is let alone after failures",
             self.tier.name()
         );
-        Err(Error::new(ErrorKind::Database, message)
+        Err(Error::new(ErrorKind::Unavailable, message)
             .with_help("it is asked again now and then, and used when it answers"))
     }
 

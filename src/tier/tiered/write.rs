@@ -320,7 +320,7 @@ impl Tiered {
     fn owed(&self, part: &Part, key: &Key) -> Error {
         let tier = part.tier.name();
         let message = format!("the tier `{tier}` has missed a change of {key}");
-        Error::new(ErrorKind::Database, message)
+        Error::new(ErrorKind::Unavailable, message)
             .with_help("it is used again when it has been put right, which happens by itself")
     }
 
