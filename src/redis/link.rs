@@ -83,12 +83,12 @@ pub(super) enum Doubt {
     Final,
 }
 
-/// How the server names a connection: its number, and where it comes from, by which the connections of
-/// a server are told from those that it has after a restart.
+/// How the server knows a connection: by its number, which begins anew when the server does, and by the
+/// name that we gave it, which nobody else has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) id: String,
-    pub(super) address: String,
+    pub(super) name: String,
 }
 
 impl Link {
@@ -136,12 +136,14 @@ impl Link {
         self.check()
     }
 
-    /// Sees to it that the server takes writes, and asks what it calls this connection.
+    /// Sees to it that the server takes writes, and that this connection has a name there.
     fn check(&mut self) -> Result<(), RedisError> {
         let mut ask = redis::pipe();
-        ask.cmd("ROLE").cmd("CLIENT").arg("INFO");
+        let name = format!("cardex-{:016x}", fastrand::u64(..));
+        ask.cmd("ROLE").cmd("CLIENT").arg("SETNAME").arg(&name);
+        ask.cmd("CLIENT").arg("INFO");
         let replies = self.exchange(&ask)?;
-        let [role, client] = replies.try_into().unwrap_or_default();
+        let [role, _, client] = replies.try_into().unwrap_or_default();
         match role {
             // A user may be kept from asking.
             Value::ServerError(e) if Fault::of(&e.clone().into()) != Fault::Declined => {
@@ -153,7 +155,7 @@ impl Link {
             }
             _ => {}
         }
-        self.identity = text(&client).and_then(Identity::parse);
+        self.identity = text(&client).and_then(|line| Identity::parse(line, name));
         self.checked_at = Instant::now();
         Ok(())
     }
@@ -285,17 +287,34 @@ fn text(reply: &Value) -> Option<&str> {
 }
 
 impl Identity {
-    /// From the line that the server says of a connection.
-    fn parse(line: &str) -> Option<Self> {
-        let field = |name: &str| {
+    /// Of the line that the server says of a connection, if it says this name.
+    fn parse(line: &str, name: String) -> Option<Self> {
+        let field = |field: &str| {
             let mut words = line.split_ascii_whitespace();
-            words
-                .find_map(|word| word.strip_prefix(name))
-                .map(str::to_owned)
+            words.find_map(|word| word.strip_prefix(field))
         };
-        Some(Identity {
-            id: field("id=")?,
-            address: field("addr=")?,
-        })
+        let id = field("id=")?.to_owned();
+        (field("name=") == Some(&name)).then_some(Identity { id, name })
+    }
+
+    /// Whether it is the connection that the server says this of.
+    fn is_that_of(&self, line: &str) -> bool {
+        Identity::parse(line, self.name.clone()).as_ref() == Some(self)
+    }
+}
+
+impl Link {
+    /// Has the server close another connection, if it is still open.
+    pub(super) fn close_other(&mut self, other: &Identity) -> Result<(), Trouble> {
+        let mut list = redis::pipe();
+        list.cmd("CLIENT").arg("LIST").arg("ID").arg(&other.id);
+        let listed = self.ask(&list)?;
+        let is_open = listed.first().and_then(text);
+        if is_open.is_some_and(|line| other.is_that_of(line)) {
+            let mut kill = redis::pipe();
+            kill.cmd("CLIENT").arg("KILL").arg("ID").arg(&other.id);
+            self.tell_again(&kill)?;
+        }
+        Ok(())
     }
 }
