@@ -2,6 +2,7 @@
 //! Redis server.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::types::{Backend, CacheType, Consistency};
@@ -20,6 +21,8 @@ use crate::tier::{RedisTier, RedisTierOptions};
 pub struct TierSet {
     memory: MemoryTierOptions,
     tiered: TieredOptions,
+    /// Where it is written what the tiers of a type have missed.
+    ledgers: Option<PathBuf>,
     #[cfg(feature = "sqlite")]
     disk: Option<(Arc<DiskFile>, DiskTierOptions)>,
     #[cfg(feature = "redis")]
@@ -36,10 +39,18 @@ impl TierSet {
         }
     }
 
-    /// How the tiers of a type work together.
+    /// How the tiers of a type work together: all but the ledger, for which see [`TierSet::ledgers`].
     #[must_use]
     pub fn tiered(mut self, options: TieredOptions) -> Self {
         self.tiered = options;
+        self
+    }
+
+    /// The folder in which it is written what the tiers of each type have missed, in a file for each
+    /// that is named after its prefix: the next process begins with it.
+    #[must_use]
+    pub fn ledgers(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.ledgers = Some(folder.into());
         self
     }
 
@@ -94,8 +105,17 @@ impl TierSet {
             (backend, 0) => Err(missing(known, backend.name())),
             (_, 1) => Ok(tiers.remove(0)),
             _ => {
-                let (options, clock) = (self.tiered.clone(), Arc::clone(clock));
-                Ok(Tiered::new(known.name(), tiers, options, clock)?)
+                let ledger = |folder: &PathBuf| folder.join(format!("{}.owed", known.its_prefix()));
+                let options = match self.ledgers.as_ref().map(ledger) {
+                    Some(ledger) => self.tiered.clone().ledger(ledger),
+                    None => self.tiered.clone(),
+                };
+                Ok(Tiered::new(
+                    known.name(),
+                    tiers,
+                    options,
+                    Arc::clone(clock),
+                )?)
             }
         }
     }

@@ -261,6 +261,7 @@ mod on_disk {
             let file = DiskFile::open(path, DiskFileOptions::default(), self.clock.clone());
             let tiers = TierSet::memory(MemoryTierOptions::default());
             let tiers = tiers.disk(file.unwrap(), DiskTierOptions::default());
+            let tiers = tiers.ledgers(self.folder.path());
             Caches::new(tiers, None, self.clock.clone())
         }
     }
@@ -271,6 +272,7 @@ mod on_disk {
         let caches = home.caches();
         for name in ["tool", "ast"] {
             caches.get(name).unwrap().set("k", name, NEVER).unwrap();
+            assert!(home.folder.path().join(format!("{name}.owed")).exists());
         }
         let memory = caches.get("lru_memory").unwrap();
         memory.set("k", &1, NEVER).unwrap();

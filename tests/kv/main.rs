@@ -12,6 +12,11 @@ mod loads;
 mod model;
 mod numbers;
 mod processes;
+#[cfg(feature = "redis")]
+mod redis_model;
+#[cfg(feature = "redis")]
+#[path = "../redis_support/mod.rs"]
+mod redis_support;
 mod refreshes;
 mod shared;
 mod sourced;

@@ -38,6 +38,13 @@ pub(crate) fn claims() -> Vec<Trial> {
                 against_changes(Fill::RefreshBehind);
             },
         ),
+        claim(
+            "kv: a load from the cache itself against removals of many",
+            3000,
+            || {
+                against_changes(Fill::Derived);
+            },
+        ),
         claim("kv: a key is loaded by one at a time", 3000, one_load),
         claim(
             "kv: writes through end equal in source and cache",
@@ -63,6 +70,8 @@ enum Fill {
     Refresh,
     Behind,
     RefreshBehind,
+    /// Made of what the cache has of another key.
+    Derived,
 }
 
 /// What is true, and a cache of it.
@@ -117,6 +126,9 @@ fn world(fill: Fill) -> Arc<World> {
         cache.set("k", &0, LIFE).unwrap();
         clock.advance(Duration::from_secs(60));
     }
+    if fill == Fill::Derived {
+        cache.set("j", &0, LIFE).unwrap();
+    }
     Arc::new(World {
         cache,
         sourced,
@@ -158,6 +170,11 @@ impl World {
                     });
                 made.into_iter().nth(1).unwrap().map(Option::unwrap)
             }
+            (None, Fill::Derived) => self.cache.get_or_load("k", LIFE, || {
+                let other = self.cache.get::<u64>("j")?;
+                thread::yield_now();
+                Ok(other.unwrap_or_else(|| self.truth.load()))
+            }),
             (None, _) => self.cache.get_or_load("k", LIFE, || Ok(self.truth.load())),
         }
     }
@@ -171,18 +188,19 @@ impl World {
     }
 
     /// Changes what is true, and tells the cache in one way or another.
-    fn change(&self) {
+    fn change(&self, fill: Fill) {
         let number = {
             let mut truth = self.truth.number.lock();
             *truth += 1;
             *truth
         };
-        let way = thread_rng().gen_range(0..5);
+        let ways = if fill == Fill::Derived { 1..3 } else { 0..5 };
+        let way = thread_rng().gen_range(ways);
         patiently(|| match way {
             0 => self.cache.delete("k").map(drop),
             1 => self.cache.clear(),
             2 => {
-                let pattern = KeyPattern::new("k*").unwrap();
+                let pattern = KeyPattern::new("[jk]*").unwrap();
                 self.cache.delete_matching(&pattern).map(drop)
             }
             3 => self.cache.set("k", &number, LIFE).map(drop),
@@ -202,8 +220,8 @@ impl World {
 fn against_changes(fill: Fill) {
     let world = world(fill);
     join([
-        spawn(&world, |world| {
-            (0..MAX_CHANGES).for_each(|_| world.change())
+        spawn(&world, move |world| {
+            (0..MAX_CHANGES).for_each(|_| world.change(fill))
         }),
         spawn(&world, move |world| world.asks(fill)),
         spawn(&world, move |world| world.asks(fill)),
