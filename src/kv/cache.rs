@@ -47,7 +47,9 @@ pub(super) struct Core {
     pub(super) options: KvOptions,
     pub(super) tier: Arc<dyn Tier>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) is_on: AtomicBool,
+    is_on: AtomicBool,
+    /// Switched off together with others.
+    is_paused: AtomicBool,
     /// What could not be forgotten while it was switched off: then everything is, before it is
     /// switched on.
     is_unsure: AtomicBool,
@@ -89,6 +91,7 @@ impl KvCache {
         KvCache(Arc::new(Core {
             name: name.into(),
             is_on: AtomicBool::new(options.is_enabled),
+            is_paused: AtomicBool::new(false),
             is_unsure: AtomicBool::new(false),
             turns: KeyTurns::new(PATIENCE),
             flights: Arc::default(),
@@ -281,7 +284,7 @@ impl KvCache {
 
     /// Whether it is switched on.
     pub fn is_enabled(&self) -> bool {
-        self.0.is_on.load(Ordering::Acquire)
+        self.0.is_on.load(Ordering::Acquire) && !self.0.is_paused.load(Ordering::Acquire)
     }
 
     /// Switches it on, or off. What was kept before it was switched off is found again, unless it was
@@ -290,11 +293,23 @@ impl KvCache {
     /// # Errors
     /// Those of [`KvCache::clear`], and it stays off.
     pub fn set_enabled(&self, enabled: bool) -> Result<()> {
-        if enabled && self.0.is_unsure.load(Ordering::Acquire) {
+        self.switch(&self.0.is_on, enabled, enabled)
+    }
+
+    /// Switches it off together with others, or on again unless it is switched off itself.
+    ///
+    /// # Errors
+    /// Those of [`KvCache::set_enabled`].
+    pub(super) fn set_paused(&self, is_paused: bool) -> Result<()> {
+        self.switch(&self.0.is_paused, is_paused, !is_paused)
+    }
+
+    fn switch(&self, switch: &AtomicBool, to: bool, may_find: bool) -> Result<()> {
+        if may_find && self.0.is_unsure.load(Ordering::Acquire) {
             self.clear()?;
             self.0.is_unsure.store(false, Ordering::Release);
         }
-        self.0.is_on.store(enabled, Ordering::Release);
+        switch.store(to, Ordering::Release);
         Ok(())
     }
 }

@@ -38,6 +38,8 @@ mod health;
 mod index;
 #[path = "../../src/key_turns.rs"]
 mod key_turns;
+#[path = "../../src/kv/mod.rs"]
+mod kv;
 #[path = "../../src/machine/mod.rs"]
 mod machine;
 #[path = "../../src/metadata/mod.rs"]
@@ -54,6 +56,12 @@ mod position;
 mod query;
 #[path = "../../src/ratio.rs"]
 mod ratio;
+#[cfg(feature = "redis")]
+#[path = "../../src/redact.rs"]
+mod redact;
+#[cfg(feature = "redis")]
+#[path = "../../src/redis/mod.rs"]
+mod redis;
 #[path = "../../src/single_flight.rs"]
 mod single_flight;
 #[path = "../../src/stats.rs"]
@@ -64,6 +72,8 @@ mod store;
 mod suggest;
 #[path = "../../src/sync/mod.rs"]
 mod sync;
+#[path = "../../src/tier/mod.rs"]
+mod tier;
 #[path = "../../src/worker.rs"]
 mod worker;
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a program of tests")]
 
 mod batches;
+mod caches;
 mod failures;
 mod keys;
 mod load_batches;
@@ -17,6 +18,7 @@ mod sourced;
 mod support;
 mod switch;
 mod times;
+mod tools;
 mod values;
 mod voids;
 mod workload;

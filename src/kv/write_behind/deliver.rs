@@ -1,7 +1,7 @@
 //! The thread that delivers: it hands the next operations to the sink, writes down what became of them,
 //! and goes on until nothing is left that may be tried now.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::primitives::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::Shared;

@@ -45,10 +45,10 @@ mod report;
 #[cfg(test)]
 mod tests;
 
+use crate::primitives::atomic::{AtomicBool, Ordering};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use self::backoff::Backoff;

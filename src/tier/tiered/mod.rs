@@ -9,11 +9,12 @@
 //! so nothing that was read before a change is brought up after it. A removal of many keys waits until
 //! those who began before it have ended, and until it ends nothing is copied from one tier to another.
 //!
-//! What is owed is known to this process alone, and forgotten when it ends: see [`Tiered`].
+//! What tiers that outlive the process are owed is written down where there is a `ledger`.
 
 mod breaker;
 mod debts;
 mod hits;
+mod ledger;
 mod part;
 mod read;
 mod repair;
@@ -21,11 +22,13 @@ mod write;
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 pub use self::debts::Owed;
 use self::hits::Hits;
+use self::ledger::Ledger;
 use self::part::Part;
 use self::read::Looked;
 use super::{Change, Entry, Key, KeyPattern, Lease, Leased, Term, Tier, TierStats};
@@ -49,6 +52,7 @@ pub struct TieredOptions {
     max_owed_keys: usize,
     patience: Duration,
     repair_interval: Option<Duration>,
+    ledger: Option<PathBuf>,
 }
 
 impl Default for TieredOptions {
@@ -63,6 +67,7 @@ impl Default for TieredOptions {
             max_owed_keys: 10_000,
             patience: Duration::from_secs(30),
             repair_interval: Some(Duration::from_secs(1)),
+            ledger: None,
         }
     }
 }
@@ -122,6 +127,14 @@ impl TieredOptions {
         self.repair_interval = time;
         self
     }
+
+    /// A file in which it is written what the tiers that are no memory of this process are owed, so
+    /// that the next process knows it: see [`Tiered`]. It belongs to one `Tiered` of one process.
+    #[must_use]
+    pub fn ledger(mut self, file: impl Into<PathBuf>) -> Self {
+        self.ledger = Some(file.into());
+        self
+    }
 }
 
 /// Tiers above each other, the fastest first.
@@ -132,17 +145,19 @@ impl TieredOptions {
 /// processes may read there what was changed here.
 ///
 /// # When the process ends
-/// What a tier is owed is in memory. If the process ends while a tier that outlives it is owed
-/// something ([`Tiered::is_owed`]), the next one may read there what was changed or removed before,
-/// until that expires. Call [`Tiered::repair`] before the end; whoever cannot have that at all clears
-/// the tiers when he starts after a crash.
+/// What a tier is owed is in memory, and, with [`TieredOptions::ledger`], in a file as well: it is written
+/// there before the change is acknowledged, and the next process with the same file and the same names
+/// of tiers begins with it. It is not forced to the disk: when the whole machine breaks down it may be
+/// lost. Without such a file, a process that ends while a tier that outlives it is owed something
+/// ([`Tiered::is_owed`]) leaves it there for the next one, which may find what was changed or removed
+/// before, until that expires.
 pub struct Tiered {
     name: String,
     parts: Box<[Part]>,
     options: TieredOptions,
     clock: Arc<dyn Clock>,
     turns: KeyTurns,
-    flights: Flights<Key, Looked>,
+    flights: Flights<Key, Option<Looked>>,
     found_below: Hits,
     /// How many removals of many keys are under way: nothing is copied between tiers meanwhile. Looked
     /// at by whoever has a turn.
@@ -155,6 +170,7 @@ pub struct Tiered {
     worker: Mutex<Option<Worker>>,
     /// Whether it will look at what is owed from now on, without being rung.
     is_awake: AtomicBool,
+    ledger: Option<Arc<Ledger>>,
     me: Weak<Tiered>,
 }
 
@@ -179,7 +195,7 @@ impl Tiered {
     /// These tiers, the fastest first. Their time is that of the clock.
     ///
     /// # Errors
-    /// `InvalidConfig` if there is none.
+    /// `InvalidConfig` if there is none; `Io` if the ledger cannot be opened.
     pub fn new(
         name: impl Into<String>,
         tiers: Vec<Arc<dyn Tier>>,
@@ -194,8 +210,11 @@ impl Tiered {
         }
         let last = tiers.len() - 1;
         let part = |(at, tier)| Part::new(tier, at == last, &options, Arc::clone(&clock));
-        let parts = tiers.into_iter().enumerate().map(part).collect();
-        Ok(Arc::new_cyclic(|me| Tiered {
+        let mut parts: Box<[Part]> = tiers.into_iter().enumerate().map(part).collect();
+        let ledger = options.ledger.as_deref();
+        let ledger = ledger.map(|file| Self::open_ledger(file, &mut parts, &options));
+        let ledger = ledger.transpose()?;
+        let tiered = Arc::new_cyclic(|me| Tiered {
             name,
             parts,
             turns: KeyTurns::new(options.patience),
@@ -208,10 +227,31 @@ impl Tiered {
             promotions: Counter::default(),
             worker: Mutex::new(None),
             is_awake: AtomicBool::new(false),
+            ledger,
             me: Weak::clone(me),
             options,
             clock,
-        }))
+        });
+        if tiered.is_owed() {
+            tiered.ring();
+        }
+        Ok(tiered)
+    }
+
+    fn open_ledger(
+        file: &Path,
+        parts: &mut [Part],
+        options: &TieredOptions,
+    ) -> Result<Arc<Ledger>> {
+        let mut lasting: Vec<&mut Part> = Vec::new();
+        lasting.extend(parts.iter_mut().filter(|part| !part.is_memory()));
+        let debts = lasting.iter();
+        let debts = debts.map(|part| (part.tier.name().to_owned(), Arc::clone(&part.debts)));
+        let ledger = Arc::new(Ledger::open(file, debts.collect(), options)?);
+        for part in lasting {
+            part.ledger = Some(Arc::clone(&ledger));
+        }
+        Ok(ledger)
     }
 
     /// How each tier does, the fastest first.
@@ -225,7 +265,7 @@ impl Tiered {
     }
 
     /// Lets all tiers alone, or uses them again. Meanwhile nothing is found, nothing is kept, what is
-    /// changed or removed is owed, and no verb does I/O.
+    /// changed or removed is owed, and no tier is asked.
     pub fn set_bypass(&self, is_bypassed: bool) {
         self.is_bypassed.store(is_bypassed, Ordering::Release);
         if !is_bypassed && self.is_owed() {
@@ -300,7 +340,9 @@ impl Tier for Tiered {
         self.forget(key)
     }
 
-    /// Made in the last tier that works, of which the ones above get the result.
+    /// Made in the last tier that works, of which the ones above get the result. While a tier is down
+    /// that others share, each process goes on from what it has itself; when that tier is back it
+    /// begins anew there, for what others made of the entry meanwhile is not known.
     fn update(&self, key: &Key, change: &mut Change<'_>) -> Result<Option<Entry>> {
         self.change(key, change)
     }

@@ -145,7 +145,7 @@ impl Tiered {
                     return Ok(entry);
                 }
                 Changed::Failed(error) => {
-                    self.parts[at].debts.owe(key);
+                    self.parts[at].owe(key);
                     self.ring();
                     failures.push(error);
                 }
@@ -279,7 +279,7 @@ impl Tiered {
         let mut failures = Vec::new();
         for part in self.parts.iter().rev() {
             if self.is_bypassed() {
-                part.debts.owe_wide(wide);
+                part.owe_wide(wide);
             } else if let Err(error) = part.take_out(wide) {
                 failures.push(error);
             }
@@ -312,7 +312,7 @@ impl Tiered {
     }
 
     fn owe_everywhere(&self, key: &Key) {
-        self.parts.iter().for_each(|part| part.debts.owe(key));
+        self.parts.iter().for_each(|part| part.owe(key));
         self.flights.void(key);
     }
 

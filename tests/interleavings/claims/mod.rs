@@ -6,6 +6,8 @@ mod coordinator;
 mod flights;
 mod history;
 mod index;
+mod kv;
+mod tiers;
 mod trouble;
 mod worker;
 mod world;
@@ -19,6 +21,8 @@ pub(crate) fn all() -> Vec<Trial> {
         coordinator::claims(),
         flights::claims(),
         index::claims(),
+        kv::claims(),
+        tiers::claims(),
         trouble::claims(),
         worker::claims(),
     ];
