@@ -13,6 +13,7 @@ use shuttle::thread::{self, JoinHandle};
 use crate::clock::ManualClock;
 use crate::error::{ErrorKind, Result};
 use crate::explore::{claim, join};
+use crate::kv::warming::{Warmer, WarmerOptions, Warmth};
 use crate::kv::{CacheStrategy, KvCache, KvOptions, Source, SourcedCache};
 use crate::primitives::Mutex;
 use crate::tier::{Key, KeyPattern, Lifetime, MemoryTier, MemoryTierOptions};
@@ -45,6 +46,7 @@ pub(crate) fn claims() -> Vec<Trial> {
                 against_changes(Fill::Derived);
             },
         ),
+        claim("kv: warming against changes", 1000, warming),
         claim("kv: a key is loaded by one at a time", 3000, one_load),
         claim(
             "kv: writes through end equal in source and cache",
@@ -225,6 +227,29 @@ fn against_changes(fill: Fill) {
         }),
         spawn(&world, move |world| world.asks(fill)),
         spawn(&world, move |world| world.asks(fill)),
+    ]);
+    world.at_rest();
+}
+
+fn warming() {
+    let world = world(Fill::Alone);
+    join([
+        spawn(&world, |world| {
+            (0..MAX_CHANGES).for_each(|_| world.change())
+        }),
+        spawn(&world, |world| {
+            let clock = Arc::new(ManualClock::new());
+            let warmer = Warmer::new(world.cache.clone(), WarmerOptions::default(), clock.clone());
+            let truth = Arc::clone(&world.truth);
+            let loader = move |_: &_| Warmth::many([("k", truth.load())]);
+            warmer.loader("k", loader).unwrap();
+            for _ in 0..2 {
+                // Its rate is another matter.
+                clock.advance(Duration::from_secs(1));
+                warmer.warm().unwrap();
+            }
+        }),
+        spawn(&world, |world| world.asks(Fill::Alone)),
     ]);
     world.at_rest();
 }
