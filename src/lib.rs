@@ -128,7 +128,7 @@ pub use freshness::Freshness;
 pub use health::{Health, HealthState, Reason};
 pub use index::{Hit, Index, MemoryUse, ScopeMatcher, Snapshot, TermCounts};
 #[cfg(feature = "extract")]
-pub use indexing::{IndexReport, MAX_SKIPPED_KEPT, index_tree};
+pub use indexing::{FileChange, IndexReport, MAX_SKIPPED_KEPT, index_paths, index_tree};
 pub use machine::{MemoryLimit, SystemMemory};
 pub use metadata::{
     ChangeRecord, Class, DocSections, DocumentType, FileMetadata, FileMetadataBuilder, FilePath,
