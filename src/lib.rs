@@ -51,6 +51,10 @@
     doc = "- [`extract`] and [`index_tree`]: from a source tree to records."
 )]
 #![cfg_attr(
+    feature = "watch",
+    doc = "- [`watch`]: following a source tree as it changes."
+)]
+#![cfg_attr(
     feature = "server",
     doc = "- [`server`]: answering over HTTP, for other programs of this machine."
 )]
@@ -69,7 +73,7 @@
 //!
 //! `sqlite` (default): the embedded database. `extract`: tree-sitter extraction for C, Go, Java,
 //! JavaScript, Markdown, Python, Rust and TypeScript; `extract-more` adds C#, C++, PHP and Ruby.
-//! `server`: answering over HTTP. `pressure`: how tight memory is, also on machines that are not Linux.
+//! `watch`: following a source tree as it changes. `server`: answering over HTTP. `pressure`: how tight memory is, also on machines that are not Linux.
 //! `cli`: the `cardex` command. `full`: everything.
 
 mod bounded;
@@ -111,6 +115,8 @@ mod text_file;
 pub mod tier;
 #[cfg(any(feature = "cli", feature = "server"))]
 mod units;
+#[cfg(feature = "watch")]
+pub mod watch;
 mod worker;
 
 pub use bounded::{BoundedMap, BoundedStats, Evicted, Inserted, Limits, RemovalCause, Usage};

@@ -51,4 +51,4 @@ pub use skip::{SkipReason, Skipped};
 pub use source::{Budget, Extractor, Source};
 pub use state::digest;
 #[cfg(feature = "watch")]
-pub(crate) use walk::Filter;
+pub(crate) use walk::{Filter, excludes, outside};

@@ -303,13 +303,7 @@ impl Scanner {
         stop: &AtomicBool,
         mut sink: impl FnMut(Outcome, &Progress) -> Result<()>,
     ) -> Result<Progress> {
-        let walked = walk::walk(
-            &self.root,
-            self.filter(),
-            only,
-            self.threads(),
-            stop,
-        )?;
+        let walked = walk::walk(&self.root, self.filter(), only, self.threads(), stop)?;
         let (steps, work) = plan(walked, known, &self.options);
         let mut progress = Progress {
             files: steps.len() as u64,

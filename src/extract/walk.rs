@@ -49,7 +49,7 @@ pub(super) struct Walked {
 ///
 /// # Errors
 /// `InvalidPattern` naming the glob.
-pub(super) fn excludes(root: &Path, globs: &[String]) -> Result<Override> {
+pub(crate) fn excludes(root: &Path, globs: &[String]) -> Result<Override> {
     let refuse = |glob: &str, cause: ignore::Error| {
         Error::new(
             ErrorKind::InvalidPattern,
@@ -94,6 +94,30 @@ impl Filter {
             || self.leave_out.contains(path)
             || self.excludes.matched(path, is_directory).is_ignore()
             || self.rules.exclude(path, is_directory)
+    }
+}
+
+/// Where rules of a tree stand that are not in it: directories above its root, and those of the repository
+/// that begins in a directory.
+#[cfg(feature = "watch")]
+pub(crate) mod outside {
+    use std::path::{Path, PathBuf};
+
+    use crate::extract::rules;
+
+    /// The directories above the root, up to the top of its repository, that may hold a `.gitignore`; and
+    /// the one of that repository's `exclude` file, if it begins there.
+    pub(crate) fn above(root: &Path) -> Vec<PathBuf> {
+        let mut above = rules::directories_above(root);
+        if let Some(top) = above.last() {
+            above.push(rules::info_directory(top));
+        }
+        above
+    }
+
+    /// The directory of the `exclude` file of a repository that begins here.
+    pub(crate) fn info(top: &Path) -> PathBuf {
+        rules::info_directory(top)
     }
 }
 
