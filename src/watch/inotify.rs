@@ -507,6 +507,11 @@ impl Listener {
         let Some(queue) = &self.queue else {
             return Ok(None);
         };
+        let most = self.shared.options.most_directories();
+        if self.watches.len() >= most {
+            let message = format!("no more than {most} directories are to be watched");
+            return Err(Reason::new("watch-limit", message));
+        }
         match inotify::add_watch(queue, path, flags) {
             Ok(watch) => Ok(Some(watch)),
             Err(Errno::NOSPC) => {

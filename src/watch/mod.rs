@@ -28,22 +28,48 @@ mod stats;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod watches;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use self::backend::Backend;
 pub use self::backend::watch_limit;
+use self::backend::{Ask, Backend};
 pub use self::batch::{MAX_WATCHED_NAMED, WatchBatch, WatchCause};
 pub use self::options::WatchOptions;
 use self::round::{Listener, Round};
 use self::shared::{Mode, Shared};
 pub use self::stats::WatchStats;
 use crate::clock::{Clock, SystemClock};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::extract::Scanner;
 use crate::health::Health;
 use crate::primitives::Mutex;
 use crate::store::MetadataStore;
 use crate::worker::Worker;
+
+/// How many directories of a tree would be watched.
+///
+/// # Errors
+/// `Cancelled` if `stop` was set.
+pub fn directories(scanner: &Scanner, stop: &AtomicBool) -> Result<u64> {
+    let filter = scanner.filter();
+    let (mut open, mut count) = (vec![scanner.root().to_path_buf()], 0);
+    while let Some(directory) = open.pop() {
+        if stop.load(Ordering::Relaxed) {
+            let message = "counting directories was told to stop";
+            return Err(Error::new(ErrorKind::Cancelled, message));
+        }
+        count += 1;
+        let entries = std::fs::read_dir(&directory).into_iter().flatten();
+        let below = entries.filter_map(|entry| {
+            let entry = entry.ok()?;
+            let path = entry.path();
+            let is_directory = entry.file_type().ok()?.is_dir();
+            (is_directory && !filter.leaves_out(&path, true)).then_some(path)
+        });
+        open.extend(below);
+    }
+    Ok(count)
+}
 
 /// Keeps a database up to date with a tree, from [`Watcher::start`] to [`Watcher::stop`] or to its end.
 ///
@@ -77,7 +103,7 @@ pub struct Watcher {
 /// The threads, in the order in which they end.
 #[derive(Debug)]
 struct Running {
-    _events: Arc<OnceLock<Backend>>,
+    events: Arc<OnceLock<Backend>>,
     _rounds: Worker,
 }
 
@@ -145,7 +171,7 @@ impl Watcher {
         let _ = events.set(backend);
         rounds.ring();
         *running = Some(Running {
-            _events: events,
+            events,
             _rounds: rounds,
         });
         Ok(())
@@ -156,6 +182,19 @@ impl Watcher {
     pub fn stop(&self) {
         let running = self.running.lock().take();
         drop(running);
+    }
+
+    /// Has the whole tree looked at soon, as if events had been lost. Does not wait for it; where it does
+    /// not run, nothing happens.
+    pub fn reconcile(&self) {
+        let events = self
+            .running
+            .lock()
+            .as_ref()
+            .map(|running| Arc::clone(&running.events));
+        if let Some(backend) = events.as_ref().and_then(|events| events.get()) {
+            backend.ask(Ask::Reconcile);
+        }
     }
 
     /// Whether it runs.

@@ -13,6 +13,7 @@ pub struct WatchOptions {
     poll_interval: Duration,
     reconcile_interval: Duration,
     max_pending: usize,
+    max_directories: usize,
 }
 
 impl Default for WatchOptions {
@@ -26,6 +27,7 @@ impl Default for WatchOptions {
             poll_interval: Duration::from_secs(2),
             reconcile_interval: Duration::from_secs(300),
             max_pending: 10_000,
+            max_directories: 250_000,
         }
     }
 }
@@ -101,6 +103,14 @@ impl WatchOptions {
         self
     }
 
+    /// How many directories are watched at most, whatever the operating system allows: each takes about a
+    /// kilobyte of its memory. A larger tree is polled. 250,000 by default.
+    #[must_use]
+    pub fn max_directories(mut self, directories: usize) -> Self {
+        self.max_directories = directories;
+        self
+    }
+
     /// That they go together.
     ///
     /// # Errors
@@ -138,6 +148,10 @@ impl WatchOptions {
 
     pub(super) fn capacity(&self) -> usize {
         self.max_pending
+    }
+
+    pub(super) fn most_directories(&self) -> usize {
+        self.max_directories
     }
 }
 
