@@ -98,6 +98,7 @@ impl Backend {
             overflowed: None,
         };
         let listener = Worker::spawn("cardex-watch-events", move |stop| listener.round(stop))?;
+        doorbell.ring();
         listener.ring();
         Ok(Backend {
             doorbell,
