@@ -34,6 +34,6 @@ lint: ## What CI checks after the tests.
 	$(CARGO) clippy --all-targets --features full -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --features full
 	$(CARGO) check --no-default-features
-	for feature in sqlite extract extract-more server cli full; do \
+	for feature in sqlite extract extract-more watch server cli full; do \
 		$(CARGO) check --no-default-features --features $$feature || exit 1; \
 	done

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use super::backend::Ask;
 use super::batch::{WatchBatch, WatchCause};
-use super::coalesce::Due;
+use super::coalesce::{Due, Event};
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind, Result};
-use crate::extract::Scanner;
+use crate::extract::{Scanner, SkipReason, Skipped};
 use crate::indexing::{IndexReport, bring_up_to_date};
 use crate::metadata::FilePath;
 use crate::panics::caught;
+use crate::position::Position;
 use crate::store::MetadataStore;
 
 /// How often it is looked whether the root is still there.
@@ -130,7 +131,16 @@ impl Round {
             Ok(new) => new,
             Err(_) => return scanner.assert_in_place(),
         };
-        if is_empty(&scanner) && !self.store.file_states()?.is_empty() {
+        let has_records = || {
+            Ok::<_, Error>(
+                !self
+                    .store
+                    .changes(Position::default(), 1)?
+                    .changes
+                    .is_empty(),
+            )
+        };
+        if is_empty(&scanner) && has_records()? {
             let message = format!("the tree {} is empty", self.shared.root.display());
             let help = "it may be a disk that is not mounted: what is known of its files stays until \
                         there is one; `cardex index` makes the database empty as well";
@@ -233,6 +243,12 @@ impl Round {
         let report: IndexReport =
             bring_up_to_date(&*self.store, &scanner, only, stop, &mut written, |_| {})?;
         self.batch.position = report.position;
+        // What changed each time it was read is read again when it has been quiet.
+        let restless = report.skipped_files.iter();
+        let restless = restless.filter(|file| file.reason == SkipReason::ChangedWhileRead);
+        for path in restless.filter_map(Skipped::file) {
+            self.shared.event(path.as_str(), Event::Modified);
+        }
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use cardex::watch::{WatchBatch, WatchCause, WatchOptions, Watcher};
 use tempfile::TempDir;
 
 /// Whatever is waited for has come by then.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
 
 /// A look every so often, where nobody rings.
 const LOOK: Duration = Duration::from_millis(50);
@@ -38,7 +38,7 @@ pub(crate) struct Watched {
 /// A store in a file of this name.
 pub(crate) fn store(place: &Path, name: &str) -> Arc<SqliteStore> {
     let options = SqliteOptions::default();
-    Arc::new(SqliteStore::open(&place.join(name), "default", options).unwrap())
+    Arc::new(SqliteStore::open(place.join(name), "default", options).unwrap())
 }
 
 impl Watched {
