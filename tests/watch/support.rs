@@ -104,6 +104,13 @@ impl Watched {
         batches.clone()
     }
 
+    /// Waits for a batch, at most for so long.
+    pub(crate) fn rest(&self, within: Duration) {
+        if let Ok(batch) = self.told.recv_timeout(within) {
+            self.batches.lock().unwrap().push(batch);
+        }
+    }
+
     /// Waits until something is so: it is looked at after each batch, and now and then.
     #[track_caller]
     pub(crate) fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
@@ -111,9 +118,7 @@ impl Watched {
         while !is_so() {
             let stats = self.watcher.stats();
             assert!(start.elapsed() < DEADLINE, "{what} did not come: {stats:?}");
-            if let Ok(batch) = self.told.recv_timeout(LOOK) {
-                self.batches.lock().unwrap().push(batch);
-            }
+            self.rest(LOOK);
         }
     }
 
@@ -170,9 +175,7 @@ impl Watched {
                 );
             }
             assert!(differs.is_empty(), "{differs}");
-            if let Ok(batch) = self.told.recv_timeout(LOOK) {
-                self.batches.lock().unwrap().push(batch);
-            }
+            self.rest(LOOK);
         }
     }
 
