@@ -35,6 +35,9 @@ pub enum ErrorKind {
     DatabaseBusy,
     /// The file is no database of this program, or its contents are damaged.
     DatabaseCorrupt,
+    /// A server could not be reached, did not answer in time, or refused; or it was not asked, because
+    /// it lately was so.
+    Unavailable,
     /// The database was written by a newer version of this program.
     SchemaTooNew,
     /// The change is in the database for good, but the index could not be brought up to date with
@@ -70,7 +73,7 @@ impl ErrorKind {
     pub(crate) fn may_pass(self) -> bool {
         matches!(
             self,
-            ErrorKind::Io | ErrorKind::Database | ErrorKind::DatabaseBusy
+            ErrorKind::Io | ErrorKind::Database | ErrorKind::DatabaseBusy | ErrorKind::Unavailable
         )
     }
 
@@ -88,6 +91,7 @@ impl ErrorKind {
             ErrorKind::Database => "database",
             ErrorKind::DatabaseBusy => "database-busy",
             ErrorKind::DatabaseCorrupt => "database-corrupt",
+            ErrorKind::Unavailable => "unavailable",
             ErrorKind::SchemaTooNew => "schema-too-new",
             ErrorKind::CommittedNotApplied => "committed-not-applied",
             ErrorKind::LogPruned => "log-pruned",

@@ -43,7 +43,8 @@
 //! - [`store`]: the database behind all that, and the trait to bring another one.
 //! - [`CacheCoordinator`]: all caches of a program, yours by the trait [`Cache`], giving room together
 //!   when memory is tight.
-//! - [`tier`]: bytes under keys that expire, in memory or on disk, for what is derived from files.
+//! - [`tier`]: bytes under keys that expire, in memory, on disk or on a Redis server, for what is derived
+//!   from files.
 //! - [`component`]: a host whose parts start in the order of their dependencies and stop in reverse,
 //!   the cache among them.
 #![cfg_attr(
@@ -73,8 +74,9 @@
 //!
 //! `sqlite` (default): the embedded database. `extract`: tree-sitter extraction for C, Go, Java,
 //! JavaScript, Markdown, Python, Rust and TypeScript; `extract-more` adds C#, C++, PHP and Ruby.
-//! `watch`: following a source tree as it changes. `server`: answering over HTTP. `pressure`: how tight memory is, also on machines that are not Linux.
-//! `cli`: the `cardex` command. `full`: everything.
+//! `watch`: following a source tree as it changes. `server`: answering over HTTP. `pressure`: how tight
+//! memory is, also on machines that are not Linux. `redis`: a tier that processes share. `cli`: the
+//! `cardex` command. `full`: everything.
 
 mod bounded;
 mod cache;
@@ -85,6 +87,9 @@ pub mod component;
 #[cfg(feature = "cli")]
 pub mod config;
 mod coordinator;
+pub mod dependencies;
+#[cfg(feature = "sqlite")]
+pub mod derived;
 mod error;
 mod eviction;
 #[cfg(feature = "extract")]
@@ -94,6 +99,7 @@ mod health;
 mod index;
 #[cfg(feature = "extract")]
 mod indexing;
+mod key_turns;
 mod machine;
 mod metadata;
 mod metadata_cache;
@@ -103,6 +109,10 @@ mod position;
 mod primitives;
 mod query;
 mod ratio;
+#[cfg(any(feature = "cli", feature = "redis"))]
+mod redact;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "server")]
 pub mod server;
 mod single_flight;
@@ -119,6 +129,8 @@ mod units;
 pub mod watch;
 mod worker;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisClient, RedisOptions};
 pub use bounded::{BoundedMap, BoundedStats, Evicted, Inserted, Limits, RemovalCause, Usage};
 pub use cache::{Cache, CacheReport, CacheUsage, Scope};
 #[cfg(feature = "sqlite")]

@@ -138,6 +138,12 @@ impl<K: Eq + Hash, V: Clone> Lead<'_, K, V> {
         state.valid.then(store)
     }
 
+    /// Whether the lease still holds. Who stores where that takes I/O holds the turn of the key, which
+    /// whoever voids it holds too, and asks after he has it.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.flight.state.lock().valid
+    }
+
     /// Hands the outcome to those who wait. An error is shared by them and remembered by nobody.
     pub(crate) fn land(self, outcome: Result<V>) {
         self.end(Outcome::Landed(outcome));
@@ -247,7 +253,9 @@ mod tests {
         let stored = AtomicUsize::new(0);
         let store = |n| stored.store(n, Ordering::SeqCst);
         let value = load(&flights, "a", |lead| {
+            assert!(lead.is_valid());
             flights.void("a");
+            assert!(!lead.is_valid());
             assert!(lead.store(|| store(1)).is_none());
             // Another load may begin at once, and lands on its own.
             assert_eq!(load(&flights, "a", |_| Ok(2)).unwrap(), 2);

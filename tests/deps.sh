@@ -6,6 +6,7 @@ set -euo pipefail
 declare -A packages=(
     [sqlite3]=sqlite3          # a foreign client of the database
     [ctags]=universal-ctags    # the yardstick of extraction
+    [redis-server]=redis-server # what processes share a tier on
     [python3]=python3          # its standard library is a source to extract from
 )
 

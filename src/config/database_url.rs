@@ -1,5 +1,4 @@
-//! Where the database is: the value of `database.url`, its one meaning, and how it is shown without
-//! its secrets.
+//! Where the database is: the value of `database.url`, and its one meaning.
 
 use std::path::{Path, PathBuf};
 
@@ -42,28 +41,6 @@ pub(super) fn sqlite_file(text: &str, base: &Path) -> Result<PathBuf, Refusal> {
     Ok(base.join(path))
 }
 
-/// The text without passwords: everything between the user's name and the host, and the value of
-/// a `password` parameter. It hides too much rather than too little.
-pub(super) fn redact(text: &str) -> String {
-    let mut shown = text.to_owned();
-    if let Some(start) = shown.find("://").map(|at| at + 3)
-        && let Some(end) = shown.rfind('@')
-        && let Some(colon) = shown.get(start..end).and_then(|user| user.find(':'))
-    {
-        shown.replace_range(start + colon + 1..end, "***");
-    }
-    let mut from = 0;
-    while let Some(found) = shown[from..].to_ascii_lowercase().find("password=") {
-        let start = from + found + "password=".len();
-        let end = shown[start..]
-            .find(['&', ' ', '"', '\''])
-            .map_or(shown.len(), |at| start + at);
-        shown.replace_range(start..end, "***");
-        from = start + 3;
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,20 +70,5 @@ mod tests {
             let refusal = sqlite_file(bad, Path::new("/base")).unwrap_err();
             assert!(refusal.help.contains("SQLite"), "{bad}");
         }
-    }
-
-    #[test]
-    fn passwords_are_never_shown() {
-        assert_eq!(
-            redact("postgres://me:p@ss:w/d@h/d"),
-            "postgres://me:***@h/d"
-        );
-        assert_eq!(redact("postgres://me@h/d"), "postgres://me@h/d");
-        assert_eq!(
-            redact("postgres://h/d?Password=x&sslpassword=y"),
-            "postgres://h/d?Password=***&sslpassword=***"
-        );
-        assert_eq!(redact("host=h password=x"), "host=h password=***");
-        assert_eq!(redact(".cardex/cardex.db"), ".cardex/cardex.db");
     }
 }

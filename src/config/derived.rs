@@ -64,7 +64,7 @@ impl RedisUrl {
 
 impl std::fmt::Debug for RedisUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&super::database_url::redact(&self.0))
+        f.write_str(&crate::redact::redact(&self.0))
     }
 }
 

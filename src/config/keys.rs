@@ -288,7 +288,7 @@ impl fmt::Display for Value {
                 let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
                 write!(f, "[{}]", items.join(", "))
             }
-            Value::Text(text) => f.write_str(&quoted(&super::database_url::redact(text))),
+            Value::Text(text) => f.write_str(&quoted(&crate::redact::redact(text))),
         }
     }
 }

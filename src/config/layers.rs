@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::database_url::redact;
 use super::keys::{Key, Value, environment_variable};
 use super::named::Named;
 use super::table::{KEYS, TYPE_KEYS};
 use crate::error::{Error, ErrorKind, Result};
+use crate::redact::redact;
 
 /// The largest configuration file that is read.
 const MAX_FILE_BYTES: u64 = 1 << 20;

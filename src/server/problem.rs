@@ -214,7 +214,8 @@ fn status(kind: ErrorKind) -> StatusCode {
         | Kind::Cancelled
         | Kind::NotInitialized
         | Kind::NotLoaded
-        | Kind::NotFresh => StatusCode::SERVICE_UNAVAILABLE,
+        | Kind::NotFresh
+        | Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Io
         | Kind::DatabaseCorrupt
         | Kind::SchemaTooNew
@@ -253,7 +254,11 @@ mod tests {
 
     #[test]
     fn what_may_pass_is_told_to_come_again() {
-        for kind in [ErrorKind::NotLoaded, ErrorKind::DatabaseBusy] {
+        for kind in [
+            ErrorKind::NotLoaded,
+            ErrorKind::DatabaseBusy,
+            ErrorKind::Unavailable,
+        ] {
             let response = Problem::from(Error::new(kind, "no")).into_response();
             assert_eq!(response.status(), 503);
             assert_eq!(response.headers()[RETRY_AFTER], "1");

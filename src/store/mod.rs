@@ -10,9 +10,9 @@ mod sqlite;
 use std::fmt::Debug;
 
 #[cfg(feature = "sqlite")]
-pub use self::sqlite::{Finding, SqliteOptions, SqliteStore};
+pub(crate) use self::sqlite::{FileIdentity, absolute, create_private, open_sqlite};
 #[cfg(feature = "sqlite")]
-pub(crate) use self::sqlite::{absolute, create_private, open_sqlite};
+pub use self::sqlite::{Finding, SqliteOptions, SqliteStore};
 use crate::error::Result;
 use crate::metadata::{FileMetadata, FilePath, FileState};
 use crate::position::Position;

@@ -22,18 +22,24 @@ mod disk;
 mod key;
 mod memory;
 mod pattern;
+#[cfg(feature = "redis")]
+mod redis;
 mod term;
+mod tiered;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "sqlite")]
-pub use self::disk::{DiskTier, DiskTierOptions};
+pub use self::disk::{DiskFile, DiskFileOptions, DiskTier, DiskTierOptions};
 pub use self::key::{Key, MAX_KEY_CHARS};
 pub use self::memory::{MemoryTier, MemoryTierOptions};
 pub use self::pattern::{KeyPattern, MAX_PATTERN_CHARS};
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisTier, RedisTierOptions};
 pub use self::term::{Lifetime, Term};
+pub use self::tiered::{Owed, TierState, Tiered, TieredOptions};
 use crate::cache::{Cache, CacheReport};
 use crate::error::Result;
 use crate::health::Health;
@@ -265,6 +271,16 @@ impl Entry {
     /// Whether it is in its grace.
     pub fn is_stale(&self) -> bool {
         self.fresh() == Some(Duration::ZERO)
+    }
+
+    /// The same so much later; `None` if it has ended by then.
+    pub(crate) fn later(self, by: Duration) -> Option<Self> {
+        let remaining = match self.remaining {
+            None => None,
+            Some(time) if time <= by => return None,
+            Some(time) => Some(time - by),
+        };
+        Some(Entry { remaining, ..self })
     }
 
     /// The term for a copy of a fresh entry, which ends with it; `None` of one that is stale.

@@ -66,6 +66,14 @@ impl KeyPattern {
         })
     }
 
+    /// The pattern that matches every key: `*`.
+    pub fn all() -> Self {
+        KeyPattern {
+            text: "*".into(),
+            parts: [Part::Many].into(),
+        }
+    }
+
     /// A pattern that matches this key alone, whatever characters it has.
     pub fn exactly(key: &Key) -> Self {
         KeyPattern {

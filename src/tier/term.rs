@@ -71,6 +71,17 @@ pub(super) struct Times {
 }
 
 impl Term {
+    /// The same term for who begins it so much later, so that it ends when it would have ended; `None`
+    /// if nothing of its fresh time is left. A default lifetime is no time, and stays.
+    pub(super) fn later(self, ago: Duration) -> Option<Self> {
+        let lifetime = match self.lifetime {
+            Lifetime::For(time) if time <= ago => return None,
+            Lifetime::For(time) => Lifetime::For(time - ago),
+            endless => endless,
+        };
+        Some(Term { lifetime, ..self })
+    }
+
     /// From now on, in a tier with this `ttl`.
     ///
     /// # Errors
@@ -93,6 +104,22 @@ mod tests {
 
     const fn seconds(n: u64) -> Duration {
         Duration::from_secs(n)
+    }
+
+    #[test]
+    fn a_term_that_begins_later_ends_no_later() {
+        let term = Term {
+            grace: seconds(5),
+            ..Term::from(Lifetime::For(seconds(60)))
+        };
+        let left = term.later(seconds(20)).unwrap();
+        assert_eq!(
+            (left.lifetime, left.grace),
+            (Lifetime::For(seconds(40)), seconds(5))
+        );
+        assert_eq!(term.later(seconds(60)), None);
+        let endless = Term::from(Lifetime::Never);
+        assert_eq!(endless.later(seconds(60)), Some(endless));
     }
 
     #[test]

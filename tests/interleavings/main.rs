@@ -36,6 +36,8 @@ mod freshness;
 mod health;
 #[path = "../../src/index/mod.rs"]
 mod index;
+#[path = "../../src/key_turns.rs"]
+mod key_turns;
 #[path = "../../src/machine/mod.rs"]
 mod machine;
 #[path = "../../src/metadata/mod.rs"]

@@ -194,7 +194,7 @@ fn a_damaged_row_is_a_miss_and_is_removed_and_counted() {
     foreign
         .execute_batch(
             "UPDATE entries SET value = x'62' WHERE key = 'a';
-             UPDATE entries SET lifetime_ns = NULL WHERE key = 'b'",
+             UPDATE entries SET life_ns = NULL WHERE key = 'b'",
         )
         .unwrap();
     drop(foreign);
@@ -263,7 +263,7 @@ fn another_version_is_moved_aside_and_another_database_is_left_alone() {
     let (file, clock) = (home.path().join("t.db"), Arc::new(ManualClock::new()));
     put(&open(&file, &clock).unwrap(), "k", b"v", Lifetime::Never);
     let foreign = rusqlite::Connection::open(&file).unwrap();
-    foreign.pragma_update(None, "user_version", 2).unwrap();
+    foreign.pragma_update(None, "user_version", 4711).unwrap();
     drop(foreign);
     let tier = open(&file, &clock).unwrap();
     assert_eq!(tier.get(&key("k")).unwrap(), None);

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cardex::tier::{Key, Lifetime, MemoryTier, MemoryTierOptions, Tier};
+use cardex::tier::{Key, Lifetime, MemoryTier, MemoryTierOptions, Tier, Tiered, TieredOptions};
 use cardex::{ManualClock, Strategy};
+
+use crate::flaky::{Fault, FlakyTier};
 
 pub const MIB: u64 = 1 << 20;
 
@@ -12,12 +14,30 @@ pub const MIB: u64 = 1 << 20;
 pub struct Case {
     pub what: String,
     pub tier: Arc<dyn Tier>,
+    /// The one whose entries, evictions and expirations are those of the whole: the last.
+    counted: Arc<dyn Tier>,
+    /// Whether a part of it always fails.
+    is_degraded: bool,
     pub clock: Arc<ManualClock>,
     _home: Option<tempfile::TempDir>,
 }
 
-/// Every tier, each for so many entries and bytes; values live for 300 s by default.
+/// Every tier, and tiers above each other, each for so many entries and bytes; values live for 300 s by
+/// default.
 pub fn every(max_items: usize, max_bytes: u64) -> Vec<Case> {
+    let mut cases = alone(max_items, max_bytes);
+    cases.extend(tiered(max_items, max_bytes));
+    cases
+}
+
+/// Those of which no part fails: all is kept that can be, and all is cleared.
+pub fn sound(max_items: usize, max_bytes: u64) -> Vec<Case> {
+    let cases = every(max_items, max_bytes).into_iter();
+    cases.filter(|case| !case.is_degraded).collect()
+}
+
+/// Every tier that has none above or below it, whose counts are its own.
+pub fn alone(max_items: usize, max_bytes: u64) -> Vec<Case> {
     let memory = Strategy::ALL.map(|strategy| memory(strategy, max_items, max_bytes));
     let cases = memory.into_iter();
     #[cfg(feature = "sqlite")]
@@ -25,8 +45,56 @@ pub fn every(max_items: usize, max_bytes: u64) -> Vec<Case> {
     cases.collect()
 }
 
+/// Tiers above each other, with one of them that always fails among them. What is counted is what the
+/// last one that works holds.
+fn tiered(max_items: usize, max_bytes: u64) -> Vec<Case> {
+    let above = |what: &str, lower: Case, fails: Option<bool>| {
+        let clock = lower.clock;
+        let options = memory_options(Strategy::Lru, max_items, max_bytes);
+        let first = MemoryTier::new("first", options, clock.clone());
+        let mut tiers: Vec<Arc<dyn Tier>> = vec![Arc::new(first), Arc::clone(&lower.tier)];
+        if let Some(is_last) = fails {
+            let options = memory_options(Strategy::Lru, max_items, max_bytes);
+            let broken = MemoryTier::new("broken", options, clock.clone());
+            let broken = FlakyTier::new(Arc::new(broken));
+            broken.fault(Some(Fault::Before));
+            tiers.insert(if is_last { 2 } else { 1 }, broken);
+        }
+        // Nothing happens but what the test does.
+        let options = TieredOptions::default().repair_interval(None);
+        let tiered = Tiered::new("tier", tiers, options, clock.clone()).unwrap();
+        Case {
+            what: format!("{what} above {}", lower.what),
+            counted: lower.tier,
+            tier: tiered,
+            is_degraded: fails.is_some(),
+            clock,
+            _home: lower._home,
+        }
+    };
+    let cases = [
+        above("memory", memory(Strategy::Lru, max_items, max_bytes), None),
+        above(
+            "memory, and one that fails, ",
+            memory(Strategy::Lru, max_items, max_bytes),
+            Some(false),
+        ),
+    ]
+    .into_iter();
+    #[cfg(feature = "sqlite")]
+    let cases = cases.chain([
+        above("memory", disk(max_items, max_bytes), None),
+        above(
+            "memory, above one that fails,",
+            disk(max_items, max_bytes),
+            Some(true),
+        ),
+    ]);
+    cases.collect()
+}
+
 #[cfg(feature = "sqlite")]
-fn disk(max_items: usize, max_bytes: u64) -> Case {
+pub fn disk(max_items: usize, max_bytes: u64) -> Case {
     use cardex::tier::{DiskTier, DiskTierOptions};
 
     let home = tempfile::tempdir().unwrap();
@@ -35,9 +103,12 @@ fn disk(max_items: usize, max_bytes: u64) -> Case {
     let options = options.max_items(max_items).unwrap();
     let options = options.max_bytes(max_bytes).unwrap();
     let file = home.path().join("tier.db");
+    let tier = Arc::new(DiskTier::open("tier", file, options, clock.clone()).unwrap());
     Case {
         what: "disk".to_owned(),
-        tier: Arc::new(DiskTier::open("tier", file, options, clock.clone()).unwrap()),
+        counted: tier.clone(),
+        tier,
+        is_degraded: false,
         clock,
         _home: Some(home),
     }
@@ -45,15 +116,22 @@ fn disk(max_items: usize, max_bytes: u64) -> Case {
 
 pub fn memory(strategy: Strategy, max_items: usize, max_bytes: u64) -> Case {
     let clock = Arc::new(ManualClock::new());
-    let options = MemoryTierOptions::default().eviction_strategy(strategy);
-    let options = options.max_items(max_items).unwrap();
-    let options = options.max_bytes(max_bytes).unwrap();
+    let options = memory_options(strategy, max_items, max_bytes);
+    let tier = Arc::new(MemoryTier::new("tier", options, clock.clone()));
     Case {
         what: format!("memory, {strategy}"),
-        tier: Arc::new(MemoryTier::new("tier", options, clock.clone())),
+        counted: tier.clone(),
+        tier,
+        is_degraded: false,
         clock,
         _home: None,
     }
+}
+
+fn memory_options(strategy: Strategy, max_items: usize, max_bytes: u64) -> MemoryTierOptions {
+    let options = MemoryTierOptions::default().eviction_strategy(strategy);
+    let options = options.max_items(max_items).unwrap();
+    options.max_bytes(max_bytes).unwrap()
 }
 
 pub fn seconds(n: u64) -> Duration {
@@ -85,14 +163,14 @@ impl Case {
     }
 
     pub fn entries(&self) -> usize {
-        self.tier.usage().entries
+        self.counted.usage().entries
     }
 
     pub fn evictions(&self) -> u64 {
-        self.tier.stats().unwrap().evictions
+        self.counted.stats().unwrap().evictions
     }
 
     pub fn expirations(&self) -> u64 {
-        self.tier.tier_stats().unwrap().expirations
+        self.counted.tier_stats().unwrap().expirations
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cardex::tier::Lifetime;
 use cardex::{CacheCoordinator, CoordinatorOptions, ErrorKind, FilePath, Scope};
 
-use crate::every::{Case, MIB, every, key, seconds};
+use crate::every::{Case, MIB, alone, every, key, seconds, sound};
 
 #[test]
 fn empty_zero_null_and_false_are_hits() {
@@ -59,7 +59,7 @@ fn an_entry_is_returned_until_its_end_and_never_from_then_on() {
 
 #[test]
 fn a_lifetime_is_the_tiers_own_or_endless_or_the_one_that_is_given() {
-    for case in every(100, 8 * MIB) {
+    for case in sound(100, 8 * MIB) {
         let put = |name, lifetime: Lifetime| {
             case.tier
                 .put(&key(name), b"v"[..].into(), 7, lifetime.into())
@@ -153,7 +153,7 @@ fn only_a_new_key_needs_room() {
 
 #[test]
 fn what_has_expired_goes_first() {
-    for case in every(10, 8 * MIB) {
+    for case in alone(10, 8 * MIB) {
         (0..5).for_each(|k| assert!(case.put(k, b"stays")));
         (5..10).for_each(|k| case.put_for(k, b"goes", seconds(1)));
         case.clock.advance(seconds(1));
@@ -188,7 +188,7 @@ fn a_value_that_is_too_large_is_not_kept_and_the_older_one_is_gone() {
 #[test]
 fn the_limits_hold_after_every_verb_and_no_answer_is_ever_another_one() {
     for (max_items, max_bytes) in [(20, 8 * MIB), (1_000, MIB)] {
-        for case in every(max_items, max_bytes) {
+        for case in alone(max_items, max_bytes) {
             let mut random = fastrand::Rng::with_seed(max_items as u64);
             let mut put: HashMap<u32, Vec<u8>> = HashMap::new();
             for _ in 0..400 {
@@ -277,7 +277,7 @@ fn with_room_for_all_every_answer_is_that_of_a_plain_map_with_ends() {
 
 #[test]
 fn a_sweep_takes_no_more_than_it_is_told_and_nothing_that_lives() {
-    for case in every(100, 8 * MIB) {
+    for case in alone(100, 8 * MIB) {
         (0..10).for_each(|k| case.put_for(k, b"v", seconds(1 + k)));
         case.put("stays", b"v");
         assert_eq!(case.tier.sweep(99).unwrap(), 0, "{}", case.what);
@@ -297,7 +297,7 @@ fn a_sweep_takes_no_more_than_it_is_told_and_nothing_that_lives() {
 
 #[test]
 fn evict_takes_what_it_is_asked_for_and_no_more_than_is_held() {
-    for case in every(100, 8 * MIB) {
+    for case in alone(100, 8 * MIB) {
         (0..10).for_each(|k| assert!(case.put(k, b"v")));
         assert_eq!(case.tier.evict(0).unwrap(), 0);
         assert_eq!(case.tier.evict(3).unwrap(), 3);
@@ -310,7 +310,7 @@ fn evict_takes_what_it_is_asked_for_and_no_more_than_is_held() {
 
 #[test]
 fn clear_drops_everything_keeps_the_counters_and_may_be_repeated() {
-    for case in every(100, 8 * MIB) {
+    for case in alone(100, 8 * MIB) {
         (0..10).for_each(|k| case.put_for(k, b"v", seconds(9)));
         assert_eq!(case.get(1).unwrap(), b"v");
         case.tier.clear().unwrap();
@@ -326,7 +326,7 @@ fn clear_drops_everything_keeps_the_counters_and_may_be_repeated() {
 
 #[test]
 fn any_file_invalidates_what_is_not_known_to_be_made_of_others() {
-    for case in every(100, 8 * MIB) {
+    for case in sound(100, 8 * MIB) {
         let path = Scope::Path(FilePath::new("src/a.rs").unwrap());
         for scope in [Scope::All, path, Scope::Pattern("*.rs".into())] {
             (0..3).for_each(|k| assert!(case.put(k, b"v")));
@@ -345,7 +345,7 @@ fn any_file_invalidates_what_is_not_known_to_be_made_of_others() {
 
 #[test]
 fn a_coordinator_takes_room_from_it_as_from_any_cache() {
-    for case in every(100, 8 * MIB) {
+    for case in alone(100, 8 * MIB) {
         (0..10).for_each(|k| assert!(case.put(k, b"v")));
         let coordinator = CacheCoordinator::new(CoordinatorOptions::default());
         coordinator.register(case.tier.clone()).unwrap();
@@ -377,7 +377,7 @@ fn storm(case: &Case, seed: u64) {
 
 #[test]
 fn eight_threads_get_nobody_elses_value() {
-    for case in every(20, 8 * MIB) {
+    for case in alone(20, 8 * MIB) {
         std::thread::scope(|scope| {
             for seed in 0..8 {
                 let case = &case;

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Which file of the file system it is: another one under the same name differs. A file that nobody has
 /// open any more leaves its number to the next one, which was made later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileIdentity {
+pub(crate) struct FileIdentity {
     device: u64,
     inode: u64,
     /// Where the file system knows.
@@ -20,7 +20,7 @@ pub(super) struct FileIdentity {
 
 impl FileIdentity {
     /// The identity of the file that `path` names now.
-    pub(super) fn of(path: &Path) -> Result<Self> {
+    pub(crate) fn of(path: &Path) -> Result<Self> {
         let metadata = std::fs::metadata(path).map_err(|e| io_error("find", path, e))?;
         Ok(Self::from_metadata(&metadata))
     }

@@ -1,227 +1,610 @@
-//! The file of a tier: how it is made and recognised, and what happens to one that is damaged. It is
-//! moved aside, never deleted at once, and an empty one takes its place.
+//! `DiskFile`: one file, one lock and one limit of bytes for all tiers in it. Whoever changes it has its
+//! turn; whoever reads has a connection of his own, and waits for nobody.
+//!
+//! A change that fails must leave nothing older to be found. Its entry is taken out; if that fails too,
+//! the whole file is removed, which works on a disk that is full; and while nothing can be done, it is
+//! remembered what must not be found, here and in the lock file.
 
-use std::ffi::OsString;
-use std::fs::{File, TryLockError};
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::condition::Condition;
+use super::doom::{Doom, Doomed, Touched};
+use super::files::{self, Files};
+use super::guard::Guard;
+use super::options::DiskFileOptions;
+use super::readers::{Reader, Readers};
+use super::row::Instant;
+use super::schema::{self, Database, Fault, FileLimits};
+use super::space::Space;
+use super::tally::Tally;
+use super::turn::{Turn, Turns};
+use super::{rows, sweeper};
+use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{create_private, open_sqlite};
+use crate::machine;
+use crate::primitives::Mutex;
+use crate::stats::Counter;
+use crate::worker::Worker;
 
-/// Marks a file as a tier, in SQLite's header: "cdxt" in ASCII.
-const APPLICATION_ID: i32 = 0x6364_7874;
-/// The form of the file that this program reads and writes.
-const SCHEMA_VERSION: i32 = 1;
+/// How often something is done anew whose file was given up meanwhile.
+const TRIES: usize = 3;
 
-const SCHEMA: &str = "
-    CREATE TABLE entries (
-        seq INTEGER PRIMARY KEY,   -- the order of writing
-        key TEXT NOT NULL UNIQUE,
-        version INTEGER NOT NULL,
-        written_ns INTEGER NOT NULL,   -- since 1970
-        boot_ns INTEGER NOT NULL,      -- since the boot
-        boot BLOB NOT NULL,
-        lifetime_ns INTEGER,           -- without one: forever
-        ends_ns INTEGER,               -- since 1970
-        digest BLOB NOT NULL,
-        value BLOB NOT NULL
-    ) STRICT;
-    CREATE INDEX entries_by_end ON entries (ends_ns) WHERE ends_ns IS NOT NULL;";
+/// A file that tiers share: each is a space in it, and sees no other. When the file is full, what was
+/// written first leaves, expired first, whichever space it is in.
+///
+/// It belongs to one process. What was acknowledged outlives that process, however it ends; if the
+/// machine goes down while the file is open, it is emptied when it is opened next, since a change that
+/// the disk had not got yet may have been a removal.
+pub struct DiskFile {
+    path: PathBuf,
+    options: DiskFileOptions,
+    clock: Arc<dyn Clock>,
+    boot: [u8; 16],
+    writer: Turns<Slot>,
+    readers: Readers,
+    doom: Doom,
+    guard: Guard,
+    spaces: Mutex<Vec<Weak<Space>>>,
+    /// What the last transaction left, for those who may not do I/O.
+    bytes: AtomicU64,
+    /// How often all that the file held was given up.
+    rebuilds: Counter,
+    condition: Condition,
+    sweeper: Mutex<Option<Worker>>,
+}
 
-/// The row of a key.
-pub(super) const SELECT: &str =
-    "SELECT seq, version, written_ns, boot_ns, boot, lifetime_ns, digest, value
-     FROM entries WHERE key = ?1";
-
-pub(super) const INSERT: &str = "INSERT INTO entries
-    (key, version, written_ns, boot_ns, boot, lifetime_ns, ends_ns, digest, value)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-
-/// How many damaged files are kept beside the tier's own; a further one takes the last one's place.
-pub(super) const MOST_ASIDE: u32 = 3;
-
-/// Why a file cannot be used.
+/// The file, as whoever has the turn knows it.
 #[derive(Debug)]
-pub(super) enum Fault {
-    /// Its contents are damaged, or in a form of another version: an empty one is to take its place.
-    Damaged(String),
-    /// Anything else: the file is left as it is.
-    Failed(Error),
+enum Slot {
+    Closed,
+    Open(Database),
+    /// It could not be removed, and must be before it is opened again. Known are the files that it had,
+    /// if it was open.
+    Going(Option<Files>),
 }
 
-/// Sorts an error of SQLite during `operation`.
-pub(super) fn fault(file: &Path, operation: &str, cause: rusqlite::Error) -> Fault {
-    let name = file.display();
-    match cause.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            Fault::Damaged(cause.to_string())
-        }
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            let message = format!("cannot {operation}: another program holds {name}");
-            let error = Error::new(ErrorKind::DatabaseBusy, message);
-            let error = error.with_help("end the other program, or name another file");
-            Fault::Failed(error.because(cause))
-        }
-        _ => {
-            let message = format!("cannot {operation} in the cache file {name}");
-            Fault::Failed(Error::new(ErrorKind::Database, message).because(cause))
-        }
+/// What becomes of a file that is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It is kept under another name.
+    Aside,
+    Removed,
+}
+
+/// Why a transaction was not committed.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Sql(rusqlite::Error),
+    /// The caller's own code says so: nothing changes.
+    Caller(Error),
+}
+
+impl From<rusqlite::Error> for Stop {
+    fn from(cause: rusqlite::Error) -> Self {
+        Stop::Sql(cause)
     }
 }
 
-/// Takes the lock that one process at a time holds on a tier's file, as long as the result lives.
-///
-/// # Errors
-/// `DatabaseBusy` if somebody has it; `Io`.
-pub(super) fn lock(file: &Path) -> Result<File> {
-    let path = beside(file, ".lock");
-    create_private(&path)?;
-    let held = File::options().write(true).open(&path);
-    let held = held.map_err(|e| io_error("open", &path, e))?;
-    match held.try_lock() {
-        Ok(()) => Ok(held),
-        Err(TryLockError::WouldBlock) => {
-            let message = format!("the cache file {} is in use", file.display());
-            Err(Error::new(ErrorKind::DatabaseBusy, message)
-                .with_help("give each tier, and each process, a file of its own"))
-        }
-        Err(TryLockError::Error(e)) => Err(io_error("lock", &path, e)),
+/// The same, once it is known what an error of SQLite means.
+enum Halt {
+    Fault(Fault),
+    Caller(Error),
+}
+
+impl From<Fault> for Halt {
+    fn from(fault: Fault) -> Self {
+        Halt::Fault(fault)
     }
 }
 
-/// Opens the file, made (mode 0600) if it is missing. One that is damaged, or of another version, is
-/// moved aside, and told about. Returns whether that happened.
-///
-/// # Errors
-/// `DatabaseCorrupt` for a database of something else, which is left as it is; `DatabaseBusy`,
-/// `Database`, `Io`.
-pub(super) fn open_or_rebuild(file: &Path, limits: &FileLimits) -> Result<(Connection, bool)> {
-    match open(file, limits) {
-        Ok(conn) => Ok((conn, false)),
-        Err(Fault::Failed(error)) => Err(error),
-        Err(Fault::Damaged(reason)) => {
-            move_aside(file, &reason)?;
-            match open(file, limits) {
-                Ok(conn) => Ok((conn, true)),
-                Err(Fault::Failed(error)) => Err(error),
-                Err(Fault::Damaged(reason)) => {
-                    let name = file.display();
-                    let message = format!("an empty cache file {name} is damaged: {reason}");
-                    Err(Error::new(ErrorKind::DatabaseCorrupt, message))
+impl DiskFile {
+    /// Opens the file, made (mode 0600) if it is missing. A damaged file, and one of another version, is
+    /// moved aside to `NAME.corrupt-1` and so on (at most three are kept), with a warning in the log.
+    ///
+    /// # Errors
+    /// `DatabaseBusy` if another process, or this one, has the file open; `DatabaseCorrupt` for a database
+    /// of something else, which is left as it is; `Io`, `Database`.
+    pub fn open(
+        path: impl AsRef<Path>,
+        options: DiskFileOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>> {
+        let path = crate::store::absolute(path.as_ref())?;
+        let guard = Guard::take(&path)?;
+        let interval = options.sweep_interval;
+        let file = Arc::new(DiskFile {
+            path,
+            options,
+            clock,
+            boot: boot(),
+            writer: Turns::new(Slot::Closed),
+            readers: Readers::default(),
+            doom: Doom::default(),
+            guard,
+            spaces: Mutex::default(),
+            bytes: AtomicU64::new(0),
+            rebuilds: Counter::default(),
+            condition: Condition::default(),
+            sweeper: Mutex::new(None),
+        });
+        file.ensure_open()?;
+        *file.sweeper.lock() = Some(sweeper::start(&file, interval)?);
+        Ok(file)
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What all entries take, in bytes of the file.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The most that they may take.
+    pub fn max_bytes(&self) -> u64 {
+        self.options.max_bytes
+    }
+
+    /// How often all that the file held was given up.
+    pub(super) fn rebuilds(&self) -> u64 {
+        self.rebuilds.get()
+    }
+
+    pub(super) fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        Instant::now(&*self.clock, self.boot)
+    }
+
+    /// What must not be found although it may be there.
+    pub(super) fn doom(&self) -> &Doom {
+        &self.doom
+    }
+
+    /// A space of this name, which nobody else has.
+    ///
+    /// # Errors
+    /// `InvalidInput` if a tier is over it already, or for a name without a character.
+    pub(super) fn add_space(&self, name: &str) -> Result<Arc<Space>> {
+        let refuse = |what: &str| {
+            let message = format!("a tier of {} {what}", self.path.display());
+            let error = Error::new(ErrorKind::InvalidInput, message);
+            Err(error.with_help("give each tier of a file a name of its own"))
+        };
+        if name.is_empty() {
+            return refuse("has no name");
+        }
+        let mut spaces = self.spaces.lock();
+        spaces.retain(|space| space.strong_count() > 0);
+        let live = spaces.iter().filter_map(Weak::upgrade);
+        if live.into_iter().any(|space| *space.name == *name) {
+            return refuse(&format!("is called {name} already"));
+        }
+        let space = Arc::new(Space::new(name));
+        spaces.push(Arc::downgrade(&space));
+        Ok(space)
+    }
+
+    fn spaces(&self) -> Vec<Arc<Space>> {
+        let spaces = self.spaces.lock();
+        spaces.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Asks for a sweep in the background.
+    pub(super) fn ring(&self) {
+        if let Some(sweeper) = &*self.sweeper.lock() {
+            sweeper.ring();
+        }
+    }
+
+    /// Looks something up. A file that turns out to be damaged is moved aside, and this is done once
+    /// more, with an empty one.
+    pub(super) fn read<R>(
+        &self,
+        operation: &str,
+        work: impl Fn(&Connection) -> rusqlite::Result<R>,
+    ) -> Result<R> {
+        for _ in 0..TRIES {
+            let Some(mut reader) = self.reader()? else {
+                continue;
+            };
+            let cause = match work(&reader) {
+                Ok(done) => return Ok(done),
+                Err(cause) => cause,
+            };
+            let (file, is_current) = (reader.file, reader.is_current());
+            match schema::fault(&self.path, operation, cause) {
+                Fault::Failed(error) if is_current => {
+                    self.condition.fails(&error);
+                    return Err(error);
+                }
+                // Its file is not the one that is open any more.
+                Fault::Failed(_) => {}
+                fault => {
+                    reader.conn = None;
+                    drop(reader);
+                    self.abandon_if_still(file, fault)?;
                 }
             }
         }
+        Err(self.restless(operation))
     }
-}
 
-/// What a connection is told.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct FileLimits {
-    pub(super) max_bytes: u64,
-    pub(super) timeout: Duration,
-}
-
-fn open(file: &Path, limits: &FileLimits) -> Result<Connection, Fault> {
-    let fail = |cause| fault(file, "open", cause);
-    create_private(file).map_err(Fault::Failed)?;
-    let conn = open_sqlite(file, limits.timeout).map_err(fail)?;
-    // One process has the file: it needs no memory that is shared with others.
-    conn.execute_batch("PRAGMA locking_mode = EXCLUSIVE;")
-        .map_err(fail)?;
-    recognise(&conn, file)?;
-    conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))
-        .map_err(fail)?;
-    create(&conn).map_err(fail)?;
-    // A schema that was altered is damage.
-    for sql in [SELECT, INSERT] {
-        let prepared = conn.prepare_cached(sql).map(drop);
-        prepared.map_err(|cause| Fault::Damaged(cause.to_string()))?;
-    }
-    let pages = limits.max_bytes / page_size(&conn).map_err(fail)?;
-    conn.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
-        .map_err(fail)?;
-    Ok(conn)
-}
-
-/// Refuses what is not ours.
-fn recognise(conn: &Connection, file: &Path) -> Result<(), Fault> {
-    let fail = |cause| fault(file, "open", cause);
-    let (application, version) = header(conn).map_err(fail)?;
-    let objects: i64 = conn
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(fail)?;
-    match (application, version, objects) {
-        (0, 0, 0) | (APPLICATION_ID, SCHEMA_VERSION, _) => Ok(()),
-        (APPLICATION_ID, version, _) => Err(Fault::Damaged(format!(
-            "it has version {version}, and this program knows {SCHEMA_VERSION}"
-        ))),
-        _ => {
-            let name = file.display();
-            let message = format!("{name} is an SQLite database, but not a cache file of cardex");
-            let error = Error::new(ErrorKind::DatabaseCorrupt, message);
-            let help = "name another file; this one was left as it is";
-            Err(Fault::Failed(error.with_help(help)))
-        }
-    }
-}
-
-fn header(conn: &Connection) -> rusqlite::Result<(i32, i32)> {
-    let pragma = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-    Ok((pragma("application_id")?, pragma("user_version")?))
-}
-
-/// Makes the tables of an empty file, in one transaction.
-fn create(conn: &Connection) -> rusqlite::Result<()> {
-    if header(conn)? == (APPLICATION_ID, SCHEMA_VERSION) {
-        return Ok(());
-    }
-    let tx = conn.unchecked_transaction()?;
-    tx.execute_batch(SCHEMA)?;
-    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
-    tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-    tx.commit()
-}
-
-pub(super) fn page_size(conn: &Connection) -> rusqlite::Result<u64> {
-    let size: u32 = conn.pragma_query_value(None, "page_size", |row| row.get(0))?;
-    Ok(size.max(512).into())
-}
-
-/// Gives a damaged file, which nobody has open, another name, `NAME.corrupt-1` and so on; its log goes
-/// first, or it would be taken for that of the next file.
-pub(super) fn move_aside(file: &Path, reason: &str) -> Result<()> {
-    let free = (1..MOST_ASIDE).find(|n| !aside(file, *n).exists());
-    let target = aside(file, free.unwrap_or(MOST_ASIDE));
-    for suffix in ["-wal", "-shm", ""] {
-        let from = beside(file, suffix);
-        match std::fs::rename(&from, beside(&target, suffix)) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(io_error("move aside", &from, e));
+    /// A connection to the file that is open; `None` if that was given up meanwhile.
+    fn reader(&self) -> Result<Option<Reader<'_>>> {
+        let Some(file) = self.readers.current() else {
+            self.ensure_open()?;
+            return Ok(None);
+        };
+        let reader = self.readers.take(file, self.options.timeout);
+        let mut reader = reader.ok_or_else(|| self.busy())?;
+        if reader.conn.is_none() {
+            match schema::open_reader(&self.path, self.options.timeout) {
+                Ok(conn) => reader.conn = Some(conn),
+                Err(_) if !reader.is_current() => return Ok(None),
+                Err(Fault::Failed(error)) => {
+                    self.condition.fails(&error);
+                    return Err(error);
+                }
+                Err(fault) => {
+                    drop(reader);
+                    self.abandon_if_still(file, fault)?;
+                    return Ok(None);
+                }
             }
-            _ => {}
+        }
+        Ok(Some(reader).filter(Reader::is_current))
+    }
+
+    /// Changes the file in one transaction, and takes note of what it holds then. The work may be done
+    /// more than once, the last time for good.
+    pub(super) fn change<R>(
+        &self,
+        operation: &str,
+        touched: Touched<'_>,
+        mut work: impl FnMut(&Database, &mut Tally) -> Result<R, Stop>,
+    ) -> Result<R> {
+        let mut turn = self.turn().inspect_err(|_| self.condemn(touched))?;
+        for _ in 0..TRIES {
+            match self.attempt(&mut turn, operation, &mut work) {
+                Ok(done) => {
+                    self.condition.works();
+                    return Ok(done);
+                }
+                Err(Halt::Caller(error)) => return Err(error),
+                Err(Halt::Fault(Fault::Failed(error))) => {
+                    self.condition.fails(&error);
+                    self.make_up_for(&mut turn, touched, &error);
+                    return Err(error);
+                }
+                Err(Halt::Fault(fault)) => {
+                    let given_up = self.give_up(&mut turn, fault);
+                    given_up.inspect_err(|_| self.condemn(touched))?;
+                }
+            }
+        }
+        let error = self.restless(operation);
+        self.make_up_for(&mut turn, touched, &error);
+        Err(error)
+    }
+
+    fn attempt<R>(
+        &self,
+        slot: &mut Slot,
+        operation: &str,
+        work: &mut impl FnMut(&Database, &mut Tally) -> Result<R, Stop>,
+    ) -> Result<R, Halt> {
+        let fail = |cause| Halt::Fault(schema::fault(&self.path, operation, cause));
+        let database = self.made_up(slot)?;
+        let tx = begin(&database.conn).map_err(fail)?;
+        let before = database.conn.total_changes();
+        let mut tally = Tally::default();
+        let done = work(database, &mut tally).map_err(|stop| match stop {
+            Stop::Sql(cause) => fail(cause),
+            Stop::Caller(error) => Halt::Caller(error),
+        })?;
+        if database.conn.total_changes() == before {
+            return Ok(done);
+        }
+        let changes = database.count().map_err(fail)?;
+        let used = database.used_pages().map_err(fail)?;
+        tx.commit().map_err(fail)?;
+        database.changes = changes;
+        self.guard.note_changes(changes);
+        self.bytes
+            .store(used * database.page_size, Ordering::Relaxed);
+        tally.count(&self.spaces());
+        Ok(done)
+    }
+
+    fn turn(&self) -> Result<Turn<'_, Slot>> {
+        let turn = self.writer.take(self.options.timeout);
+        turn.ok_or_else(|| self.busy())
+    }
+
+    /// Opens the file if it is not.
+    fn ensure_open(&self) -> Result<()> {
+        let mut turn = self.turn()?;
+        match self.made_up(&mut turn) {
+            Ok(_) => Ok(()),
+            Err(Fault::Failed(error)) => {
+                self.condition.fails(&error);
+                Err(error)
+            }
+            Err(fault) => self.give_up(&mut turn, fault),
         }
     }
-    tracing::warn!(
-        file = %file.display(), moved_to = %target.display(), reason,
-        "a cache file cannot be used: it was moved aside, and an empty one takes its place"
-    );
-    Ok(())
+
+    /// The open file, with nothing in it that has to go.
+    fn made_up<'s>(&self, slot: &'s mut Slot) -> Result<&'s mut Database, Fault> {
+        let database = self.opened(slot)?;
+        if !self.doom.is_pending() {
+            return match slot {
+                Slot::Open(database) => Ok(database),
+                _ => unreachable!("it was just opened"),
+            };
+        }
+        let mut doomed = self.doom.pending();
+        let entries = doomed.entries.iter();
+        let entries = entries.map(|(space, key)| (space, key));
+        if doomed.all || self.take_out(database, entries).is_err() {
+            self.abandon(slot, Fate::Removed, "a change to it failed")
+                .map_err(Fault::Failed)?;
+            doomed.all = true;
+        }
+        self.is_made_up(&doomed);
+        match self.opened(slot) {
+            Ok(database) => Ok(database),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The open file. One that cannot be used is given up, and another one made.
+    fn opened<'s>(&self, slot: &'s mut Slot) -> Result<&'s mut Database, Fault> {
+        if let Slot::Open(database) = slot
+            && !database.files.are_in_place()
+        {
+            let why = "it was taken away while it was open";
+            self.abandon(slot, Fate::Removed, why)
+                .map_err(Fault::Failed)?;
+        }
+        if let Slot::Going(_) = slot {
+            let why = "it could not be removed before";
+            self.abandon(slot, Fate::Removed, why)
+                .map_err(Fault::Failed)?;
+        }
+        for _ in 0..TRIES {
+            if let Slot::Open(_) = slot {
+                break;
+            }
+            let limits = FileLimits {
+                max_bytes: self.options.max_bytes,
+                timeout: self.options.timeout,
+            };
+            match Database::open(&self.path, &limits, self.boot, &self.guard) {
+                Ok(database) => self.start(slot, database)?,
+                Err(Fault::Failed(error)) => return Err(Fault::Failed(error)),
+                Err(fault) => self.give_up(slot, fault).map_err(Fault::Failed)?,
+            }
+        }
+        match slot {
+            Slot::Open(database) => Ok(database),
+            _ => Err(Fault::Failed(self.restless("open"))),
+        }
+    }
+
+    /// Takes note of what a file holds that was just opened, and lets others read it.
+    fn start(&self, slot: &mut Slot, database: Database) -> Result<(), Fault> {
+        let fail = |cause| schema::fault(&self.path, "count the entries", cause);
+        for space in self.spaces() {
+            let count = rows::count(&database.conn, &space.name).map_err(fail)?;
+            space.set_entries(count);
+        }
+        let used = database.used_pages().map_err(fail)?;
+        self.bytes
+            .store(used * database.page_size, Ordering::Relaxed);
+        *slot = Slot::Open(database);
+        self.readers.start();
+        Ok(())
+    }
+
+    /// Gives up a file that cannot be used.
+    fn give_up(&self, slot: &mut Slot, fault: Fault) -> Result<()> {
+        match fault {
+            Fault::Failed(error) => Err(error),
+            Fault::Damaged(reason) => {
+                self.abandon(slot, Fate::Aside, &reason)?;
+                let name = self.path.display();
+                self.condition
+                    .rebuilt(format!("{name} was damaged, and was moved aside: {reason}"));
+                Ok(())
+            }
+            Fault::OtherVersion(reason) => self.abandon(slot, Fate::Aside, &reason),
+            Fault::Outdated(reason) => self.abandon(slot, Fate::Removed, &reason),
+        }
+    }
+
+    /// The same for who found out while he read, unless somebody else did it meanwhile.
+    fn abandon_if_still(&self, file: u64, fault: Fault) -> Result<()> {
+        let mut turn = self.turn()?;
+        if self.readers.current() != Some(file) {
+            return Ok(());
+        }
+        let given_up = self.give_up(&mut turn, fault);
+        given_up.inspect_err(|error| self.condition.fails(error))
+    }
+
+    /// Closes the file and takes it away, so that an empty one can take its place. While that cannot be
+    /// done it is opened by nobody.
+    fn abandon(&self, slot: &mut Slot, fate: Fate, reason: &str) -> Result<()> {
+        self.readers.retire();
+        let files = match std::mem::replace(slot, Slot::Closed) {
+            Slot::Closed => None,
+            Slot::Open(database) => Some(database.let_go()),
+            Slot::Going(files) => files,
+        };
+        self.guard.note_doubt(true);
+        let is_ours = files.as_ref().is_none_or(Files::are_in_place);
+        let (done, kept) = match (&files, fate) {
+            (_, Fate::Aside) if is_ours => match files::move_aside(&self.path) {
+                Ok(to) => (Ok(()), Some(to)),
+                Err(error) => (Err(error), None),
+            },
+            (Some(files), _) => (files.remove(), None),
+            (None, _) => (files::remove(&self.path), None),
+        };
+        if let Err(error) = done {
+            *slot = Slot::Going(files);
+            return Err(error);
+        }
+        let everything = Doomed {
+            all: true,
+            ..Default::default()
+        };
+        self.is_made_up(&everything);
+        self.spaces().iter().for_each(|space| space.set_entries(0));
+        self.bytes.store(0, Ordering::Relaxed);
+        self.rebuilds.bump();
+        tracing::warn!(
+            file = %self.path.display(), moved_to = ?kept, reason,
+            "a cache file cannot be used: an empty one takes its place"
+        );
+        Ok(())
+    }
+
+    /// Takes note that this went.
+    fn is_made_up(&self, gone: &Doomed) {
+        let is_over = self.doom.is_over_without(gone);
+        self.guard.note_doubt(!is_over);
+        // Somebody may have come between the two.
+        if self.doom.is_pending() {
+            self.guard.note_doubt(true);
+        }
+    }
+
+    /// Remembers that this must not be found any more.
+    fn condemn(&self, touched: Touched<'_>) {
+        self.doom.add(touched);
+        if self.doom.is_pending() {
+            self.guard.note_doubt(true);
+        }
+    }
+
+    /// Sees to it that nothing older is found of what could not be changed.
+    fn make_up_for(&self, slot: &mut Slot, touched: Touched<'_>, cause: &Error) {
+        let Slot::Open(database) = slot else {
+            return self.condemn(touched);
+        };
+        let taken_out = match touched {
+            Touched::Nothing => return,
+            Touched::Many => false,
+            Touched::Entry(space, key) => {
+                let entry = || std::iter::once((space, key));
+                self.take_out(database, entry()).is_ok() || {
+                    // What the log has room for then needs no more of the disk.
+                    let checkpoint = "PRAGMA wal_checkpoint(PASSIVE)";
+                    drop(database.conn.query_row(checkpoint, [], |_| Ok(())));
+                    self.take_out(database, entry()).is_ok()
+                }
+            }
+        };
+        if !taken_out {
+            let reason = format!("a change to it failed: {cause:#}");
+            if let Err(error) = self.abandon(slot, Fate::Removed, &reason) {
+                self.condition.fails(&error);
+                self.condemn(touched);
+            }
+        }
+    }
+
+    /// Takes these entries out, in a transaction of its own.
+    fn take_out<'e>(
+        &self,
+        database: &mut Database,
+        entries: impl Iterator<Item = (&'e Arc<str>, &'e crate::tier::Key)>,
+    ) -> rusqlite::Result<()> {
+        let tx = begin(&database.conn)?;
+        let mut tally = Tally::default();
+        for (space, key) in entries {
+            if rows::delete(&tx, space, key)? {
+                tally.of(space).removed += 1;
+            }
+        }
+        let changes = database.count()?;
+        tx.commit()?;
+        database.changes = changes;
+        self.guard.note_changes(changes);
+        tally.count(&self.spaces());
+        Ok(())
+    }
+
+    fn busy(&self) -> Error {
+        let message = format!("the cache file {} is busy", self.path.display());
+        Error::new(ErrorKind::DatabaseBusy, message)
+            .with_help("try again, or give the file a longer time-out")
+    }
+
+    fn restless(&self, operation: &str) -> Error {
+        let name = self.path.display();
+        let message = format!("cannot {operation}: {name} was given up {TRIES} times");
+        Error::new(ErrorKind::DatabaseCorrupt, message).with_help("look after the disk")
+    }
 }
 
-fn aside(file: &Path, n: u32) -> PathBuf {
-    beside(file, &format!(".corrupt-{n}"))
+/// A transaction that is rolled back unless it is committed.
+fn begin(conn: &Connection) -> rusqlite::Result<Transaction<'_>> {
+    Transaction::new_unchecked(conn, TransactionBehavior::Immediate)
 }
 
-fn beside(file: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(file);
-    name.push(suffix);
-    name.into()
+/// Which boot of which machine this is: only of the same one do the times since the boot compare.
+fn boot() -> [u8; 16] {
+    let name = machine::boot_name().unwrap_or_else(|| {
+        // Not known: of this process alone.
+        use std::hash::BuildHasher;
+        let random = || foldhash::fast::RandomState::default().hash_one(0);
+        format!("{:x}{:x}{}", random(), random(), std::process::id())
+    });
+    let mut boot = [0; 16];
+    boot.copy_from_slice(&blake3::hash(name.as_bytes()).as_bytes()[..16]);
+    boot
 }
 
-fn io_error(operation: &str, path: &Path, cause: std::io::Error) -> Error {
-    let message = format!("cannot {operation} {}", path.display());
-    Error::new(ErrorKind::Io, message).because(cause)
+impl Drop for DiskFile {
+    /// Says in the file that it was closed, unless there is something in it that must not be found.
+    fn drop(&mut self) {
+        drop(self.sweeper.lock().take());
+        self.readers.retire();
+        let Ok(mut turn) = self.turn() else {
+            return;
+        };
+        if self.doom.is_pending() {
+            drop(self.made_up(&mut turn));
+        }
+        self.readers.retire();
+        if let Slot::Open(database) = std::mem::replace(&mut *turn, Slot::Closed) {
+            if self.doom.is_pending() {
+                drop(database.let_go());
+            } else if let Err(error) = database.close(&self.guard) {
+                tracing::warn!(file = %self.path.display(), %error, "a cache file was not closed properly");
+            }
+        }
+    }
+}
+
+impl fmt::Debug for DiskFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DiskFile")
+            .field("path", &self.path)
+            .field("bytes", &self.bytes())
+            .finish_non_exhaustive()
+    }
 }

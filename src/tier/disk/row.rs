@@ -1,25 +1,31 @@
-//! A row of the file: when its value ends, and the digest that vouches for all of it. What the file
-//! says is data to be checked: a row that does not match its digest, under the key that was asked for,
-//! is no answer.
+//! A row of the file: when its value ends, and the digests that vouch for all of it. What the file
+//! says is data to be checked: a row that does not match its digests, in the space and under the key
+//! that was asked for, is no answer.
+//!
+//! There are two: the sum of the value, and the seal of everything else with that sum, so that a row
+//! can be told to be whole without its value being read.
 
 use std::time::Duration;
 
 use rusqlite::Row;
 
 use crate::clock::Clock;
-use crate::tier::Key;
+use crate::tier::Entry;
+use crate::tier::term;
 
 /// Bytes of a digest.
 const DIGEST: usize = 16;
-/// Part of every digest: another form of rows has other digests.
-const FORM: &[u8] = b"cardex tier row 1";
+/// Part of every seal: another form of rows has other seals.
+const FORM: &[u8] = b"cardex tier row 2";
+
+pub(super) type Digest = [u8; DIGEST];
 
 /// An instant: on the wall, which may step in either direction, and since the boot of one machine.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Instant {
     pub(super) wall_ns: i64,
-    boot_ns: i64,
-    boot: [u8; 16],
+    pub(super) boot_ns: i64,
+    pub(super) boot: [u8; 16],
 }
 
 impl Instant {
@@ -36,35 +42,45 @@ fn nanoseconds(time: Duration) -> i64 {
     i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// When a value was written, and when it ends.
-#[derive(Clone, Copy, Debug)]
+/// When a value was written, when it ends, and when it leaves this tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Times {
     pub(super) written: Instant,
-    /// How long it lives from then on; `None` is forever.
-    pub(super) lifetime_ns: Option<i64>,
+    /// How long it lives from then on, its grace included; `None` is forever.
+    pub(super) life_ns: Option<i64>,
+    /// How long this tier holds it from then on; `None` is forever.
+    pub(super) held_ns: Option<i64>,
+    /// How much of its life is grace.
+    pub(super) grace_ns: i64,
 }
 
 impl Times {
-    pub(super) fn from(written: Instant, lifetime: Option<Duration>) -> Self {
+    pub(super) fn from(written: Instant, times: term::Times) -> Self {
         Times {
             written,
-            lifetime_ns: lifetime.map(nanoseconds),
+            life_ns: times.life.map(nanoseconds),
+            held_ns: times.held.map(nanoseconds),
+            grace_ns: nanoseconds(times.grace),
         }
     }
 
-    /// The end on the wall, by which rows are swept.
-    pub(super) fn ends_ns(&self) -> Option<i64> {
-        let lifetime = self.lifetime_ns?;
-        Some(self.written.wall_ns.saturating_add(lifetime))
+    /// How much of its life is grace.
+    pub(super) fn grace(&self) -> Duration {
+        Duration::from_nanos(u64::try_from(self.grace_ns).unwrap_or(0))
     }
 
-    /// How much longer it lives, `None` within being forever; `None` if its time is over.
+    /// When it leaves by the wall clock, by which rows are swept.
+    pub(super) fn ends_ns(&self) -> Option<i64> {
+        Some(self.written.wall_ns.saturating_add(self.held_ns?))
+    }
+
+    /// How much longer it lives, `None` within being forever; `None` if it has left.
     ///
     /// Both clocks count, and the one by which it is older decides. The wall does not count while it
     /// stands before the writing: then the clock since the boot decides if it is still the same boot,
     /// and otherwise the age is not known, and the time is over.
     pub(super) fn remaining(&self, now: Instant) -> Option<Option<Duration>> {
-        let Some(lifetime) = self.lifetime_ns else {
+        let Some(held) = self.held_ns else {
             return Some(None);
         };
         let age_since = |then: i64, now: i64| now.checked_sub(then).filter(|age| *age >= 0);
@@ -73,67 +89,100 @@ impl Times {
             true => age_since(self.written.boot_ns, now.boot_ns),
             false => None,
         };
-        let left = lifetime.checked_sub(wall.max(boot)?)?;
-        let left = u64::try_from(left).ok().filter(|left| *left > 0)?;
-        Some(Some(Duration::from_nanos(left)))
+        let age = wall.max(boot)?;
+        if held <= age {
+            return None;
+        }
+        let Some(life) = self.life_ns else {
+            return Some(None);
+        };
+        let left = u64::try_from(life.checked_sub(age)?).ok()?;
+        (left > 0).then(|| Some(Duration::from_nanos(left)))
     }
 }
 
-/// A value and all that is stored beside it but its key.
-#[derive(Debug)]
-pub(super) struct Stored<'v> {
+/// All that is stored beside a value but its space and key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
     pub(super) version: u64,
     pub(super) times: Times,
-    pub(super) value: &'v [u8],
+    /// The digest of the value.
+    pub(super) sum: Digest,
 }
 
-impl<'v> Stored<'v> {
-    /// What vouches for this under this key.
-    pub(super) fn digest(&self, key: &Key) -> [u8; DIGEST] {
-        let Times {
-            written,
-            lifetime_ns,
-        } = self.times;
+impl Head {
+    /// How many columns come before whatever else a row has: those that [`Head::read`] wants are `seq,
+    /// seal, version, written_ns, boot_ns, boot, life_ns, held_ns, grace_ns, sum`.
+    pub(super) const WIDTH: usize = 10;
+
+    /// What vouches for this in this space, under this key.
+    pub(super) fn seal(&self, space: &str, key: &str) -> Digest {
+        let times = &self.times;
         let mut hasher = blake3::Hasher::new();
         hasher.update(FORM);
-        hasher.update(&(key.as_str().len() as u64).to_le_bytes());
-        hasher.update(key.as_str().as_bytes());
+        for text in [space, key] {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        }
         hasher.update(&self.version.to_le_bytes());
-        hasher.update(&written.wall_ns.to_le_bytes());
-        hasher.update(&written.boot_ns.to_le_bytes());
-        hasher.update(&written.boot);
-        hasher.update(&[u8::from(lifetime_ns.is_some())]);
-        hasher.update(&lifetime_ns.unwrap_or(0).to_le_bytes());
-        hasher.update(self.value);
-        let mut digest = [0; DIGEST];
-        digest.copy_from_slice(&hasher.finalize().as_bytes()[..DIGEST]);
-        digest
+        hasher.update(&times.written.wall_ns.to_le_bytes());
+        hasher.update(&times.written.boot_ns.to_le_bytes());
+        hasher.update(&times.written.boot);
+        for time in [times.life_ns, times.held_ns] {
+            hasher.update(&[u8::from(time.is_some())]);
+            hasher.update(&time.unwrap_or(0).to_le_bytes());
+        }
+        hasher.update(&times.grace_ns.to_le_bytes());
+        hasher.update(&self.sum);
+        short(&hasher.finalize())
     }
 
-    /// The row of [`SELECT`](super::file::SELECT), if it is whole and is that of this key.
-    pub(super) fn read(row: &'v Row<'_>, key: &Key) -> Option<Self> {
-        let fixed = |at| row.get_ref(at).ok()?.as_blob().ok()?.try_into().ok();
+    /// The head in a row that begins with these columns, if it is whole and belongs to this space
+    /// and key.
+    pub(super) fn read(row: &Row<'_>, space: &str, key: &str) -> Option<Self> {
         let number = |at| row.get::<_, i64>(at).ok();
-        let stored = Stored {
-            version: number(1)?.cast_unsigned(),
+        let head = Head {
+            version: number(2)?.cast_unsigned(),
             times: Times {
                 written: Instant {
-                    wall_ns: number(2)?,
-                    boot_ns: number(3)?,
-                    boot: fixed(4)?,
+                    wall_ns: number(3)?,
+                    boot_ns: number(4)?,
+                    boot: fixed(row, 5)?,
                 },
-                lifetime_ns: row.get(5).ok()?,
+                life_ns: row.get(6).ok()?,
+                held_ns: row.get(7).ok()?,
+                grace_ns: number(8)?,
             },
-            value: row.get_ref(7).ok()?.as_blob().ok()?,
+            sum: fixed(row, 9)?,
         };
-        let digest: [u8; DIGEST] = fixed(6)?;
-        (digest == stored.digest(key)).then_some(stored)
+        (fixed(row, 1)? == head.seal(space, key)).then_some(head)
     }
 
-    /// The columns of [`INSERT`](super::file::INSERT), after the key.
-    pub(super) fn boot(&self) -> (i64, [u8; 16]) {
-        (self.times.written.boot_ns, self.times.written.boot)
+    /// What is handed out of this and its value, if it has not left; the value is known to be whole.
+    pub(super) fn entry(&self, value: &[u8], now: Instant) -> Option<Entry> {
+        let remaining = self.times.remaining(now)?;
+        Some(Entry {
+            value: value.into(),
+            version: self.version,
+            remaining,
+            grace: self.times.grace(),
+        })
     }
+}
+
+/// The digest of a value.
+pub(super) fn sum(value: &[u8]) -> Digest {
+    short(&blake3::hash(value))
+}
+
+fn short(hash: &blake3::Hash) -> Digest {
+    let mut digest = [0; DIGEST];
+    digest.copy_from_slice(&hash.as_bytes()[..DIGEST]);
+    digest
+}
+
+fn fixed(row: &Row<'_>, at: usize) -> Option<[u8; 16]> {
+    row.get_ref(at).ok()?.as_blob().ok()?.try_into().ok()
 }
 
 #[cfg(test)]
@@ -148,11 +197,23 @@ mod tests {
         }
     }
 
+    fn times(life: Option<u64>, held: Option<u64>) -> Times {
+        let times = term::Times {
+            life: life.map(Duration::from_nanos),
+            held: held.map(Duration::from_nanos),
+            grace: Duration::ZERO,
+        };
+        Times::from(at(1_000, 50, 1), times)
+    }
+
     #[test]
     fn a_clock_that_is_set_never_makes_a_value_younger() {
-        let lifetime = Some(Duration::from_nanos(100));
-        let times = Times::from(at(1_000, 50, 1), lifetime);
-        let left = |now| times.remaining(now).map(|left| left.unwrap().as_nanos());
+        let times_100 = times(Some(100), Some(100));
+        let left = |now| {
+            times_100
+                .remaining(now)
+                .map(|left| left.unwrap().as_nanos())
+        };
         assert_eq!(left(at(1_040, 90, 1)), Some(60));
         assert_eq!(left(at(1_099, 149, 1)), Some(1));
         assert_eq!(left(at(1_100, 150, 1)), None);
@@ -165,7 +226,42 @@ mod tests {
         // Another boot: only the wall is left, unless it stands before the writing.
         assert_eq!(left(at(1_040, 3, 2)), Some(60));
         assert_eq!(left(at(999, 3, 2)), None);
-        let endless = Times::from(at(1_000, 50, 1), None);
-        assert_eq!(endless.remaining(at(0, 0, 2)), Some(None));
+        assert_eq!(times(None, None).remaining(at(0, 0, 2)), Some(None));
+    }
+
+    #[test]
+    fn what_a_tier_in_front_holds_for_a_while_leaves_it_before_its_end() {
+        let endless = times(None, Some(10));
+        assert_eq!(endless.remaining(at(1_009, 59, 1)), Some(None));
+        assert_eq!(endless.remaining(at(1_010, 60, 1)), None);
+        let capped = times(Some(100), Some(10));
+        let left = Duration::from_nanos(91);
+        assert_eq!(capped.remaining(at(1_009, 59, 1)), Some(Some(left)));
+        assert_eq!(capped.remaining(at(1_010, 60, 1)), None);
+    }
+
+    #[test]
+    fn a_seal_is_of_one_space_one_key_and_every_column() {
+        let head = Head {
+            version: 1,
+            times: times(Some(100), Some(10)),
+            sum: sum(b"v"),
+        };
+        let mut others = [head; 5];
+        others[0].version = 2;
+        others[1].times.life_ns = None;
+        others[2].times.held_ns = Some(11);
+        others[3].times.grace_ns = 1;
+        others[4].sum = sum(b"w");
+        let mut seals = others.map(|head| head.seal("a", "b")).to_vec();
+        seals.extend([
+            head.seal("a", "b"),
+            head.seal("ab", ""),
+            head.seal("", "ab"),
+        ]);
+        let count = seals.len();
+        seals.sort_unstable();
+        seals.dedup();
+        assert_eq!(seals.len(), count);
     }
 }

@@ -1,0 +1,271 @@
+//! A connection to the server: made by the thread that needs it, asked one thing at a time, and dropped
+//! as soon as anything about it is in doubt.
+
+use std::convert::Infallible;
+use std::io;
+use std::time::{Duration, Instant};
+
+use redis::{Client, Connection, ConnectionInfo, ErrorKind as Kind, Pipeline, RedisError, Value};
+
+use super::fault::{Fault, Trouble};
+
+/// A connection that was idle for this long is asked whether it is still there: a server, or what lies
+/// on the way to it, may have closed it without a word.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// A place in the pool, with or without a connection. The pool hands out places, so that whoever wants
+/// a connection finds out at once, and by himself, what keeps it from being made.
+#[derive(Default)]
+pub(super) struct Slot(Option<Link>);
+
+/// Makes places: see [`Slot`].
+#[derive(Debug)]
+pub(super) struct Slots;
+
+impl r2d2::ManageConnection for Slots {
+    type Connection = Slot;
+    type Error = Infallible;
+
+    fn connect(&self) -> Result<Slot, Infallible> {
+        Ok(Slot::default())
+    }
+
+    fn is_valid(&self, _: &mut Slot) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn has_broken(&self, _: &mut Slot) -> bool {
+        false
+    }
+}
+
+impl Slot {
+    /// Takes the connection out, if it can still be trusted: none was found broken since it was made, and
+    /// it was used lately, or answers.
+    pub(super) fn take(&mut self, generation: u64) -> Option<Link> {
+        let mut link = self.0.take().filter(|link| link.generation == generation)?;
+        if link.used_at.elapsed() < IDLE {
+            return Some(link);
+        }
+        let ping = redis::pipe().cmd("PING").clone();
+        link.ask(&ping).is_ok().then_some(link)
+    }
+
+    /// Keeps a connection that all of its replies were read from.
+    pub(super) fn keep(&mut self, mut link: Link) {
+        link.used_at = Instant::now();
+        self.0 = Some(link);
+    }
+}
+
+/// An open connection.
+pub(crate) struct Link {
+    connection: Connection,
+    /// What the server calls it: see [`Link::identity`].
+    identity: Option<Identity>,
+    /// How often connections had been found broken when this one was made.
+    generation: u64,
+    used_at: Instant,
+    timeout: Duration,
+    /// How long a read waits as it is set now.
+    read_timeout: Duration,
+    /// Whether the server watches keys for the transaction to come.
+    is_watching: bool,
+    /// Whether something was sent that must not be sent twice, and its reply did not come.
+    is_in_doubt: bool,
+}
+
+/// How the server names a connection: its number, and where it comes from, by which the connections of
+/// a server are told from those that it has after a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) id: String,
+    pub(super) address: String,
+}
+
+impl Link {
+    /// Connects, says who we are, and sees to it that the server is one that takes writes: what a
+    /// replica says may be old.
+    pub(super) fn open(
+        info: &ConnectionInfo,
+        timeout: Duration,
+        generation: u64,
+    ) -> Result<Link, RedisError> {
+        // Without anything to say: the library would wait for each of its replies for the whole time.
+        let silent = redis::RedisConnectionInfo::default().set_skip_set_lib_name();
+        let client = Client::open(info.clone().set_redis_settings(silent))?;
+        let connection = client.get_connection_with_timeout(timeout)?;
+        connection.set_read_timeout(Some(timeout))?;
+        connection.set_write_timeout(Some(timeout))?;
+        let mut link = Link {
+            connection,
+            identity: None,
+            generation,
+            used_at: Instant::now(),
+            timeout,
+            read_timeout: timeout,
+            is_watching: false,
+            is_in_doubt: false,
+        };
+        link.introduce(info)?;
+        Ok(link)
+    }
+
+    fn introduce(&mut self, info: &ConnectionInfo) -> Result<(), RedisError> {
+        let settings = info.redis_settings();
+        let mut hello = redis::pipe();
+        if let Some(password) = settings.password() {
+            let auth = hello.cmd("AUTH");
+            settings.username().map(|name| auth.arg(name));
+            hello.arg(password);
+        }
+        if settings.db() != 0 {
+            hello.cmd("SELECT").arg(settings.db());
+        }
+        let mandatory = hello.len();
+        hello.cmd("ROLE").cmd("CLIENT").arg("INFO");
+        let mut replies = self.exchange(&hello)?;
+        let optional = replies.split_off(mandatory);
+        replies.into_iter().try_for_each(accepted)?;
+        let [role, client] = optional.try_into().unwrap_or_default();
+        match role {
+            // A user may be kept from asking.
+            Value::ServerError(e) if Fault::of(&e.clone().into()) != Fault::Declined => {
+                return Err(e.into());
+            }
+            Value::Array(parts) if parts.first().and_then(text).is_some_and(|r| r != "master") => {
+                let what = "the server is a replica, and what it says may be old";
+                return Err((redis::ServerErrorKind::ReadOnly.into(), what).into());
+            }
+            _ => {}
+        }
+        self.identity = text(&client).and_then(Identity::parse);
+        Ok(())
+    }
+
+    /// How the server names this connection, if it told.
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// Whether something was sent that may have been done, or be done later.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt
+    }
+
+    /// Asks what may be asked again: reads, and writes that change nothing when they are repeated. The
+    /// replies in their order; `None` for a transaction that was not made because a key that was
+    /// watched has changed.
+    pub(crate) fn ask(&mut self, pipe: &Pipeline) -> Result<Option<Vec<Value>>, Trouble> {
+        Ok(outcome(pipe, self.exchange(pipe)?)?)
+    }
+
+    /// The same, and has the server watch keys for the next transaction: `pipe` begins with `WATCH`.
+    pub(crate) fn watch(&mut self, pipe: &Pipeline) -> Result<Vec<Value>, Trouble> {
+        self.is_watching = true;
+        Ok(outcome(pipe, self.exchange(pipe)?)?.unwrap_or_default())
+    }
+
+    /// Has something done that must not be done twice.
+    pub(crate) fn tell(&mut self, pipe: &Pipeline) -> Result<Option<Vec<Value>>, Trouble> {
+        self.is_in_doubt = true;
+        let replies = self.exchange(pipe)?;
+        self.is_in_doubt = false;
+        Ok(outcome(pipe, replies)?)
+    }
+
+    /// Leaves nothing behind for whoever has the connection next.
+    pub(super) fn finish(&mut self) -> Result<(), Trouble> {
+        if self.is_watching {
+            let unwatch = redis::pipe().cmd("UNWATCH").clone();
+            self.ask(&unwatch)?;
+            self.is_watching = false;
+        }
+        Ok(())
+    }
+
+    /// Sends it all, and reads as many replies as there will be, all within the time-out. Errors are
+    /// those of the connection, which is of no use then; those of the server are among the replies.
+    fn exchange(&mut self, pipe: &Pipeline) -> Result<Vec<Value>, RedisError> {
+        let begin = Instant::now();
+        self.connection
+            .send_packed_command(&pipe.get_packed_pipeline())?;
+        // A transaction is acknowledged at its beginning, and again at its end.
+        let around = if pipe.is_transaction() { 2 } else { 0 };
+        let mut replies = Vec::with_capacity(pipe.len() + around);
+        for _ in 0..pipe.len() + around {
+            self.wait_no_longer_than(begin)?;
+            replies.push(self.connection.recv_response()?);
+        }
+        if pipe.is_transaction() {
+            self.is_watching = false;
+        }
+        Ok(replies)
+    }
+
+    /// Has the next read end when the time-out that began then does, or a sixteenth of it later: setting
+    /// it is a system call.
+    fn wait_no_longer_than(&mut self, begin: Instant) -> Result<(), RedisError> {
+        let left = self.timeout.saturating_sub(begin.elapsed());
+        if left.is_zero() {
+            return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+        }
+        if self.read_timeout.abs_diff(left) > self.timeout / 16 {
+            self.connection.set_read_timeout(Some(left))?;
+            self.read_timeout = left;
+        }
+        Ok(())
+    }
+}
+
+/// What the server made of it; its first refusal, if it refused any of it.
+fn outcome(pipe: &Pipeline, replies: Vec<Value>) -> Result<Option<Vec<Value>>, RedisError> {
+    let mut replies = accept(replies)?;
+    if !pipe.is_transaction() {
+        return Ok(Some(replies));
+    }
+    match replies.pop() {
+        Some(Value::Array(replies)) => Ok(Some(accept(replies)?)),
+        Some(Value::Nil) => Ok(None),
+        _ => Err((Kind::Parse, "no reply to a transaction").into()),
+    }
+}
+
+fn accept(replies: Vec<Value>) -> Result<Vec<Value>, RedisError> {
+    replies
+        .iter()
+        .find(|reply| matches!(reply, Value::ServerError(_)))
+        .map_or(Ok(()), |refusal| accepted(refusal.clone()))?;
+    Ok(replies)
+}
+
+fn accepted(reply: Value) -> Result<(), RedisError> {
+    match reply {
+        Value::ServerError(refusal) => Err(refusal.into()),
+        _ => Ok(()),
+    }
+}
+
+fn text(reply: &Value) -> Option<&str> {
+    match reply {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
+        Value::SimpleString(text) => Some(text),
+        _ => None,
+    }
+}
+
+impl Identity {
+    /// From the line that the server says of a connection.
+    fn parse(line: &str) -> Option<Self> {
+        let field = |name: &str| {
+            let mut words = line.split_ascii_whitespace();
+            words
+                .find_map(|word| word.strip_prefix(name))
+                .map(str::to_owned)
+        };
+        Some(Identity {
+            id: field("id=")?,
+            address: field("addr=")?,
+        })
+    }
+}

@@ -1,0 +1,363 @@
+//! The statements on rows of entries. Whoever calls them holds a connection of the file, and a
+//! transaction where they change something.
+
+use rusqlite::{Connection, Row, params};
+
+use super::row::{self, Head, Instant, Times};
+use super::tally::Tally;
+use crate::error::Result;
+use crate::tier::{Entry, Key};
+
+/// The row of a key; the value comes after the head.
+const SELECT: &str = "SELECT seq, seal, version, written_ns, boot_ns, boot, life_ns, held_ns,
+        grace_ns, sum, value
+     FROM entries WHERE space = ?1 AND key = ?2";
+
+const INSERT: &str = "INSERT INTO entries
+    (space, key, seal, version, written_ns, boot_ns, boot, life_ns, held_ns, grace_ns, ends_ns,
+        sum, value)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+
+const RENEW: &str = "UPDATE entries SET seal = ?2, written_ns = ?3, boot_ns = ?4, boot = ?5,
+        life_ns = ?6, held_ns = ?7, grace_ns = ?8, ends_ns = ?9
+     WHERE seq = ?1";
+
+const DELETE: &str = "DELETE FROM entries WHERE space = ?1 AND key = ?2";
+
+const DELETE_ONE: &str = "DELETE FROM entries WHERE seq = ?1";
+
+/// Heads in the order of their keys, from one on. A key may be no text where the file is damaged.
+const HEADS: &str = "SELECT seq, seal, version, written_ns, boot_ns, boot, life_ns, held_ns,
+        grace_ns, sum, key
+     FROM entries WHERE space = ?1 AND key >= CAST(?2 AS TEXT) ORDER BY key LIMIT ?3";
+
+const EXPIRED: &str = "DELETE FROM entries WHERE seq IN
+     (SELECT seq FROM entries INDEXED BY entries_by_end
+      WHERE space = ?1 AND ends_ns <= ?2 ORDER BY ends_ns, seq LIMIT ?3)";
+
+const OLDEST: &str = "DELETE FROM entries WHERE seq IN
+     (SELECT seq FROM entries INDEXED BY entries_by_space
+      WHERE space = ?1 ORDER BY seq LIMIT ?2)";
+
+const OLDEST_OF_ALL: &str = "DELETE FROM entries WHERE seq IN
+     (SELECT seq FROM entries ORDER BY seq LIMIT ?1) RETURNING space";
+
+const LAST: &str = "SELECT max(seq) FROM entries INDEXED BY entries_by_space WHERE space = ?1";
+
+const UP_TO: &str = "DELETE FROM entries WHERE seq IN
+     (SELECT seq FROM entries INDEXED BY entries_by_space
+      WHERE space = ?1 AND seq <= ?2 LIMIT ?3)";
+
+/// Quicker than any other way: the pages are let go of, unread.
+const EVERYTHING: &str = "DELETE FROM entries";
+
+const NEXT_SPACE: &str = "SELECT min(space) FROM entries INDEXED BY entries_by_space
+     WHERE space > ?1";
+
+const COUNT: &str = "SELECT count(*) FROM entries INDEXED BY entries_by_space WHERE space = ?1";
+
+/// Makes sure that every statement fits the file's tables: a schema that was altered is damage.
+pub(super) fn prepare(conn: &Connection) -> rusqlite::Result<()> {
+    let all = [
+        SELECT,
+        INSERT,
+        RENEW,
+        DELETE,
+        DELETE_ONE,
+        HEADS,
+        EXPIRED,
+        OLDEST,
+        OLDEST_OF_ALL,
+        LAST,
+        UP_TO,
+        EVERYTHING,
+        NEXT_SPACE,
+        COUNT,
+    ];
+    all.iter()
+        .try_for_each(|sql| conn.prepare_cached(sql).map(drop))
+}
+
+/// What was found under a key.
+#[derive(Debug)]
+pub(super) enum Found<V> {
+    Nothing,
+    Expired,
+    Damaged,
+    Value(V),
+}
+
+/// The entry of a key.
+pub(super) fn find(
+    conn: &Connection,
+    space: &str,
+    key: &Key,
+    now: Instant,
+) -> rusqlite::Result<Found<Entry>> {
+    with_head(conn, space, key, now, |_, head, value| {
+        head.entry(value, now)
+    })
+}
+
+/// The entry of a key, and the times that it was stored with.
+pub(super) fn find_with_times(
+    conn: &Connection,
+    space: &str,
+    key: &Key,
+    now: Instant,
+) -> rusqlite::Result<Found<(Entry, Times)>> {
+    with_head(conn, space, key, now, |_, head, value| {
+        Some((head.entry(value, now)?, head.times))
+    })
+}
+
+fn with_head<V>(
+    conn: &Connection,
+    space: &str,
+    key: &Key,
+    now: Instant,
+    take: impl FnOnce(i64, &Head, &[u8]) -> Option<V>,
+) -> rusqlite::Result<Found<V>> {
+    let mut select = conn.prepare_cached(SELECT)?;
+    let mut rows = select.query([space, key.as_str()])?;
+    let Some(row) = rows.next()? else {
+        return Ok(Found::Nothing);
+    };
+    let Some(head) = Head::read(row, space, key.as_str()) else {
+        return Ok(Found::Damaged);
+    };
+    if head.times.remaining(now).is_none() {
+        return Ok(Found::Expired);
+    }
+    let value = row.get_ref(Head::WIDTH)?;
+    let Some(value) = value.as_blob().ok().filter(|v| row::sum(v) == head.sum) else {
+        return Ok(Found::Damaged);
+    };
+    Ok(match take(row.get(0)?, &head, value) {
+        Some(found) => Found::Value(found),
+        None => Found::Expired,
+    })
+}
+
+/// Adds a row; its key has none.
+pub(super) fn insert(
+    conn: &Connection,
+    space: &str,
+    key: &Key,
+    value: &[u8],
+    version: u64,
+    times: Times,
+) -> rusqlite::Result<()> {
+    let sum = row::sum(value);
+    let head = Head {
+        version,
+        times,
+        sum,
+    };
+    let written = times.written;
+    conn.prepare_cached(INSERT)?.execute(params![
+        space,
+        key.as_str(),
+        head.seal(space, key.as_str()),
+        version.cast_signed(),
+        written.wall_ns,
+        written.boot_ns,
+        written.boot,
+        times.life_ns,
+        times.held_ns,
+        times.grace_ns,
+        times.ends_ns(),
+        sum,
+        value,
+    ])?;
+    Ok(())
+}
+
+/// Gives the entry of a key other times; what was found there.
+pub(super) fn renew(
+    conn: &Connection,
+    space: &str,
+    key: &Key,
+    now: Instant,
+    times: Times,
+) -> rusqlite::Result<Found<()>> {
+    let found = with_head(conn, space, key, now, |seq, head, _| Some((seq, *head)))?;
+    let (seq, head) = match found {
+        Found::Value(found) => found,
+        Found::Nothing => return Ok(Found::Nothing),
+        Found::Expired => return Ok(Found::Expired),
+        Found::Damaged => return Ok(Found::Damaged),
+    };
+    let head = Head { times, ..head };
+    let written = times.written;
+    conn.prepare_cached(RENEW)?.execute(params![
+        seq,
+        head.seal(space, key.as_str()),
+        written.wall_ns,
+        written.boot_ns,
+        written.boot,
+        times.life_ns,
+        times.held_ns,
+        times.grace_ns,
+        times.ends_ns(),
+    ])?;
+    Ok(Found::Value(()))
+}
+
+/// Takes the row of a key out, whatever it holds; whether there was one.
+pub(super) fn delete(conn: &Connection, space: &str, key: &Key) -> rusqlite::Result<bool> {
+    let deleted = conn
+        .prepare_cached(DELETE)?
+        .execute([space, key.as_str()])?;
+    Ok(deleted > 0)
+}
+
+/// Takes one row out.
+pub(super) fn delete_one(conn: &Connection, seq: i64) -> rusqlite::Result<usize> {
+    conn.prepare_cached(DELETE_ONE)?.execute([seq])
+}
+
+/// A row without its value.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) seq: i64,
+    /// As the file has it.
+    pub(super) key: Vec<u8>,
+    /// The key, if the row is whole, and whether it lives.
+    pub(super) whole: Option<(Key, bool)>,
+}
+
+/// At most so many rows of a space from this key on, in the order of their keys, as long as they begin
+/// with the prefix.
+pub(super) fn list(
+    conn: &Connection,
+    space: &str,
+    from: &[u8],
+    prefix: &str,
+    most: usize,
+    now: Instant,
+) -> rusqlite::Result<Vec<Listed>> {
+    let mut select = conn.prepare_cached(HEADS)?;
+    let mut rows = select.query(params![space, from, most as i64])?;
+    let mut listed: Vec<Listed> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let key = row.get_ref(Head::WIDTH)?.as_bytes().unwrap_or_default();
+        if !key.starts_with(prefix.as_bytes()) {
+            break;
+        }
+        // An index that is damaged may lead back to where we were.
+        if key < from || listed.last().is_some_and(|last| *key <= *last.key) {
+            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+            let message = "an index is out of order".to_owned();
+            return Err(rusqlite::Error::SqliteFailure(code, Some(message)));
+        }
+        listed.push(Listed {
+            seq: row.get(0)?,
+            key: key.to_vec(),
+            whole: whole(row, space, key, now),
+        });
+    }
+    Ok(listed)
+}
+
+fn whole(row: &Row<'_>, space: &str, key: &[u8], now: Instant) -> Option<(Key, bool)> {
+    let key = std::str::from_utf8(key).ok()?;
+    let head = Head::read(row, space, key)?;
+    let key: Result<Key> = Key::new(key);
+    Some((key.ok()?, head.times.remaining(now).is_some()))
+}
+
+/// Takes out at most so many rows of a space that have expired, the longest ago first.
+pub(super) fn take_expired(
+    conn: &Connection,
+    space: &str,
+    now: Instant,
+    most: usize,
+    tally: &mut Tally,
+) -> rusqlite::Result<usize> {
+    let taken = conn
+        .prepare_cached(EXPIRED)?
+        .execute(params![space, now.wall_ns, most as i64])?;
+    tally.of(space).expired += taken;
+    Ok(taken)
+}
+
+/// Takes out at most so many rows of a space, those that were written first.
+pub(super) fn take_oldest(
+    conn: &Connection,
+    space: &str,
+    most: usize,
+    tally: &mut Tally,
+) -> rusqlite::Result<usize> {
+    let taken = conn
+        .prepare_cached(OLDEST)?
+        .execute(params![space, most as i64])?;
+    tally.of(space).evicted += taken;
+    Ok(taken)
+}
+
+/// The same of all spaces.
+pub(super) fn take_oldest_of_all(
+    conn: &Connection,
+    most: usize,
+    tally: &mut Tally,
+) -> rusqlite::Result<usize> {
+    let mut delete = conn.prepare_cached(OLDEST_OF_ALL)?;
+    let mut rows = delete.query([most as i64])?;
+    let mut taken = 0;
+    while let Some(row) = rows.next()? {
+        tally
+            .of(row.get_ref(0)?.as_str().unwrap_or_default())
+            .evicted += 1;
+        taken += 1;
+    }
+    Ok(taken)
+}
+
+/// The row of a space that was written last.
+pub(super) fn last(conn: &Connection, space: &str) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached(LAST)?
+        .query_row([space], |row| row.get(0))
+}
+
+/// Takes out at most so many rows of a space that were written no later than this one; all of them if
+/// nobody else has any. Returns how many went.
+pub(super) fn take_up_to(
+    conn: &Connection,
+    space: &str,
+    last: i64,
+    most: usize,
+    tally: &mut Tally,
+) -> rusqlite::Result<usize> {
+    let is_alone = spaces(conn)?.iter().all(|other| other == space);
+    let taken = match is_alone {
+        true => conn.prepare_cached(EVERYTHING)?.execute([])?,
+        false => conn
+            .prepare_cached(UP_TO)?
+            .execute(params![space, last, most as i64])?,
+    };
+    tally.of(space).removed += taken;
+    Ok(taken)
+}
+
+/// The spaces that have rows.
+pub(super) fn spaces(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut spaces: Vec<String> = Vec::new();
+    let mut select = conn.prepare_cached(NEXT_SPACE)?;
+    loop {
+        let last = spaces.last().map_or("", String::as_str);
+        let next: Option<String> = select.query_row([last], |row| row.get(0))?;
+        match next {
+            Some(next) if next.as_str() > last => spaces.push(next),
+            _ => return Ok(spaces),
+        }
+    }
+}
+
+/// How many rows a space has.
+pub(super) fn count(conn: &Connection, space: &str) -> rusqlite::Result<u64> {
+    let count = conn
+        .prepare_cached(COUNT)?
+        .query_row([space], |row| row.get::<_, i64>(0))?;
+    Ok(count.unsigned_abs())
+}

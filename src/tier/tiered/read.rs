@@ -1,0 +1,246 @@
+//! Looking a key up: from the fastest tier down, one look below the first for all who miss it there, and
+//! what is found is brought up, unless a change has overtaken it.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use super::Tiered;
+use crate::error::{ErrorKind, Result};
+use crate::panics::caught;
+use crate::single_flight::{Boarding, Joined, Lead};
+use crate::tier::{Entry, Key, KeyPattern};
+
+/// What a look below the first tier has found, as it was at that time on the clock that never steps.
+#[derive(Clone, Debug)]
+pub(super) struct Looked {
+    entry: Option<Entry>,
+    at: Duration,
+}
+
+/// An entry, and the place of the tier that has it.
+type Found = Option<(usize, Entry)>;
+
+impl Tiered {
+    /// The entry of the key: one request, and one hit or one miss.
+    pub(super) fn find(&self, key: &Key) -> Option<Entry> {
+        let mut found = [None];
+        if !self.is_bypassed() {
+            found = [self.parts[0].get(key)];
+            self.complete(&[key], &mut found);
+        }
+        let [found] = found;
+        let counter = if found.is_some() {
+            &self.hits
+        } else {
+            &self.misses
+        };
+        counter.bump();
+        found
+    }
+
+    /// The same for many keys, in their order.
+    pub(super) fn find_many(&self, keys: &[&Key]) -> Vec<Option<Entry>> {
+        let mut found = vec![None; keys.len()];
+        if !self.is_bypassed() {
+            found = self.parts[0].get_many(keys);
+            self.complete(keys, &mut found);
+        }
+        let hits = found.iter().flatten().count() as u64;
+        self.hits.add(hits);
+        self.misses.add(keys.len() as u64 - hits);
+        found
+    }
+
+    /// Asks the tiers below for what the first does not have, or has in its grace where another process
+    /// may have put a fresh one.
+    fn complete(&self, keys: &[&Key], found: &mut [Option<Entry>]) {
+        let is_wanting = |entry: &Option<Entry>| match entry {
+            None => true,
+            Some(entry) => entry.is_stale() && self.is_shared_below(),
+        };
+        if self.parts.len() < 2 || !found.iter().any(is_wanting) {
+            return;
+        }
+        let places = 0..keys.len();
+        let wanting: Vec<usize> = places.filter(|at| is_wanting(&found[*at])).collect();
+        let below: Vec<&Key> = wanting.iter().map(|at| keys[*at]).collect();
+        for (at, entry) in wanting.into_iter().zip(self.find_below(&below)) {
+            let is_better = |entry: &Entry| found[at].is_none() || !entry.is_stale();
+            if let Some(entry) = entry.filter(is_better) {
+                found[at] = Some(entry);
+            }
+        }
+    }
+
+    fn is_shared_below(&self) -> bool {
+        self.shared().is_some_and(|(at, _)| at > 0)
+    }
+
+    /// What the tiers below the first have of these keys, each looked up once for all who ask.
+    fn find_below(&self, keys: &[&Key]) -> Vec<Option<Entry>> {
+        let mut found: Vec<Option<Entry>> = vec![None; keys.len()];
+        let mut wanted: Vec<usize> = (0..keys.len()).collect();
+        while !wanted.is_empty() {
+            let (mut leads, mut joined) = (Vec::new(), Vec::new());
+            for at in wanted.drain(..) {
+                match self.flights.board(keys[at]) {
+                    Boarding::Leads(lead) => leads.push((at, lead)),
+                    Boarding::Joins(flight) => joined.push((at, flight)),
+                }
+            }
+            // Before any is waited for: others may wait for these, whom we wait for.
+            self.lead(leads, &mut found);
+            for (at, flight) in joined {
+                match self.join(flight) {
+                    Some(entry) => found[at] = entry,
+                    None => wanted.push(at),
+                }
+            }
+        }
+        found
+    }
+
+    /// Somebody else's look; `None` if it was lost.
+    fn join(&self, flight: Joined<Looked>) -> Option<Option<Entry>> {
+        let looked = flight.wait()?;
+        // An error is the caller's own look of which he asks in the middle: as good as not found.
+        let looked = looked.ok();
+        let now = self.clock.elapsed();
+        Some(looked.and_then(|looked| {
+            let ago = now.saturating_sub(looked.at);
+            looked.entry?.later(ago)
+        }))
+    }
+
+    fn lead(&self, leads: Vec<(usize, Lead<'_, Key, Looked>)>, found: &mut [Option<Entry>]) {
+        let at = self.clock.elapsed();
+        let keys: Vec<&Key> = leads.iter().map(|(_, lead)| lead.key()).collect();
+        let entries = self.look_below(&keys);
+        for ((place, lead), entry) in leads.into_iter().zip(entries) {
+            let ago = || self.clock.elapsed().saturating_sub(at);
+            if let Some((tier, entry)) = &entry {
+                self.promote(&lead, *tier, entry, ago());
+            }
+            let entry = entry.map(|(_, entry)| entry);
+            found[place] = entry.clone().and_then(|entry| entry.later(ago()));
+            lead.land(Ok(Looked { entry, at }));
+        }
+    }
+
+    /// A fresh entry of each key from the first tier that has one, else one in its grace.
+    fn look_below(&self, keys: &[&Key]) -> Vec<Found> {
+        // Somebody may have brought it up since it was missed.
+        let again = |key: &&Key| self.parts[0].peek(key).map(|entry| (0, entry));
+        let mut found: Vec<Found> = keys.iter().map(again).collect();
+        for (tier, part) in self.parts.iter().enumerate().skip(1) {
+            let is_wanting = |at: &usize| match &found[*at] {
+                None => true,
+                Some((_, entry)) => entry.is_stale(),
+            };
+            let wanting: Vec<usize> = (0..keys.len()).filter(is_wanting).collect();
+            let wanted: Vec<&Key> = wanting.iter().map(|at| keys[*at]).collect();
+            for (at, entry) in wanting.into_iter().zip(part.get_many(&wanted)) {
+                let is_better = |entry: &Entry| found[at].is_none() || !entry.is_stale();
+                if let Some(entry) = entry.filter(is_better) {
+                    found[at] = Some((tier, entry));
+                }
+            }
+        }
+        found
+    }
+
+    /// Brings what was found in that tier so long ago to the ones above it, with its own version and
+    /// end. Not if the key has been changed since, is being changed, or shares the turn of one that is:
+    /// nobody waits to bring up.
+    fn promote(&self, lead: &Lead<'_, Key, Looked>, tier: usize, entry: &Entry, ago: Duration) {
+        let key = lead.key();
+        let Some(term) = entry.term().filter(|_| tier > 0) else {
+            return;
+        };
+        if !self.found_below.are_enough(key) {
+            return;
+        }
+        let Some(_turn) = self.turns.try_take(key) else {
+            return;
+        };
+        if !lead.is_valid() || !self.may_copy() {
+            return;
+        }
+        for part in self.parts[..tier].iter().rev() {
+            if part.debts.covers_widely(key) {
+                continue;
+            }
+            match part.put(key, &entry.value, entry.version, term, ago) {
+                Ok(kept) => self.promotions.add(u64::from(kept)),
+                Err(_) => self.ring(),
+            }
+        }
+    }
+
+    /// The entry of the first tier that has one, uncounted, and left where it is.
+    pub(super) fn look(&self, key: &Key) -> Option<Entry> {
+        if self.is_bypassed() {
+            return None;
+        }
+        self.parts.iter().find_map(|part| part.peek(key))
+    }
+
+    /// Visits each key once.
+    pub(super) fn list(
+        &self,
+        pattern: &KeyPattern,
+        visit: &mut dyn FnMut(Key) -> ControlFlow<()>,
+    ) -> Result<()> {
+        if self.is_bypassed() {
+            return Ok(());
+        }
+        let mut visited = HashSet::new();
+        let (mut failures, mut panicked, mut is_over) = (Vec::new(), None, false);
+        let mut answers = 0;
+        for part in &self.parts {
+            let scanned = part.call(|tier| {
+                tier.scan(pattern, &mut |key| {
+                    if part.debts.covers(&key) || !visited.insert(key.clone()) {
+                        return ControlFlow::Continue(());
+                    }
+                    // What the visitor does is no doing of the tier.
+                    let step = caught(ErrorKind::Internal, || Ok(visit(key)));
+                    let step = step.unwrap_or_else(|error| {
+                        panicked = Some(error);
+                        ControlFlow::Break(())
+                    });
+                    is_over = step.is_break();
+                    step
+                })
+            });
+            if let Some(error) = panicked {
+                return Err(error);
+            }
+            match scanned {
+                Ok(()) => answers += 1,
+                Err(error) => failures.push(error),
+            }
+            if is_over {
+                return Ok(());
+            }
+        }
+        if answers == 0 {
+            return Err(self.nobody("list its keys", &failures));
+        }
+        Ok(())
+    }
+
+    /// How many keys match, as far as that can be told.
+    pub(super) fn count(&self, pattern: &KeyPattern) -> usize {
+        let mut count = 0;
+        let counted = self.list(pattern, &mut |_| {
+            count += 1;
+            ControlFlow::Continue(())
+        });
+        if let Err(error) = counted {
+            tracing::debug!(%error, "keys are not counted");
+        }
+        count
+    }
+}

@@ -1,0 +1,147 @@
+//! A way to a server that can be made bad while it is used.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// How the way is.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    Clear,
+    /// Each piece of a reply takes so much longer.
+    Slow(Duration),
+    /// After so many bytes of a reply, both ends are told that the other one is gone.
+    CutReply(usize),
+    /// Requests arrive, replies do not.
+    LosesReplies,
+    /// Nothing arrives, and nobody is told.
+    Hole,
+    /// Whoever connects is turned away, and so is whoever says something.
+    Closed,
+}
+
+/// Between clients, at a TCP port, and a server at a socket.
+pub struct Proxy {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    server: PathBuf,
+    way: Mutex<Way>,
+    is_over: AtomicBool,
+    /// Connections that were made so far.
+    connections: AtomicUsize,
+}
+
+impl Proxy {
+    pub fn to(server: &Path) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::new(Shared {
+            server: server.to_owned(),
+            way: Mutex::new(Way::Clear),
+            is_over: AtomicBool::new(false),
+            connections: AtomicUsize::new(0),
+        });
+        let theirs = Arc::clone(&shared);
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                if theirs.is_over.load(Ordering::Relaxed) {
+                    break;
+                }
+                theirs.connections.fetch_add(1, Ordering::Relaxed);
+                if let Ok(client) = client {
+                    theirs.connect(client);
+                }
+            }
+        });
+        Proxy { port, shared }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    pub fn make(&self, way: Way) {
+        *self.shared.way.lock().unwrap() = way;
+    }
+
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::Relaxed);
+        // The thread that waits for clients sees one more.
+        _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+impl Shared {
+    fn way(&self) -> Way {
+        *self.way.lock().unwrap()
+    }
+
+    fn connect(self: &Arc<Self>, client: TcpStream) {
+        if matches!(self.way(), Way::Closed) {
+            return;
+        }
+        let Ok(server) = UnixStream::connect(&self.server) else {
+            return;
+        };
+        client.set_nodelay(true).unwrap();
+        let up = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        let (one, other) = (Arc::clone(self), Arc::clone(self));
+        thread::spawn(move || one.requests(up.0, up.1));
+        thread::spawn(move || other.replies(server, client));
+    }
+
+    fn requests(&self, mut client: TcpStream, mut server: UnixStream) {
+        let mut piece = [0; 16 << 10];
+        while let Ok(length @ 1..) = client.read(&mut piece) {
+            match self.way() {
+                Way::Hole => {}
+                Way::Closed => break,
+                _ => {
+                    if server.write_all(&piece[..length]).is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        _ = server.shutdown(Shutdown::Both);
+        _ = client.shutdown(Shutdown::Both);
+    }
+
+    fn replies(&self, mut server: UnixStream, mut client: TcpStream) {
+        let mut piece = [0; 16 << 10];
+        while let Ok(length @ 1..) = server.read(&mut piece) {
+            let told = match self.way() {
+                Way::LosesReplies | Way::Hole => continue,
+                Way::Closed => break,
+                Way::CutReply(most) => {
+                    _ = client.write_all(&piece[..length.min(most)]);
+                    break;
+                }
+                Way::Slow(by) => {
+                    thread::sleep(by);
+                    client.write_all(&piece[..length])
+                }
+                Way::Clear => client.write_all(&piece[..length]),
+            };
+            if told.is_err() {
+                break;
+            }
+        }
+        _ = server.shutdown(Shutdown::Both);
+        _ = client.shutdown(Shutdown::Both);
+    }
+}
