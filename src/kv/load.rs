@@ -105,7 +105,10 @@ impl KvCache {
                 self.refresh_or_stale(&order, stale, make)
             }
             _ => {
-                self.0.counters.asked(false);
+                // Switched off, it was not asked.
+                if self.is_enabled() {
+                    self.0.counters.asked(false);
+                }
                 self.load_here(&order, make)
             }
         };

@@ -57,6 +57,9 @@ mod query;
 #[path = "../../src/ratio.rs"]
 mod ratio;
 #[cfg(feature = "redis")]
+#[path = "../../src/redact.rs"]
+mod redact;
+#[cfg(feature = "redis")]
 #[path = "../../src/redis/mod.rs"]
 mod redis;
 #[path = "../../src/single_flight.rs"]
