@@ -107,9 +107,12 @@ impl KvCache {
         let value = found.as_ref().and_then(read);
         let value = value.filter(|value| !is_refused(value));
         let usable = found.as_ref().filter(|_| value.is_some());
-        self.0.counters.asked(usable.is_some_and(|usable| {
-            !usable.entry.is_stale() || self.0.options.stale_while_revalidate
-        }));
+        // Switched off, it was not asked.
+        if self.is_enabled() {
+            self.0.counters.asked(usable.is_some_and(|usable| {
+                !usable.entry.is_stale() || self.0.options.stale_while_revalidate
+            }));
+        }
         let made = match (usable, value) {
             (Some(usable), Some(value)) if !usable.entry.is_stale() => {
                 if self.is_early(usable, lifetime) {

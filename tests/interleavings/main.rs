@@ -62,6 +62,9 @@ mod redact;
 #[path = "../../src/redact.rs"]
 mod redact;
 #[cfg(feature = "redis")]
+#[path = "../../src/redact.rs"]
+mod redact;
+#[cfg(feature = "redis")]
 #[path = "../../src/redis/mod.rs"]
 mod redis;
 #[path = "../../src/single_flight.rs"]
