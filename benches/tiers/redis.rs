@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cardex::SystemClock;
-use cardex::{RedisClient, RedisOptions};
 use cardex::tier::{Lifetime, RedisTier, RedisTierOptions, Tier};
+use cardex::{RedisClient, RedisOptions};
 use redis::Commands;
 
 use super::memory::keys;

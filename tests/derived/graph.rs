@@ -32,7 +32,8 @@ fn an_invalidation_cascades() {
     let world = World::new();
     world.write("a", "x");
     world.write("b", "x");
-    (world.twice("a"), world.twice("b"));
+    world.twice("a");
+    world.twice("b");
     assert_eq!(
         world
             .tools

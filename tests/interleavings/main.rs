@@ -59,12 +59,6 @@ mod ratio;
 #[path = "../../src/redact.rs"]
 mod redact;
 #[cfg(feature = "redis")]
-#[path = "../../src/redact.rs"]
-mod redact;
-#[cfg(feature = "redis")]
-#[path = "../../src/redact.rs"]
-mod redact;
-#[cfg(feature = "redis")]
 #[path = "../../src/redis/mod.rs"]
 mod redis;
 #[path = "../../src/single_flight.rs"]

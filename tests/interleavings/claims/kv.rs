@@ -235,7 +235,7 @@ fn warming() {
     let world = world(Fill::Alone);
     join([
         spawn(&world, |world| {
-            (0..MAX_CHANGES).for_each(|_| world.change())
+            (0..MAX_CHANGES).for_each(|_| world.change(Fill::Alone))
         }),
         spawn(&world, |world| {
             let clock = Arc::new(ManualClock::new());
