@@ -9,7 +9,7 @@ help: ## Shows these lines.
 
 test: test-deps ## Runs every test; installs what they need, or says what to install.
 	$(CARGO) test --features full
-	CARDEX_BENCH_SCALE=small $(CARGO) test --features full --bench query --bench load --bench sync --bench extract --bench cache --bench serve --bench watch
+	CARDEX_BENCH_SCALE=small $(CARGO) test --features full --bench query --bench load --bench sync --bench extract --bench cache --bench serve --bench watch --bench tiers
 
 test-deps: ## Installs the programs and fetches the sources that the tests need.
 	tests/deps.sh
@@ -28,7 +28,7 @@ conformance: ## Holds a running server against schemathesis, promtool and a brow
 	tests/conformance/run.sh
 
 bench: ## Runs the benches against their peers, alone, for about ten minutes.
-	$(CARGO) bench --features full --bench query --bench load --bench sync --bench extract --bench cache --bench serve --bench watch
+	$(CARGO) bench --features full --bench query --bench load --bench sync --bench extract --bench cache --bench serve --bench watch --bench tiers
 
 lint: ## What CI checks after the tests.
 	$(CARGO) fmt --check
