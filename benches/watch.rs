@@ -66,10 +66,10 @@ fn save(root: &Path, path: &str, name: &str) {
 }
 
 /// How long each save takes to be seen, from the shortest to the longest.
-fn run(root: &Path, store: &SqliteStore, saves: usize) -> Vec<Duration> {
+fn run(root: &Path, store: &SqliteStore, saves: usize, name: &str) -> Vec<Duration> {
     let mut took: Vec<Duration> = (0..saves)
         .map(|turn| {
-            let (file, name) = (path(turn * 7 % FILES), format!("save_{turn}"));
+            let (file, name) = (path(turn * 7 % FILES), format!("{name}_{turn}"));
             let start = Instant::now();
             save(root, &file, &name);
             let file = FilePath::new(&file).expect("it is a path");
@@ -115,7 +115,8 @@ fn main() {
     let _following = Following::start(&root);
     let file = root.join(".cardex/cardex.db");
     let store = SqliteStore::open(file, "default", SqliteOptions::default()).expect("it opens");
-    print("a save until another sees it", &run(&root, &store, saves));
+    let took = run(&root, &store, saves, "alone");
+    print("a save until another sees it", &took);
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
