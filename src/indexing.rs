@@ -11,6 +11,7 @@ use crate::extract::{Outcome, Progress, Scanner, Skipped};
 use crate::metadata::{Class, DocSections, FileMetadata, FilePath, FileState, Function};
 use crate::position::Position;
 use crate::store::{MetadataStore, Versioned, Write};
+#[cfg(feature = "sqlite")]
 use crate::sync::SyncMode;
 
 /// How many files one transaction holds at most.

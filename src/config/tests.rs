@@ -39,6 +39,23 @@ fn every_default_is_valid_and_has_its_place() {
 }
 
 #[test]
+fn a_watcher_waits_at_most_as_long_as_it_is_told_and_no_shorter_than_it_must() {
+    let error = refusal("[watch]\ndebounce = \"2s\"\n");
+    let said = "`watch.max_delay` = 1s is below `watch.debounce` = 2s";
+    assert_eq!(error.to_string(), said);
+    let root = project(
+        "[watch]\ndebounce = \"2s\"\nmax_delay = \"3s\"\nenabled = true\nignore = [\"*.log\"]\n",
+    );
+    let config = ConfigSources::new(root.path()).load().unwrap();
+    let s = Duration::from_secs;
+    let options = WatchOptions::default().debounce(s(2)).unwrap();
+    let options = options.max_delay(s(3)).unwrap();
+    assert_eq!(*config.watch(), options.ignore(vec!["*.log".to_owned()]));
+    assert!(config.watch_enabled());
+    refusal("[watch]\npoll_interval = \"99ms\"\n");
+}
+
+#[test]
 fn each_layer_lies_over_the_one_before_and_says_so() {
     let root =
         project("[database]\nmax_connections = 3\nconnection_timeout = \"3s\"\nurl = \"p.db\"\n");

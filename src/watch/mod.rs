@@ -35,7 +35,7 @@ pub use self::backend::watch_limit;
 use self::backend::{Ask, Backend};
 pub use self::batch::{MAX_WATCHED_NAMED, WatchBatch, WatchCause};
 pub use self::options::WatchOptions;
-use self::round::{Listener, Round};
+use self::round::{OnBatch, Round};
 use self::shared::{Mode, Shared};
 pub use self::stats::WatchStats;
 use crate::clock::{Clock, SystemClock};
@@ -96,7 +96,7 @@ pub fn directories(scanner: &Scanner, stop: &AtomicBool) -> Result<u64> {
 pub struct Watcher {
     shared: Arc<Shared>,
     store: Arc<dyn MetadataStore>,
-    listener: Listener,
+    on_batch: OnBatch,
     running: Mutex<Option<Running>>,
 }
 
@@ -132,7 +132,7 @@ impl Watcher {
         Ok(Watcher {
             shared: Arc::new(Shared::new(scanner, options, clock)),
             store,
-            listener: Arc::new(|_| {}),
+            on_batch: Arc::new(|_| {}),
             running: Mutex::new(None),
         })
     }
@@ -141,7 +141,7 @@ impl Watcher {
     /// any case. It is called on the watcher's own thread, which waits for it.
     #[must_use]
     pub fn on_batch(mut self, listener: impl Fn(&WatchBatch) + Send + Sync + 'static) -> Self {
-        self.listener = Arc::new(listener);
+        self.on_batch = Arc::new(listener);
         self
     }
 
@@ -164,7 +164,7 @@ impl Watcher {
                 backend.ask(ask);
             }
         };
-        let mut round = Round::new(&self.shared, &self.store, &self.listener, Box::new(ask));
+        let mut round = Round::new(&self.shared, &self.store, &self.on_batch, Box::new(ask));
         let rounds = Worker::spawn("cardex-watch", move |stop| round.run(stop))?;
         let backend = Backend::start(&self.shared, rounds.ringer())?;
         // It was empty.

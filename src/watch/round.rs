@@ -33,13 +33,13 @@ const LONGEST_REST: Duration = Duration::from_secs(5);
 const REST_PER_LOOK: u32 = 10;
 
 /// Told of each batch.
-pub(super) type Listener = Arc<dyn Fn(&WatchBatch) + Send + Sync>;
+pub(super) type OnBatch = Arc<dyn Fn(&WatchBatch) + Send + Sync>;
 
 /// What the thread that brings the tree in knows.
 pub(super) struct Round {
     shared: Arc<Shared>,
     store: Arc<dyn MetadataStore>,
-    listener: Listener,
+    on_batch: OnBatch,
     /// Asks whoever listens for events.
     ask: Box<dyn Fn(Ask) + Send>,
     next_reconcile: Duration,
@@ -58,14 +58,14 @@ impl Round {
     pub(super) fn new(
         shared: &Arc<Shared>,
         store: &Arc<dyn MetadataStore>,
-        listener: &Listener,
+        on_batch: &OnBatch,
         ask: Box<dyn Fn(Ask) + Send>,
     ) -> Self {
         let now = shared.clock.elapsed();
         Round {
             shared: Arc::clone(shared),
             store: Arc::clone(store),
-            listener: Arc::clone(listener),
+            on_batch: Arc::clone(on_batch),
             ask,
             next_reconcile: now + shared.options.reconcile_every(),
             next_poll: now + shared.options.poll_every(),
@@ -131,16 +131,7 @@ impl Round {
             Ok(new) => new,
             Err(_) => return scanner.assert_in_place(),
         };
-        let has_records = || {
-            Ok::<_, Error>(
-                !self
-                    .store
-                    .changes(Position::default(), 1)?
-                    .changes
-                    .is_empty(),
-            )
-        };
-        if is_empty(&scanner) && has_records()? {
+        if is_empty(&scanner) && self.has_records()? {
             let message = format!("the tree {} is empty", self.shared.root.display());
             let help = "it may be a disk that is not mounted: what is known of its files stays until \
                         there is one; `cardex index` makes the database empty as well";
@@ -149,6 +140,11 @@ impl Round {
         *self.shared.scanner.lock() = Arc::new(scanner);
         self.find();
         Ok(())
+    }
+
+    fn has_records(&self) -> Result<bool> {
+        let some = self.store.changes(Position::default(), 1)?;
+        Ok(!some.changes.is_empty())
     }
 
     fn find(&mut self) {
@@ -162,14 +158,8 @@ impl Round {
     /// The tree is not there: what waits is of no use, and what is known stays as it is.
     fn lose(&mut self, error: Error) {
         self.shared.coalescer.lock().clear();
-        let was_lost = self
-            .shared
-            .state
-            .lock()
-            .lost
-            .replace(error.clone())
-            .is_some();
-        if !was_lost {
+        let old = self.shared.state.lock().lost.replace(error.clone());
+        if old.is_none() {
             tracing::warn!("{error:#}; its records stay as they are");
         }
     }
@@ -286,7 +276,7 @@ impl Round {
             return;
         }
         let told = caught(ErrorKind::Internal, || {
-            (self.listener)(&batch);
+            (self.on_batch)(&batch);
             Ok(())
         });
         if let Err(error) = told {
