@@ -75,6 +75,7 @@
 //! `redis`: a tier that processes share. `cli`: the `cardex` command. `full`: everything.
 
 mod bounded;
+pub mod bus;
 mod cache;
 #[cfg(feature = "sqlite")]
 mod cardex;

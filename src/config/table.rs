@@ -284,6 +284,13 @@ pub static KEYS: &[Key] = &[
         default: || Value::Duration(Duration::from_secs(30)),
     },
     Key {
+        name: "coordination.heartbeat",
+        kind: Kind::Duration(Duration::from_millis(100), Duration::from_secs(60)),
+        doc: "How often processes that share Redis tell that they are there; what one changes is served by no other for longer than three.",
+        is_live: false,
+        default: || Value::Duration(Duration::from_secs(1)),
+    },
+    Key {
         name: "server.listen",
         kind: Kind::Address,
         doc: "Where `serve` listens; port 0 is any that is free. Others than this machine want a token.",

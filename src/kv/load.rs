@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::KvCache;
+use super::{KvCache, KvChange};
 use super::cache::Found;
 use super::envelope::Envelope;
 use super::key::AsKey;
@@ -244,6 +244,10 @@ impl KvCache {
             (false, None) => Ok(true),
         };
         drop(turn);
+        // Others may have copies of what it was before.
+        if !is_void && order.before.is_some() {
+            self.tell(KvChange::Key(&order.key));
+        }
         // The value is answered all the same.
         if !self.counted(kept).unwrap_or(true) {
             self.0.counters.voided.bump();

@@ -47,7 +47,7 @@ mod version;
 #[cfg(feature = "sqlite")]
 pub mod write_behind;
 
-pub use self::cache::{KvCache, Ttl};
+pub use self::cache::{KvCache, KvChange, Ttl};
 pub use self::key::AsKey;
 pub use self::options::KvOptions;
 pub use self::source::Source;

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::Tiered;
+use super::copies::Since;
 use crate::error::{ErrorKind, Result};
 use crate::panics::caught;
 use crate::single_flight::{Boarding, Joined, Lead};
@@ -116,11 +117,12 @@ impl Tiered {
     fn lead(&self, leads: Vec<(usize, Lead<'_, Key, Looked>)>, found: &mut [Option<Entry>]) {
         let at = self.clock.elapsed();
         let keys: Vec<&Key> = leads.iter().map(|(_, lead)| lead.key()).collect();
+        let since: Vec<Since> = keys.iter().map(|key| self.overtaken.since(key)).collect();
         let entries = self.look_below(&keys);
-        for ((place, lead), entry) in leads.into_iter().zip(entries) {
+        for (((place, lead), entry), since) in leads.into_iter().zip(entries).zip(since) {
             let ago = || self.clock.elapsed().saturating_sub(at);
             if let Some((tier, entry)) = &entry {
-                self.promote(&lead, *tier, entry, ago());
+                self.promote(&lead, *tier, entry, ago(), since);
             }
             let entry = entry.map(|(_, entry)| entry);
             found[place] = entry.clone().and_then(|entry| entry.later(ago()));
@@ -153,7 +155,14 @@ impl Tiered {
     /// Brings what was found in that tier so long ago to the ones above it, with its own version and
     /// end. Not if the key has been changed since, is being changed, or shares the turn of one that is:
     /// nobody waits to bring up.
-    fn promote(&self, lead: &Lead<'_, Key, Looked>, tier: usize, entry: &Entry, ago: Duration) {
+    fn promote(
+        &self,
+        lead: &Lead<'_, Key, Looked>,
+        tier: usize,
+        entry: &Entry,
+        ago: Duration,
+        since: Since,
+    ) {
         let key = lead.key();
         let Some(term) = entry.term().filter(|_| tier > 0) else {
             return;
@@ -177,6 +186,7 @@ impl Tiered {
                 Err(_) => self.ring(),
             }
         }
+        self.unless_overtaken(key, since);
     }
 
     /// The entry of the first tier that has one, uncounted, and left where it is.
