@@ -317,13 +317,13 @@ impl Order {
 }
 
 /// Waits between looks at what another process makes: ever longer, never all the same, and not for ever.
-struct Polls {
+pub(super) struct Polls {
     next: Duration,
     left: Duration,
 }
 
 impl Polls {
-    fn within(time: Duration) -> Self {
+    pub(super) fn within(time: Duration) -> Self {
         Polls {
             next: POLLS.0,
             left: time,
@@ -331,7 +331,7 @@ impl Polls {
     }
 
     /// Waits; false if it has waited for long enough.
-    fn wait(&mut self) -> bool {
+    pub(super) fn wait(&mut self) -> bool {
         if self.left.is_zero() {
             return false;
         }

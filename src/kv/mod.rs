@@ -33,6 +33,7 @@ mod key;
 mod leases;
 mod load;
 mod load_many;
+mod lock;
 pub mod monitor;
 mod number;
 mod options;
@@ -49,6 +50,7 @@ pub mod write_behind;
 
 pub use self::cache::{KvCache, KvChange, Ttl};
 pub use self::key::AsKey;
+pub use self::lock::{FENCE_CHECK, FENCE_TABLE, SharedLock, SharedLocks};
 pub use self::options::KvOptions;
 pub use self::source::Source;
 #[cfg(feature = "sqlite")]

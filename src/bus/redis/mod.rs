@@ -34,7 +34,7 @@ use crate::kv::{KvCache, KvChange};
 use crate::primitives::{Condvar, Mutex};
 use crate::redis::{Heard, RedisClient};
 use crate::stats::Counter;
-use crate::tier::{KeyPattern, Tier};
+use crate::tier::KeyPattern;
 use crate::worker::Worker;
 
 /// The times between heartbeats that make sense.
