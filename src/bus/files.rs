@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::event::{Invalidation, MAX_SCOPES, Origin, What};
 use super::InvalidationBus;
+use super::event::{Invalidation, MAX_SCOPES, Origin, What};
 use crate::cache::Scope;
 use crate::error::Result;
 use crate::metadata::FilePath;

@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{KvCache, KvChange};
 use super::cache::Found;
 use super::envelope::Envelope;
 use super::key::AsKey;
 use super::leases::{Asked, Kept};
+use super::{KvCache, KvChange};
 use crate::error::{Error, ErrorKind, Result};
 use crate::panics::caught;
 use crate::primitives::{Condvar, Mutex};

@@ -53,11 +53,7 @@ impl SharedLocks {
     ///
     /// # Errors
     /// `InvalidConfig` if no other process shares the tier, or the time is 0.
-    pub fn with_lease(
-        tier: Arc<dyn Tier>,
-        clock: Arc<dyn Clock>,
-        lease: Duration,
-    ) -> Result<Self> {
+    pub fn with_lease(tier: Arc<dyn Tier>, clock: Arc<dyn Clock>, lease: Duration) -> Result<Self> {
         if lease.is_zero() {
             return Err(Error::out_of_range("lease", "0s", "a positive duration"));
         }

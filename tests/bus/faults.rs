@@ -18,7 +18,9 @@ fn with_every_message_lost_no_copy_is_served_for_longer_than_the_bound() {
     for n in 0..3 {
         one.set("k", n);
         within_the_bound("what was lost is found out", || other.get("k") == Some(n));
-        soon("there is a copy", || other.get("k") == Some(n) && other.has_copy("k"));
+        soon("there is a copy", || {
+            other.get("k") == Some(n) && other.has_copy("k")
+        });
     }
     assert!(other.redis.stats().doubts > 0);
     proxy.make(Way::Clear);

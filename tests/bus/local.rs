@@ -68,7 +68,8 @@ fn a_hook_that_fails_stops_no_other_and_no_cache() {
     let bus = bus(&[&users]);
     let heard = Arc::new(Mutex::new(Vec::new()));
     let hears = Arc::clone(&heard);
-    bus.hook("fails", |_| Err(Error::new(ErrorKind::Io, "no disk"))).unwrap();
+    bus.hook("fails", |_| Err(Error::new(ErrorKind::Io, "no disk")))
+        .unwrap();
     bus.hook("panics", |_| panic!("out of order")).unwrap();
     bus.hook("works", move |event| {
         hears.lock().unwrap().push(event.what.to_string());
@@ -84,9 +85,20 @@ fn a_hook_that_fails_stops_no_other_and_no_cache() {
     assert_eq!(*heard.lock().unwrap(), ["users: k"]);
     assert_eq!(keys(&users), [""; 0]);
     assert_eq!(bus.stats().hook_failures, 2);
-    let failures: Vec<String> = bus.log().last(10).into_iter().filter_map(|one| one.error).collect();
-    assert!(failures.iter().any(|error| error.contains("no disk")), "{failures:?}");
-    assert!(failures.iter().any(|error| error.contains("out of order")), "{failures:?}");
+    let failures: Vec<String> = bus
+        .log()
+        .last(10)
+        .into_iter()
+        .filter_map(|one| one.error)
+        .collect();
+    assert!(
+        failures.iter().any(|error| error.contains("no disk")),
+        "{failures:?}"
+    );
+    assert!(
+        failures.iter().any(|error| error.contains("out of order")),
+        "{failures:?}"
+    );
     assert!(bus.unsubscribe("works") && !bus.unsubscribe("works"));
 }
 
@@ -94,7 +106,10 @@ fn a_hook_that_fails_stops_no_other_and_no_cache() {
 fn a_hook_that_hangs_holds_up_no_cache_and_too_many_events_become_all_of_their_scope() {
     let users = filled("users", &["k"]);
     let bus = bus(&[&users]);
-    let (is_let_go, called) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (is_let_go, called) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
     let (waits, counts) = (Arc::clone(&is_let_go), Arc::clone(&called));
     let last = Arc::new(Mutex::new(String::new()));
     let hears = Arc::clone(&last);
@@ -106,7 +121,11 @@ fn a_hook_that_hangs_holds_up_no_cache_and_too_many_events_become_all_of_their_s
     })
     .unwrap();
     for n in 0..5000 {
-        bus.publish(Invalidation::keys("other", pattern(&format!("x{n}")), "a flood"));
+        bus.publish(Invalidation::keys(
+            "other",
+            pattern(&format!("x{n}")),
+            "a flood",
+        ));
     }
     bus.publish(Invalidation::keys("users", pattern("k"), "a test"));
     soon("the cache has forgotten", || !users.exists("k").unwrap());
@@ -119,7 +138,10 @@ fn a_hook_that_hangs_holds_up_no_cache_and_too_many_events_become_all_of_their_s
     assert!(stats.waiting <= 3 * 1024, "{stats:?}");
     is_let_go.store(true, Ordering::SeqCst);
     assert!(bus.settle(SOON));
-    assert!(called.load(Ordering::SeqCst) < 2500, "details were forgotten");
+    assert!(
+        called.load(Ordering::SeqCst) < 2500,
+        "details were forgotten"
+    );
     assert_eq!(*last.lock().unwrap(), "users: k");
 }
 
@@ -127,7 +149,12 @@ fn a_hook_that_hangs_holds_up_no_cache_and_too_many_events_become_all_of_their_s
 fn what_changes_in_the_database_is_told_with_its_files_and_its_position() {
     let home = tempfile::tempdir().unwrap();
     let cardex = database(home.path()).unwrap();
-    let record = |path: &str| FileMetadata::builder(path).language("rust").build().unwrap();
+    let record = |path: &str| {
+        FileMetadata::builder(path)
+            .language("rust")
+            .build()
+            .unwrap()
+    };
     let before = cardex.update(&record("src/a.rs")).unwrap();
     let bus = InvalidationBus::new(clock()).unwrap();
     let outputs = filled("outputs", &["a", "b"]);
@@ -145,14 +172,21 @@ fn what_changes_in_the_database_is_told_with_its_files_and_its_position() {
     let event = heard.lock().unwrap()[0].clone();
     let path = Scope::Path(cardex::FilePath::new("src/b.rs").unwrap());
     assert_eq!(event.what, What::Files(vec![path]));
-    assert_eq!((event.origin, event.position), (Origin::Sync, Some(position)));
-    soon("what was made from files is gone", || keys(&outputs).is_empty());
+    assert_eq!(
+        (event.origin, event.position),
+        (Origin::Sync, Some(position))
+    );
+    soon("what was made from files is gone", || {
+        keys(&outputs).is_empty()
+    });
 
     let many = (0..200).map(|n| Write::Put(record(&format!("src/gen/f{n}.rs"))));
     cardex.store().write(&many.collect::<Vec<_>>()).unwrap();
     let told = || {
         let heard = heard.lock().unwrap();
-        heard.iter().any(|event| event.what == What::Files(vec![Scope::Prefix("src/gen".to_owned())]))
+        heard
+            .iter()
+            .any(|event| event.what == What::Files(vec![Scope::Prefix("src/gen".to_owned())]))
     };
     soon("many files are told as their directory", told);
 }

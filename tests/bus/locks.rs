@@ -37,7 +37,9 @@ fn write(path: &Path, fence: u64, text: &str) -> bool {
     if checked.unwrap() == 0 {
         return false;
     }
-    write.execute("UPDATE report SET text = ?1", [text]).unwrap();
+    write
+        .execute("UPDATE report SET text = ?1", [text])
+        .unwrap();
     write.commit().unwrap();
     true
 }
@@ -79,7 +81,9 @@ impl Holder {
 
     fn line(&mut self, start: &str) -> String {
         let mut lines = self.lines.by_ref().map(|line| line.unwrap());
-        lines.find_map(|line| line.strip_prefix(start).map(str::to_owned)).unwrap()
+        lines
+            .find_map(|line| line.strip_prefix(start).map(str::to_owned))
+            .unwrap()
     }
 
     fn signal(&self, signal: Signal) {
@@ -109,7 +113,11 @@ fn a_holder_at_work_keeps_his_lock_and_one_that_stood_still_writes_nothing() {
     database.execute_batch(FENCE_TABLE).unwrap();
     let table = "CREATE TABLE report (text TEXT); INSERT INTO report VALUES ('none')";
     database.execute_batch(table).unwrap();
-    let text = || -> String { database.query_row("SELECT text FROM report", [], |row| row.get(0)).unwrap() };
+    let text = || -> String {
+        database
+            .query_row("SELECT text FROM report", [], |row| row.get(0))
+            .unwrap()
+    };
 
     let mut holder = Holder::spawn(&server.url(), &path);
     let fence: u64 = holder.line("fence ").parse().unwrap();
@@ -126,7 +134,10 @@ fn a_holder_at_work_keeps_his_lock_and_one_that_stood_still_writes_nothing() {
     assert_eq!(holder.write("late"), "false held false");
     assert_eq!(text(), "second");
     assert!(mine.is_held().unwrap());
-    assert!(write(&path, mine.fence(), "third"), "the same holder writes again");
+    assert!(
+        write(&path, mine.fence(), "third"),
+        "the same holder writes again"
+    );
     assert_eq!(text(), "third");
 }
 
@@ -143,7 +154,10 @@ fn a_dead_holders_lock_ends() {
     assert!(begin.elapsed() < LEASE * 3, "{:?}", begin.elapsed());
     drop(mine);
     let again = locks.acquire("report", Duration::ZERO).unwrap();
-    assert!(again.is_held().unwrap(), "what is given back is free at once");
+    assert!(
+        again.is_held().unwrap(),
+        "what is given back is free at once"
+    );
 }
 
 #[test]

@@ -25,9 +25,14 @@ fn every_verb_that_changes_something_is_heard_by_the_others() {
     one.cache.delete("k").unwrap();
     soon("a deletion", || other.get("k").is_none());
     for forget in [
-        &(|| one.cache.delete_matching(&pattern("a:*")).map(drop)) as &dyn Fn() -> cardex::Result<()>,
+        &(|| one.cache.delete_matching(&pattern("a:*")).map(drop))
+            as &dyn Fn() -> cardex::Result<()>,
         &|| one.cache.clear(),
-        &|| one.cache.expire("a:1", Lifetime::For(Duration::from_millis(1))).map(drop),
+        &|| {
+            one.cache
+                .expire("a:1", Lifetime::For(Duration::from_millis(1)))
+                .map(drop)
+        },
     ] {
         other.set("a:1", 1);
         one.copies("a:1", 1);
@@ -36,7 +41,10 @@ fn every_verb_that_changes_something_is_heard_by_the_others() {
         soon("what matched is gone", || other.get("a:1").is_none());
     }
     let stats = one.redis.stats();
-    assert!(stats.echoes > 0 && stats.failed == 0 && stats.unreadable == 0, "{stats:?}");
+    assert!(
+        stats.echoes > 0 && stats.failed == 0 && stats.unreadable == 0,
+        "{stats:?}"
+    );
 }
 
 #[test]
@@ -50,7 +58,9 @@ fn any_program_can_publish_a_pattern_of_full_keys() {
     let heard: u32 = server.ask(&["PUBLISH", "cache:invalidate", "users:7:*"]);
     assert_eq!(heard, 2);
     for node in [&one, &other] {
-        soon("they are gone everywhere", || node.get("7:name").is_none() && node.get("7:mail").is_none());
+        soon("they are gone everywhere", || {
+            node.get("7:name").is_none() && node.get("7:mail").is_none()
+        });
         assert_eq!(node.get("8:name"), Some(1));
     }
     for bad in ["", &"x".repeat(2000)] {
@@ -70,7 +80,10 @@ fn messages_that_come_twice_or_late_do_no_harm() {
     let proxy = Proxy::to(&server.socket());
     let (one, other) = (node(&server.url()), node(&proxy.url()));
     other.knows(1);
-    for way in [Way::DoublesMessages, Way::SlowMessages(Duration::from_millis(20))] {
+    for way in [
+        Way::DoublesMessages,
+        Way::SlowMessages(Duration::from_millis(20)),
+    ] {
         proxy.make(way);
         for n in 0..20 {
             one.set("k", n);
@@ -96,7 +109,13 @@ fn a_caller_knows_whether_others_were_told_and_they_are_when_the_server_is_back(
     };
     assert_eq!(error.kind(), cardex::ErrorKind::Unavailable);
     let health = one.redis.health();
-    assert!(health.reasons.iter().any(|reason| reason.code == "not-published"), "{health:?}");
+    assert!(
+        health
+            .reasons
+            .iter()
+            .any(|reason| reason.code == "not-published"),
+        "{health:?}"
+    );
     assert!(one.redis.stats().failed > 0 && one.redis.stats().waiting > 0);
     for n in 0..3000 {
         one.redis.publish(event(&format!("c{n}")));

@@ -131,7 +131,10 @@ fn five_processes_hear_of_a_change_in_a_moment() {
     late.sort_unstable();
     let share = |percent: usize| late[late.len() * percent / 100];
     let (p50, p99) = (share(50), share(99));
-    println!("a change is heard of by 4 other processes: p50 {p50:?}, p99 {p99:?}, of {}", late.len());
+    println!(
+        "a change is heard of by 4 other processes: p50 {p50:?}, p99 {p99:?}, of {}",
+        late.len()
+    );
     assert!(p99 < LATE, "{p99:?}");
     let stats = me.redis.stats();
     assert_eq!((stats.failed, stats.unreadable), (0, 0), "{stats:?}");
@@ -150,5 +153,7 @@ fn a_process_that_is_killed_is_doubted_and_one_that_writes_is_heard() {
     other.line("done");
     soon("it is heard", || me.get("k") == Some(8));
     drop(other);
-    soon("a silence is a doubt", || me.redis.stats().last_doubt == Some("a node fell silent"));
+    soon("a silence is a doubt", || {
+        me.redis.stats().last_doubt == Some("a node fell silent")
+    });
 }

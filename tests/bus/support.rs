@@ -32,7 +32,11 @@ pub fn clock() -> Arc<dyn Clock> {
 /// A node whose client gives up after 300 ms.
 pub fn node(url: &str) -> Node {
     let client = hasty_client(url);
-    let memory = Arc::new(MemoryTier::new("memory", MemoryTierOptions::default(), clock()));
+    let memory = Arc::new(MemoryTier::new(
+        "memory",
+        MemoryTierOptions::default(),
+        clock(),
+    ));
     let options = RedisTierOptions::new("bus-test").unwrap();
     let redis: Arc<dyn Tier> = Arc::new(RedisTier::new("redis", options, Arc::clone(&client)));
     let tiers: Vec<Arc<dyn Tier>> = vec![memory.clone(), redis];
@@ -84,7 +88,9 @@ impl Node {
     /// Has a copy of the value in memory.
     #[track_caller]
     pub fn copies(&self, key: &str, value: u32) {
-        soon("there is a copy", || self.get(key) == Some(value) && self.has_copy(key));
+        soon("there is a copy", || {
+            self.get(key) == Some(value) && self.has_copy(key)
+        });
     }
 }
 

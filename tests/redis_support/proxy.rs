@@ -173,9 +173,7 @@ impl Shared {
             let is_message = contains(&piece[..length], b"message\r\n$");
             let told = match self.way() {
                 Way::LosesMessages if is_message => continue,
-                Way::DoublesMessages if is_message => {
-                    client.write_all(&piece[..length].repeat(2))
-                }
+                Way::DoublesMessages if is_message => client.write_all(&piece[..length].repeat(2)),
                 Way::SlowMessages(by) if is_message => {
                     thread::sleep(by);
                     client.write_all(&piece[..length])

@@ -278,8 +278,7 @@ impl RedisBus {
     /// `Coordinator` if the bus has a cache of this name already.
     pub fn share(&self, cache: &KvCache) -> Result<()> {
         let node = &self.node;
-        node.bus
-            .subscribe_keys(Arc::new(Coherent(cache.clone())))?;
+        node.bus.subscribe_keys(Arc::new(Coherent(cache.clone())))?;
         if !cache.tier().is_shared() {
             return Ok(());
         }
@@ -348,7 +347,11 @@ impl RedisBus {
         let told = format!("other processes are not told what changes ({waiting} wait)");
         let found = [
             (state.publishing, "not-published", told.as_str()),
-            (state.reading, "not-confirmed", "it is not known what others said"),
+            (
+                state.reading,
+                "not-confirmed",
+                "it is not known what others said",
+            ),
             (state.hearing, "not-heard", "what others say is heard late"),
         ];
         for (error, code, what) in found {
@@ -359,7 +362,8 @@ impl RedisBus {
             }
         }
         if state.is_anonymous {
-            let what = "the server does not say which one it is: another one in its place goes unseen";
+            let what =
+                "the server does not say which one it is: another one in its place goes unseen";
             let reason = Reason::new("server-unknown", what).with_help("allow INFO to the user");
             health = health.but(HealthState::Degraded, reason);
         }
@@ -389,7 +393,11 @@ impl RedisBus {
     fn voice(&self) -> Voice {
         Voice {
             node: Arc::downgrade(&self.node),
-            speaker: self.speaker.as_ref().map(Arc::downgrade).unwrap_or_default(),
+            speaker: self
+                .speaker
+                .as_ref()
+                .map(Arc::downgrade)
+                .unwrap_or_default(),
         }
     }
 }
@@ -448,34 +456,40 @@ impl Node {
         self.counts.doubts.bump();
         self.state.lock().last_doubt = Some(doubt);
         tracing::debug!(node = self.name, "all copies leave: {}", doubt.cause());
-        let (what, origin) = (What::Revalidate { cache: None }, Origin::Redis { sender: None });
-        self.bus.publish(Invalidation::of(what, origin, doubt.cause()));
+        let (what, origin) = (
+            What::Revalidate { cache: None },
+            Origin::Redis { sender: None },
+        );
+        self.bus
+            .publish(Invalidation::of(what, origin, doubt.cause()));
     }
 
     /// Hears until the connection breaks, or is deaf: then again in a moment.
     fn hear(&self, stop: &AtomicBool) -> Option<Duration> {
         let channels = [&*self.names.messages, &*self.names.patterns];
         let mut last = self.clock.elapsed();
-        let heard = self.client.hear(&channels, GLANCE.min(self.heartbeat), |heard| {
-            let now = self.clock.elapsed();
-            match heard {
-                Heard::Begin => self.begin_hearing(now),
-                Heard::Message(channel, payload) if channel == self.names.patterns => {
-                    self.hear_pattern(&payload);
+        let heard = self
+            .client
+            .hear(&channels, GLANCE.min(self.heartbeat), |heard| {
+                let now = self.clock.elapsed();
+                match heard {
+                    Heard::Begin => self.begin_hearing(now),
+                    Heard::Message(channel, payload) if channel == self.names.patterns => {
+                        self.hear_pattern(&payload);
+                    }
+                    Heard::Message(_, payload) => {
+                        last = now;
+                        self.hear_node(&payload, now);
+                    }
+                    Heard::Nothing => {}
                 }
-                Heard::Message(_, payload) => {
-                    last = now;
-                    self.hear_node(&payload, now);
+                // Not even our own heart is heard.
+                let is_deaf = now >= last + self.heartbeat * 3;
+                match is_deaf || stop.load(Ordering::Relaxed) {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
                 }
-                Heard::Nothing => {}
-            }
-            // Not even our own heart is heard.
-            let is_deaf = now >= last + self.heartbeat * 3;
-            match is_deaf || stop.load(Ordering::Relaxed) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        });
+            });
         if stop.load(Ordering::Relaxed) {
             return None;
         }

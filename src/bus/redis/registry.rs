@@ -82,7 +82,10 @@ impl Names {
         let mut settle = redis::pipe();
         settle.atomic();
         settle.cmd("HSET").arg(&self.servers).arg(cache).arg(run);
-        settle.cmd("PEXPIRE").arg(&self.servers).arg(SERVERS_KEPT_MS);
+        settle
+            .cmd("PEXPIRE")
+            .arg(&self.servers)
+            .arg(SERVERS_KEPT_MS);
         settle
     }
 
@@ -174,7 +177,9 @@ mod tests {
     fn a_registry_is_read_and_what_is_no_node_is_nobody() {
         let names = Names::new("cache", 3);
         assert_eq!(names.messages, "cardex:bus:{cache}:3");
-        let nodes = ["a", "7:3:9", "me", "5:0:1", "b", "rubbish", "c", "1:2", "d", "-1:0:0"];
+        let nodes = [
+            "a", "7:3:9", "me", "5:0:1", "b", "rubbish", "c", "1:2", "d", "-1:0:0",
+        ];
         let replies = [
             Value::Array(nodes.map(bulk).to_vec()),
             Value::Array(vec![bulk("users"), bulk("run-1")]),

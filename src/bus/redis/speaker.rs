@@ -184,7 +184,10 @@ impl Speaker {
         let replies = node.client.run(|link| link.ask_each(&look))?;
         let registry = node.names.read(&replies, &node.name, node.incarnation);
         let mut registry = registry.ok_or_else(|| {
-            Error::new(ErrorKind::Unavailable, "the registry of the nodes is unreadable")
+            Error::new(
+                ErrorKind::Unavailable,
+                "the registry of the nodes is unreadable",
+            )
         })?;
         if !registry.is_master {
             let message = format!("the Redis server {} is a replica", node.client.server());
@@ -207,7 +210,9 @@ impl Speaker {
             let said = registry.servers.get(name);
             // A server that knows nothing of the cache was emptied, or never had any of it; unless we know
             // it from another one.
-            let is_ours = said.or_else(|| self.servers.get(name)).is_none_or(|one| one == run);
+            let is_ours = said
+                .or_else(|| self.servers.get(name))
+                .is_none_or(|one| one == run);
             if said != Some(run) {
                 let reset = if is_ours { Ok(()) } else { cache.forget_all() };
                 let settled = reset.and_then(|()| {

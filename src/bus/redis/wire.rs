@@ -122,7 +122,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Head, Vec<Invalidation>)> {
         let origin = Origin::Redis {
             sender: Some(head.sender.clone()),
         };
-        Ok(Invalidation::of(heard(event.what)?, origin, cut(&event.cause)))
+        Ok(Invalidation::of(
+            heard(event.what)?,
+            origin,
+            cut(&event.cause),
+        ))
     });
     let events = events.collect::<Result<_>>()?;
     Ok((head, events))
@@ -209,7 +213,10 @@ fn cut(text: &str) -> String {
 }
 
 fn refused(what: &str) -> Error {
-    Error::new(ErrorKind::InvalidInput, format!("a message of a node {what}"))
+    Error::new(
+        ErrorKind::InvalidInput,
+        format!("a message of a node {what}"),
+    )
 }
 
 #[cfg(test)]
@@ -253,12 +260,17 @@ mod tests {
         let (read, told) = decode(text.as_bytes()).unwrap();
         assert_eq!(read, head());
         let whats = |events: &[Invalidation]| {
-            let whats = events.iter().map(|event| (event.what.clone(), event.cause.clone()));
+            let whats = events
+                .iter()
+                .map(|event| (event.what.clone(), event.cause.clone()));
             whats.collect::<Vec<_>>()
         };
         assert_eq!(whats(&told), whats(&events()));
         let sender = Some("a".to_owned());
-        assert!(told.iter().all(|event| event.origin == Origin::Redis { sender: sender.clone() }));
+        assert!(told.iter().all(|event| event.origin
+            == Origin::Redis {
+                sender: sender.clone()
+            }));
     }
 
     #[test]
