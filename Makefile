@@ -9,7 +9,7 @@ help: ## Shows these lines.
 
 test: test-deps ## Runs every test; installs what they need, or says what to install.
 	$(CARGO) test --features full
-	CARDEX_BENCH_SCALE=small $(CARGO) test --features full --bench query --bench load --bench sync --bench extract --bench cache --bench serve
+	CARDEX_BENCH_SCALE=small $(CARGO) test --features full --bench query --bench load --bench sync --bench extract --bench cache --bench serve --bench watch
 
 test-deps: ## Installs the programs and fetches the sources that the tests need.
 	tests/deps.sh
@@ -28,13 +28,13 @@ conformance: ## Holds a running server against schemathesis, promtool and a brow
 	tests/conformance/run.sh
 
 bench: ## Runs the benches against their peers, alone, for about ten minutes.
-	$(CARGO) bench --features full --bench query --bench load --bench sync --bench extract --bench cache --bench serve
+	$(CARGO) bench --features full --bench query --bench load --bench sync --bench extract --bench cache --bench serve --bench watch
 
 lint: ## What CI checks after the tests.
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --features full -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --features full
 	$(CARGO) check --no-default-features
-	for feature in sqlite extract extract-more server redis cli full; do \
+	for feature in sqlite extract extract-more watch server redis cli full; do \
 		$(CARGO) check --no-default-features --features $$feature || exit 1; \
 	done

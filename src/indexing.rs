@@ -78,29 +78,78 @@ pub fn index_tree(
     store: &dyn MetadataStore,
     scanner: &Scanner,
     stop: &AtomicBool,
+    progress: impl FnMut(&Progress),
+) -> Result<IndexReport> {
+    bring_up_to_date(store, scanner, None, stop, &mut |_, _| {}, progress)
+}
+
+/// The same for these files alone, and for all that is known or found below those of them that are, or
+/// were, directories. Whether they exist, and are of the tree, is found out here.
+///
+/// # Errors
+/// As for [`index_tree`].
+pub fn index_paths(
+    store: &dyn MetadataStore,
+    scanner: &Scanner,
+    paths: &[FilePath],
+    stop: &AtomicBool,
+    progress: impl FnMut(&Progress),
+) -> Result<IndexReport> {
+    bring_up_to_date(store, scanner, Some(paths), stop, &mut |_, _| {}, progress)
+}
+
+/// What became of a file's record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileChange {
+    /// There was none before.
+    Added,
+    /// It was replaced.
+    Changed,
+    /// It was removed.
+    Removed,
+}
+
+/// [`index_tree`], or [`index_paths`]; `written` is told what became of each file once that is in the
+/// database, also where the run fails later.
+pub(crate) fn bring_up_to_date(
+    store: &dyn MetadataStore,
+    scanner: &Scanner,
+    only: Option<&[FilePath]>,
+    stop: &AtomicBool,
+    written: &mut dyn FnMut(FilePath, FileChange),
     mut progress: impl FnMut(&Progress),
 ) -> Result<IndexReport> {
     let start = Instant::now();
-    let known = store.file_states()?;
+    let known = match only {
+        Some(paths) => store.file_states_at(paths)?,
+        None => store.file_states()?,
+    };
     let mut run = Run {
         store,
+        scanner,
         known: known.iter().map(|state| state.path.clone()).collect(),
         batch: Batch::default(),
         damaged: Vec::new(),
+        written,
         report: IndexReport::default(),
     };
-    let scanned = scanner.scan(known, stop, |outcome, so_far| {
+    let sink = |outcome, so_far: &Progress| {
         run.take(outcome)?;
         progress(so_far);
         Ok(())
-    });
+    };
+    let scanned = match only {
+        Some(paths) => scanner.scan_paths(paths, known, stop, sink),
+        None => scanner.scan(known, stop, sink),
+    };
     // A scan that was told to stop has told the truth until then.
     match &scanned {
         Err(error) if error.kind() != ErrorKind::Cancelled => {}
         _ => run.flush()?,
     }
     if scanned.is_ok() {
-        run.repair(scanner, stop)?;
+        run.repair(stop)?;
     }
     let mut report = run.report;
     report.progress = scanned?;
@@ -133,11 +182,14 @@ impl crate::Cardex {
 /// A run in progress.
 struct Run<'a> {
     store: &'a dyn MetadataStore,
+    scanner: &'a Scanner,
     /// The paths that had a record when the run began.
     known: HashSet<FilePath>,
     batch: Batch,
     /// Files whose records turned out to be unreadable.
     damaged: Vec<FilePath>,
+    /// Told of each file whose change is in the database.
+    written: &'a mut dyn FnMut(FilePath, FileChange),
     report: IndexReport,
 }
 
@@ -148,6 +200,8 @@ struct Batch {
     /// Files whose records are read, refreshed and written back.
     touched: Vec<FileState>,
     bytes: usize,
+    removals: bool,
+    changes: Vec<(FilePath, FileChange)>,
 }
 
 impl Batch {
@@ -181,10 +235,12 @@ impl Run<'_> {
     }
 
     fn put(&mut self, record: FileMetadata) {
-        *(match self.known.contains(&record.path) {
-            true => &mut self.report.changed,
-            false => &mut self.report.added,
-        }) += 1;
+        let (change, count) = match self.known.contains(&record.path) {
+            true => (FileChange::Changed, &mut self.report.changed),
+            false => (FileChange::Added, &mut self.report.added),
+        };
+        *count += 1;
+        self.batch.changes.push((record.path.clone(), change));
         self.batch.bytes += heap_bytes(&record);
         self.batch.writes.push(Write::Put(record));
     }
@@ -209,6 +265,8 @@ impl Run<'_> {
 
     fn remove(&mut self, path: FilePath) {
         self.report.removed += 1;
+        self.batch.removals = true;
+        self.batch.changes.push((path.clone(), FileChange::Removed));
         self.batch.writes.push(Write::Remove(path));
     }
 
@@ -217,8 +275,14 @@ impl Run<'_> {
         let Batch {
             mut writes,
             touched,
+            removals,
+            changes,
             ..
         } = std::mem::take(&mut self.batch);
+        if removals {
+            // A tree that went away as a whole took no file with it, as far as anybody knows.
+            self.scanner.assert_in_place()?;
+        }
         let paths: Vec<FilePath> = touched.iter().map(|state| state.path.clone()).collect();
         if !paths.is_empty() {
             let records = self.records(&paths)?;
@@ -230,6 +294,9 @@ impl Run<'_> {
         }
         if !writes.is_empty() {
             self.report.position = self.store.write(&writes)?;
+        }
+        for (path, change) in changes {
+            (self.written)(path, change);
         }
         Ok(())
     }
@@ -253,7 +320,7 @@ impl Run<'_> {
 
     /// Extracts the files of unreadable records, as if nothing were known of them but that they
     /// have one.
-    fn repair(&mut self, scanner: &Scanner, stop: &AtomicBool) -> Result<()> {
+    fn repair(&mut self, stop: &AtomicBool) -> Result<()> {
         let damaged = std::mem::take(&mut self.damaged);
         if damaged.is_empty() {
             return Ok(());
@@ -265,6 +332,7 @@ impl Run<'_> {
             digest: None,
             read_at: None,
         });
+        let scanner = self.scanner;
         scanner.scan_paths(&damaged, unknown, stop, |outcome, _| self.take(outcome))?;
         self.flush()
     }

@@ -53,6 +53,10 @@
     doc = "- [`extract`] and [`index_tree`]: from a source tree to records."
 )]
 #![cfg_attr(
+    feature = "watch",
+    doc = "- [`watch`]: following a source tree as it changes."
+)]
+#![cfg_attr(
     feature = "server",
     doc = "- [`server`]: answering over HTTP, for other programs of this machine."
 )]
@@ -71,8 +75,9 @@
 //!
 //! `sqlite` (default): the embedded database. `extract`: tree-sitter extraction for C, Go, Java,
 //! JavaScript, Markdown, Python, Rust and TypeScript; `extract-more` adds C#, C++, PHP and Ruby.
-//! `server`: answering over HTTP. `pressure`: how tight memory is, also on machines that are not Linux.
-//! `redis`: a tier that processes share. `cli`: the `cardex` command. `full`: everything.
+//! `watch`: following a source tree as it changes. `server`: answering over HTTP. `pressure`: how tight
+//! memory is, also on machines that are not Linux. `redis`: a tier that processes share. `cli`: the
+//! `cardex` command. `full`: everything.
 
 mod bounded;
 pub mod bus;
@@ -123,6 +128,8 @@ mod text_file;
 pub mod tier;
 #[cfg(any(feature = "cli", feature = "server"))]
 mod units;
+#[cfg(feature = "watch")]
+pub mod watch;
 mod worker;
 
 #[cfg(feature = "redis")]
@@ -142,7 +149,7 @@ pub use freshness::Freshness;
 pub use health::{Health, HealthState, Reason};
 pub use index::{Hit, Index, MemoryUse, ScopeMatcher, Snapshot, TermCounts};
 #[cfg(feature = "extract")]
-pub use indexing::{IndexReport, MAX_SKIPPED_KEPT, index_tree};
+pub use indexing::{FileChange, IndexReport, MAX_SKIPPED_KEPT, index_paths, index_tree};
 pub use machine::{MemoryLimit, SystemMemory};
 pub use metadata::{
     ChangeRecord, Class, DocSections, DocumentType, FileMetadata, FileMetadataBuilder, FilePath,

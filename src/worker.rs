@@ -69,12 +69,23 @@ impl Worker {
 
     /// Asks for a round. Never blocks on the work.
     pub(crate) fn ring(&self) {
-        *self.bell.rung.lock() = true;
-        self.bell.ringing.notify_one();
+        self.bell.ring();
+    }
+
+    /// The same for another thread, which may outlive the worker: then it does nothing.
+    #[cfg(feature = "watch")]
+    pub(crate) fn ringer(&self) -> impl Fn() + Send + 'static {
+        let bell = Arc::clone(&self.bell);
+        move || bell.ring()
     }
 }
 
 impl Bell {
+    fn ring(&self) {
+        *self.rung.lock() = true;
+        self.ringing.notify_one();
+    }
+
     /// Waits for a ring, or for `again` to pass; false when it is time to stop.
     fn wait(&self, again: Option<Duration>) -> bool {
         let mut rung = self.rung.lock();

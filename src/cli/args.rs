@@ -118,6 +118,12 @@ pub(super) enum Command {
         #[arg(long)]
         verify: bool,
     },
+    /// Bring the database up to date with the tree, and follow it until SIGINT or SIGTERM
+    ///
+    /// What is saved is in the database a moment later, also for other processes. Each batch is told as
+    /// a line on stderr, or with --format jsonl on the standard output. Where events are lost, the whole
+    /// tree is looked at; where it cannot be watched, it is polled, and a warning says so.
+    Watch,
     /// List the files that changed since a position, and those that went
     ///
     /// The database is asked as it is; `cardex index` brings it up to date with the tree. The last
@@ -128,7 +134,7 @@ pub(super) enum Command {
     /// Answer over HTTP, until SIGINT or SIGTERM
     ///
     /// The database is served as it is, and followed, whoever writes to it; `cardex index` brings it
-    /// up to date with the tree. The standard output gets one line, the address that is listened on.
+    /// up to date with the tree, and --watch keeps it so. The standard output gets one line, the address that is listened on.
     /// Requests under way are finished before the end, for five seconds at most.
     Serve(ServeArgs),
     /// Import, export and check the database
@@ -218,6 +224,9 @@ pub(super) struct ServeArgs {
     /// Let the bearer of the token in FILE change things; it must be yours alone (chmod 600)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) token_file: Option<PathBuf>,
+    /// Keep the database up to date with the tree
+    #[arg(long)]
+    pub(super) watch: bool,
 }
 
 #[derive(Args, Debug)]

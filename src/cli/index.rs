@@ -67,8 +67,18 @@ pub(super) fn current(
     Ok((store, report.unconfirmed == 0))
 }
 
+/// The scanner of the tree, for records that were made by this extractor.
+pub(super) fn scanner(context: &Context) -> cardex::Result<Scanner> {
+    let mut options = context.config.scan().clone();
+    options.leave_out = super::tree::files(context.config.database());
+    Scanner::open(&context.root, options)
+}
+
 /// Makes the database follow the tree: scans it and writes what is new, changed or gone.
-fn follow(context: &Context, at_once: bool) -> Result<(Arc<SqliteStore>, IndexReport), Failure> {
+pub(super) fn follow(
+    context: &Context,
+    at_once: bool,
+) -> Result<(Arc<SqliteStore>, IndexReport), Failure> {
     let stop = interrupt::flag()?;
     let database = context.config.database();
     let store = Arc::new(context.create_store()?);
@@ -120,7 +130,7 @@ fn follow(context: &Context, at_once: bool) -> Result<(Arc<SqliteStore>, IndexRe
 }
 
 /// One line of what was done, and what was skipped.
-fn summary(context: &Context, report: &IndexReport) {
+pub(super) fn summary(context: &Context, report: &IndexReport) {
     let progress = &report.progress;
     let held = progress.extracted + progress.touched + progress.unchanged;
     let done = [

@@ -28,6 +28,7 @@ mod sync;
 mod table;
 mod tree;
 mod verify;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -90,6 +91,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         // Both ways it is a full pass: nothing is remembered from one command to the next.
         Command::Sync { full: _, verify } => sync::run(&context, verify),
         Command::Changes(args) => changes::run(&context, &args),
+        Command::Watch => watch::run(&context),
         Command::Stats => stats::run(&context),
         Command::Db(DbCommand::Import { file }) => import::run(&context, &file),
         Command::Db(DbCommand::Export { file }) => export::run(&context, file.as_deref()),

@@ -10,16 +10,23 @@ use super::args::{Global, ServeArgs};
 use super::context::Context;
 use super::failure::Failure;
 use super::output::{Out, say};
-use super::{Outcome, interrupt};
+use super::{Outcome, index, interrupt, watch};
 
 /// Serves until SIGINT or SIGTERM, and then finishes what is under way.
 pub(super) fn run(global: Global, args: &ServeArgs) -> Result<Outcome, Failure> {
     global.no_format("serve")?;
     let quiet = global.quiet;
     let context = with_flags(global, args)?;
-    let store = context.existing_store()?;
+    let (store, watcher) = match context.config.watch_enabled() {
+        true => {
+            let (store, _) = index::follow(&context, true)?;
+            let watcher = watch::watcher(&context, &store)?;
+            (store, Some(Arc::new(watcher)))
+        }
+        false => (Arc::new(context.existing_store()?), None),
+    };
     let options = context.config.cache().clone();
-    let cardex = Cardex::over(Arc::new(store), Arc::new(SystemClock), options)?;
+    let cardex = Cardex::over(store, Arc::new(SystemClock), options)?;
     // From here on a signal is an end in order.
     interrupt::flag()?;
     let hung_up = interrupt::hang_ups()?;
@@ -31,6 +38,13 @@ pub(super) fn run(global: Global, args: &ServeArgs) -> Result<Outcome, Failure> 
     let served = Served::new(&cardex, &coordinator)
         .at(&context.root, context.config.database())
         .configured_by(&live);
+    let served = match &watcher {
+        Some(watcher) => {
+            watcher.start()?;
+            served.watched_by(watcher)
+        }
+        None => served,
+    };
     let server = Server::start(context.config.server().clone(), served)?;
     on_reload(&live, &cardex, &coordinator, &server);
     let address = server.address();
@@ -41,6 +55,9 @@ pub(super) fn run(global: Global, args: &ServeArgs) -> Result<Outcome, Failure> 
     let ended = interrupt::wait(&hung_up, || reload(&live, quiet));
     if !server.stop() {
         note(quiet, "note: requests that took too long were cut off");
+    }
+    if let Some(watcher) = watcher {
+        watcher.stop();
     }
     cardex.shutdown();
     match ended? {}
@@ -106,6 +123,9 @@ fn with_flags(global: Global, args: &ServeArgs) -> Result<Context, Failure> {
     let mut flags = Vec::new();
     if let Some(address) = &args.listen {
         flags.push(("server.listen", address.as_str(), "--listen"));
+    }
+    if args.watch {
+        flags.push(("watch.enabled", "true", "--watch"));
     }
     if let Some(file) = &args.token_file {
         let file = file.to_str().ok_or_else(|| {

@@ -39,6 +39,7 @@ use crate::server::ServerOptions;
 use crate::store::SqliteOptions;
 pub use crate::text_file::read_text;
 use crate::units;
+use crate::watch::WatchOptions;
 
 /// The name of a project's own configuration file, in its root.
 pub const PROJECT_FILE: &str = "cardex.toml";
@@ -153,6 +154,7 @@ impl ConfigSources {
             let value = evaluate(setting, &self.environment)?;
             config.set(setting, value)?;
         }
+        config.watch.assert_consistent()?;
         Ok(config)
     }
 }
@@ -399,6 +401,8 @@ pub struct Config {
     root: PathBuf,
     coordinator: CoordinatorOptions,
     derived: DerivedSettings,
+    watch: WatchOptions,
+    watch_enabled: bool,
     entries: Vec<Entry>,
 }
 
@@ -430,6 +434,8 @@ impl Config {
             root: root.to_path_buf(),
             coordinator: CoordinatorOptions::default(),
             derived: DerivedSettings::default(),
+            watch: WatchOptions::default(),
+            watch_enabled: false,
             entries: Vec::with_capacity(KEYS.len()),
         };
         for key in KEYS {
@@ -530,6 +536,19 @@ impl Config {
             ("coordinator.max_bytes", Value::Limit(bytes)) => {
                 self.coordinator = coordinator.max_bytes(bytes)?;
             }
+            ("watch.enabled", Value::Switch(on)) => self.watch_enabled = on,
+            ("watch.debounce", Value::Duration(quiet)) => {
+                self.watch = self.watch.clone().debounce(quiet)?;
+            }
+            ("watch.max_delay", Value::Duration(delay)) => {
+                self.watch = self.watch.clone().max_delay(delay)?;
+            }
+            ("watch.ignore", Value::List(patterns)) => {
+                self.watch = self.watch.clone().ignore(patterns);
+            }
+            ("watch.poll_interval", Value::Duration(interval)) => {
+                self.watch = self.watch.clone().poll_interval(interval)?;
+            }
             (name, value) if name.starts_with("server.") => {
                 self.server = self.server_with(setting, value)?;
             }
@@ -610,6 +629,16 @@ impl Config {
     /// Where a server listens, and its limits.
     pub fn server(&self) -> &ServerOptions {
         &self.server
+    }
+
+    /// How the tree is watched.
+    pub fn watch(&self) -> &WatchOptions {
+        &self.watch
+    }
+
+    /// Whether a server keeps the database up to date with the tree.
+    pub fn watch_enabled(&self) -> bool {
+        self.watch_enabled
     }
 
     /// Where results that are derived from files are kept, and for how long.

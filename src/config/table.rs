@@ -8,6 +8,7 @@ use crate::coordinator::CoordinatorOptions;
 use crate::eviction::Strategy;
 use crate::machine;
 use crate::ratio::Ratio;
+use crate::watch::WatchOptions;
 
 /// Where the database is unless something else is said.
 pub(super) const DEFAULT_DATABASE: &str = ".cardex/cardex.db";
@@ -289,6 +290,50 @@ pub static KEYS: &[Key] = &[
         doc: "How often processes that share Redis tell that they are there; what one changes is served by no other for longer than three.",
         is_live: false,
         default: || Value::Duration(Duration::from_secs(1)),
+    },
+    Key {
+        name: "watch.enabled",
+        kind: Kind::Switch,
+        doc: "Whether `serve` keeps the database up to date with the tree, as with --watch.",
+        is_live: false,
+        default: || Value::Switch(false),
+    },
+    Key {
+        name: "watch.debounce",
+        kind: {
+            let (min, max) = WatchOptions::DEBOUNCE;
+            Kind::Duration(min, max)
+        },
+        doc: "How long a file must have been left alone before a change of it is brought in.",
+        is_live: false,
+        default: || Value::Duration(Duration::from_millis(100)),
+    },
+    Key {
+        name: "watch.max_delay",
+        kind: {
+            let (min, max) = WatchOptions::MAX_DELAY;
+            Kind::Duration(min, max)
+        },
+        doc: "How long a file that is never left alone waits; not below the debounce.",
+        is_live: false,
+        default: || Value::Duration(Duration::from_secs(1)),
+    },
+    Key {
+        name: "watch.ignore",
+        kind: Kind::Patterns,
+        doc: "What is not followed at once, as patterns of a .gitignore file; a look at the whole tree, every five minutes, finds it.",
+        is_live: false,
+        default: || Value::List(Vec::new()),
+    },
+    Key {
+        name: "watch.poll_interval",
+        kind: {
+            let (min, max) = WatchOptions::POLL_INTERVAL;
+            Kind::Duration(min, max)
+        },
+        doc: "How often a tree is looked at that cannot be watched.",
+        is_live: false,
+        default: || Value::Duration(Duration::from_secs(2)),
     },
     Key {
         name: "server.listen",

@@ -109,6 +109,31 @@ impl DependencyGraph {
         }
     }
 
+    /// The entry of this key is no longer held, whatever its version.
+    pub fn forget_any(&self, key: &Key) {
+        let mut edges = self.edges.lock();
+        if let Some(id) = edges.ids.get(key).copied() {
+            let left = edges.unlink(id);
+            edges.free_unused(left);
+            edges.free_unused([id]);
+        }
+    }
+
+    /// Whether an entry of this key is held.
+    pub fn holds(&self, key: &Key) -> bool {
+        let edges = self.edges.lock();
+        let id = edges.ids.get(key);
+        id.is_some_and(|id| edges.nodes[*id as usize].from.is_some())
+    }
+
+    /// The entries that are held, with their versions, in no order.
+    pub fn held(&self) -> Vec<(Key, u64)> {
+        let edges = self.edges.lock();
+        let nodes = edges.nodes.iter();
+        let held = nodes.filter_map(|node| Some((node.key.clone()?, node.from.as_ref()?.version)));
+        held.collect()
+    }
+
     /// No entry is held.
     pub fn clear(&self) {
         let old = std::mem::take(&mut *self.edges.lock());
@@ -438,7 +463,7 @@ mod tests {
             });
             let more: Vec<u8> = more.map(|(key, _)| *key).collect();
             if more.is_empty() {
-                let found = found.iter().map(|n| key(n)).collect();
+                let found = found.iter().map(key).collect();
                 return sorted(found);
             }
             found.extend(more);

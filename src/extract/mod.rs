@@ -50,3 +50,5 @@ pub use scan::{Outcome, Progress, ScanOptions, Scanner};
 pub use skip::{SkipReason, Skipped};
 pub use source::{Budget, Extractor, Source};
 pub use state::digest;
+#[cfg(feature = "watch")]
+pub(crate) use walk::{Filter, excludes, outside};

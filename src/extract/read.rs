@@ -66,6 +66,15 @@ impl Root {
             })
     }
 
+    /// Whether it is still the directory of this name. What cannot be told is no.
+    pub(super) fn stands_at(&self, path: &Path) -> bool {
+        let identity = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+        match (rustix::fs::fstat(&self.0), rustix::fs::stat(path)) {
+            (Ok(held), Ok(named)) => identity(held) == identity(named),
+            _ => false,
+        }
+    }
+
     /// Reads a file of at most `limit` bytes into `buffer`.
     ///
     /// # Errors

@@ -146,6 +146,24 @@ impl Rules {
     }
 }
 
+/// The directories above a tree that may hold rules for it: from its root, exclusive, to the top of its
+/// repository; and none if it is in no repository.
+#[cfg(feature = "watch")]
+pub(super) fn directories_above(root: &Path) -> Vec<PathBuf> {
+    let Some(top) = root.ancestors().find(|directory| is_top(directory)) else {
+        return Vec::new();
+    };
+    let above = root.ancestors().skip(1);
+    let above = above.take_while(|directory| directory.starts_with(top));
+    above.map(Path::to_path_buf).collect()
+}
+
+/// The directory of the `exclude` file of a repository that begins here.
+#[cfg(feature = "watch")]
+pub(super) fn info_directory(top: &Path) -> PathBuf {
+    common_directory(top).join("info")
+}
+
 /// Whether a repository begins here.
 fn is_top(directory: &Path) -> bool {
     fs::symlink_metadata(directory.join(".git")).is_ok()

@@ -24,7 +24,7 @@ use super::read::{NotRead, Root, SNIFF_BYTES};
 use super::skip::{SkipReason, Skipped};
 use super::source::{Budget, Extractor, Source};
 use super::state::digest;
-use super::walk::{self, Candidate, Walked};
+use super::walk::{self, Candidate, Filter, Only, Walked};
 
 /// Records that wait for an earlier file, at most: a slow file delays the ones after it, and this
 /// bounds the memory that they take meanwhile.
@@ -212,6 +212,42 @@ impl Scanner {
         &self.root
     }
 
+    /// The same scanner of what stands at the root now: a root that was removed and made anew is
+    /// another directory, and this one goes on with the old one.
+    ///
+    /// # Errors
+    /// `Io` if the root is no directory that can be read.
+    pub fn reopened(&self) -> Result<Self> {
+        Ok(Scanner {
+            root: self.root.clone(),
+            directory: Root::open(&self.root)?,
+            options: self.options.clone(),
+            excludes: self.excludes.clone(),
+            leave_out: self.leave_out.clone(),
+            extractor: Arc::clone(&self.extractor),
+            clock: Arc::clone(&self.clock),
+        })
+    }
+
+    /// That the directory which is read still stands at the root. Where it does not, nobody knows what
+    /// is gone.
+    ///
+    /// # Errors
+    /// `NotFound` if nothing stands there, or another directory.
+    pub fn assert_in_place(&self) -> Result<()> {
+        if self.directory.stands_at(&self.root) {
+            return Ok(());
+        }
+        let message = format!("the tree {} is not there any more", self.root.display());
+        let help = "what is known of its files stays as it is: put it back, or mount it again";
+        Err(Error::new(ErrorKind::NotFound, message).with_help(help))
+    }
+
+    /// What is left out, by the ignore rules of now.
+    pub(crate) fn filter(&self) -> Filter {
+        Filter::new(&self.root, self.excludes.clone(), self.leave_out.clone())
+    }
+
     /// The version of the extractor: where it differs from the one that made the known records,
     /// scan with [`ScanOptions::force`].
     pub fn extractor_version(&self) -> u32 {
@@ -245,13 +281,10 @@ impl Scanner {
         stop: &AtomicBool,
         sink: impl FnMut(Outcome, &Progress) -> Result<()>,
     ) -> Result<Progress> {
-        let inside = |path: &FilePath| {
-            let path = Path::new(path.as_str());
-            paths.iter().any(|only| path.starts_with(only.as_str()))
-        };
+        let only = Only::new(paths);
         let known = known
             .into_iter()
-            .filter(|state| inside(&state.path))
+            .filter(|state| only.has(Path::new(state.path.as_str())))
             .collect();
         self.run(Some(paths), known, stop, sink)
     }
@@ -270,14 +303,7 @@ impl Scanner {
         stop: &AtomicBool,
         mut sink: impl FnMut(Outcome, &Progress) -> Result<()>,
     ) -> Result<Progress> {
-        let walked = walk::walk(
-            &self.root,
-            &self.excludes,
-            &self.leave_out,
-            only,
-            self.threads(),
-            stop,
-        )?;
+        let walked = walk::walk(&self.root, self.filter(), only, self.threads(), stop)?;
         let (steps, work) = plan(walked, known, &self.options);
         let mut progress = Progress {
             files: steps.len() as u64,

@@ -49,7 +49,7 @@ pub(super) struct Walked {
 ///
 /// # Errors
 /// `InvalidPattern` naming the glob.
-pub(super) fn excludes(root: &Path, globs: &[String]) -> Result<Override> {
+pub(crate) fn excludes(root: &Path, globs: &[String]) -> Result<Override> {
     let refuse = |glob: &str, cause: ignore::Error| {
         Error::new(
             ErrorKind::InvalidPattern,
@@ -68,14 +68,93 @@ pub(super) fn excludes(root: &Path, globs: &[String]) -> Result<Override> {
         .map_err(|cause| refuse(&globs.join(" "), cause))
 }
 
+/// What of a tree is left out, by the rules of one moment: each rule file is read once, when the first
+/// entry beside it is judged.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    excludes: Override,
+    leave_out: HashSet<PathBuf>,
+    rules: Rules,
+}
+
+impl Filter {
+    pub(super) fn new(root: &Path, excludes: Override, leave_out: HashSet<PathBuf>) -> Self {
+        Filter {
+            excludes,
+            leave_out,
+            rules: Rules::new(root),
+        }
+    }
+
+    /// Whether an entry below the root is no part of the tree. To be asked of directories first: what
+    /// is below an excluded one is excluded, whatever the rules say of it.
+    pub(crate) fn leaves_out(&self, path: &Path, is_directory: bool) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| NEVER.contains(&name))
+            || self.leave_out.contains(path)
+            || self.excludes.matched(path, is_directory).is_ignore()
+            || self.rules.exclude(path, is_directory)
+    }
+}
+
+/// Where rules of a tree stand that are not in it: directories above its root, and those of the repository
+/// that begins in a directory.
+#[cfg(feature = "watch")]
+pub(crate) mod outside {
+    use std::path::{Path, PathBuf};
+
+    use crate::extract::rules;
+
+    /// The directories above the root, up to the top of its repository, that may hold a `.gitignore`; and
+    /// the one of that repository's `exclude` file, if it begins there.
+    pub(crate) fn above(root: &Path) -> Vec<PathBuf> {
+        let mut above = rules::directories_above(root);
+        if let Some(top) = above.last() {
+            above.push(rules::info_directory(top));
+        }
+        above
+    }
+
+    /// The directory of the `exclude` file of a repository that begins here.
+    pub(crate) fn info(top: &Path) -> PathBuf {
+        rules::info_directory(top)
+    }
+}
+
+/// Some paths of a tree, and all below them: asked in time that does not depend on how many they are.
+#[derive(Debug)]
+pub(super) struct Only {
+    paths: HashSet<PathBuf>,
+    above: HashSet<PathBuf>,
+}
+
+impl Only {
+    pub(super) fn new(paths: &[FilePath]) -> Self {
+        let paths = paths.iter().map(|path| PathBuf::from(path.as_str()));
+        let paths: HashSet<PathBuf> = paths.collect();
+        let above = paths.iter().flat_map(|path| path.ancestors().skip(1));
+        let above = above.map(Path::to_path_buf).collect();
+        Only { paths, above }
+    }
+
+    /// Whether an entry, by its path from the root, is one of the paths or below one.
+    pub(super) fn has(&self, entry: &Path) -> bool {
+        entry.ancestors().any(|above| self.paths.contains(above))
+    }
+
+    /// Whether an entry is one of the paths, below one, or on the way to one.
+    fn is_on_the_way(&self, entry: &Path) -> bool {
+        self.above.contains(entry) || self.has(entry)
+    }
+}
+
 /// Walks the tree, or only what lies at and below the paths of `only`.
 ///
 /// # Errors
 /// `Io` if the root cannot be read, `Cancelled` if `stop` was set.
 pub(super) fn walk(
     root: &Path,
-    excludes: &Override,
-    leave_out: &HashSet<PathBuf>,
+    filter: Filter,
     only: Option<&[FilePath]>,
     threads: usize,
     stop: &AtomicBool,
@@ -97,31 +176,22 @@ pub(super) fn walk(
         .git_exclude(false)
         .parents(false)
         .follow_links(false)
-        .overrides(excludes.clone())
         .threads(threads);
     let filter_root = root.to_path_buf();
-    let only = only.map(<[FilePath]>::to_vec);
-    let leave_out = leave_out.clone();
-    let rules = Arc::new(Rules::new(root));
-    let filter_rules = Arc::clone(&rules);
+    let only = only.map(Only::new);
+    let filter = Arc::new(filter);
+    let asked = Arc::clone(&filter);
     builder.filter_entry(move |entry| {
-        let named_never = entry
-            .file_name()
-            .to_str()
-            .is_some_and(|name| NEVER.contains(&name));
         if entry.depth() == 0 {
             return true;
         }
-        if named_never || leave_out.contains(entry.path()) {
-            return false;
-        }
         if let (Some(only), Ok(inside)) = (&only, entry.path().strip_prefix(&filter_root))
-            && !only.iter().any(|path| on_the_way(path, inside))
+            && !only.is_on_the_way(inside)
         {
             return false;
         }
         let is_directory = entry.file_type().is_some_and(|kind| kind.is_dir());
-        !filter_rules.exclude(entry.path(), is_directory)
+        !asked.leaves_out(entry.path(), is_directory)
     });
     let all = Mutex::new(Walked::default());
     builder.build_parallel().run(|| {
@@ -148,7 +218,7 @@ pub(super) fn walk(
         ));
     }
     let mut walked = all.into_inner();
-    tell(&mut walked, rules.take_untold());
+    tell(&mut walked, filter.rules.take_untold());
     Ok(walked)
 }
 
@@ -164,12 +234,6 @@ fn tell(walked: &mut Walked, rules: Vec<Skipped>) {
         .retain(|candidate| !told(Path::new(candidate.path.as_str())));
     walked.skipped.retain(|skipped| !told(&skipped.path));
     walked.skipped.extend(rules);
-}
-
-/// Whether an entry is an ancestor of `path`, `path` itself, or below it.
-fn on_the_way(path: &FilePath, entry: &Path) -> bool {
-    let path = Path::new(path.as_str());
-    path.starts_with(entry) || entry.starts_with(path)
 }
 
 enum Seen {

@@ -47,6 +47,7 @@ impl Drop for Running<'_> {
 
 impl Running<'_> {
     fn void(&self) {
+        self.cache.0.watches.note_all(self.taken.as_ref().as_ref());
         let flights = &self.cache.0.flights;
         match &*self.taken {
             None => flights.void_all(),
@@ -115,6 +116,7 @@ impl KvCache {
         let loaded = self.0.flights.keys().into_iter();
         let matching = loaded.filter(|key| pattern.matches(key.as_str()));
         matching.for_each(|key| self.0.flights.void(&key));
+        self.0.watches.note_all(Some(pattern));
         self.counted(self.0.tier.forget_copies(pattern))
     }
 

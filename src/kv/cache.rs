@@ -19,6 +19,7 @@ use super::options::KvOptions;
 use super::pool::Pool;
 use super::stats::{Counters, KvStats};
 use super::version::Versions;
+use super::watch::Watches;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, Result};
 use crate::health::{Health, Reason};
@@ -48,7 +49,9 @@ pub(super) struct Core {
     pub(super) options: KvOptions,
     pub(super) tier: Arc<dyn Tier>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) is_on: AtomicBool,
+    is_on: AtomicBool,
+    /// Switched off together with others.
+    is_paused: AtomicBool,
     /// What could not be forgotten while it was switched off: then everything is, before it is
     /// switched on.
     is_unsure: AtomicBool,
@@ -58,6 +61,7 @@ pub(super) struct Core {
     pub(super) keeper: Keeper,
     pub(super) pool: Pool,
     pub(super) bulk: Bulk,
+    pub(super) watches: Watches,
     pub(super) versions: Versions,
     pub(super) counters: Counters,
     listeners: RwLock<Vec<Listener>>,
@@ -104,6 +108,7 @@ impl KvCache {
         KvCache(Arc::new(Core {
             name: name.into(),
             is_on: AtomicBool::new(options.is_enabled),
+            is_paused: AtomicBool::new(false),
             is_unsure: AtomicBool::new(false),
             turns: KeyTurns::new(PATIENCE),
             flights: Arc::default(),
@@ -113,6 +118,7 @@ impl KvCache {
             tier,
             clock,
             bulk: Bulk::default(),
+            watches: Watches::default(),
             versions: Versions::default(),
             counters: Counters::default(),
             listeners: RwLock::default(),
@@ -149,6 +155,21 @@ impl KvCache {
         let value = found.and_then(|found| self.read(&key, &found, read));
         self.0.counters.asked(value.is_some());
         Ok(value)
+    }
+
+    /// As [`KvCache::get`], for who only looks: no request, and no use of the value.
+    ///
+    /// # Errors
+    /// Those of [`KvCache::get`].
+    pub(crate) fn peek<T: DeserializeOwned>(&self, key: impl AsKey) -> Result<Option<T>> {
+        let key = self.key(key)?;
+        if !self.is_enabled() {
+            return Ok(None);
+        }
+        let entry = self.counted(self.0.tier.peek(&key)).unwrap_or(None);
+        let entry = entry.filter(|entry| !entry.is_stale());
+        let envelope = entry.and_then(|entry| Envelope::open(&entry.value, self.0.options.schema));
+        Ok(envelope.and_then(|envelope| envelope.read()))
     }
 
     /// Keeps the value under the key, in place of the one that it had; whether it is kept: one that
@@ -303,7 +324,7 @@ impl KvCache {
 
     /// Whether it is switched on.
     pub fn is_enabled(&self) -> bool {
-        self.0.is_on.load(Ordering::Acquire)
+        self.0.is_on.load(Ordering::Acquire) && !self.0.is_paused.load(Ordering::Acquire)
     }
 
     /// Switches it on, or off. What was kept before it was switched off is found again, unless it was
@@ -312,11 +333,23 @@ impl KvCache {
     /// # Errors
     /// Those of [`KvCache::clear`], and it stays off.
     pub fn set_enabled(&self, enabled: bool) -> Result<()> {
-        if enabled && self.0.is_unsure.load(Ordering::Acquire) {
+        self.switch(&self.0.is_on, enabled, enabled)
+    }
+
+    /// Switches it off together with others, or on again unless it is switched off itself.
+    ///
+    /// # Errors
+    /// Those of [`KvCache::set_enabled`].
+    pub(super) fn set_paused(&self, is_paused: bool) -> Result<()> {
+        self.switch(&self.0.is_paused, is_paused, !is_paused)
+    }
+
+    fn switch(&self, switch: &AtomicBool, to: bool, may_find: bool) -> Result<()> {
+        if may_find && self.0.is_unsure.load(Ordering::Acquire) {
             self.clear()?;
             self.0.is_unsure.store(false, Ordering::Release);
         }
-        self.0.is_on.store(enabled, Ordering::Release);
+        switch.store(to, Ordering::Release);
         Ok(())
     }
 }
@@ -475,6 +508,7 @@ struct Voids<'c> {
 impl Drop for Voids<'_> {
     fn drop(&mut self) {
         self.cache.0.flights.void(self.key);
+        self.cache.0.watches.note(self.key);
     }
 }
 

@@ -71,6 +71,21 @@ impl KvCache {
         lifetime: Lifetime,
         loader: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
+        self.get_or_load_unless(key, lifetime, |_| false, loader)
+    }
+
+    /// As [`KvCache::get_or_load`]; a value that is there and is refused is made anew, and goes before
+    /// no error. What somebody else makes meanwhile is answered unasked.
+    ///
+    /// # Errors
+    /// Those of [`KvCache::get_or_load`].
+    pub(crate) fn get_or_load_unless<T: Serialize + DeserializeOwned>(
+        &self,
+        key: impl AsKey,
+        lifetime: Lifetime,
+        is_refused: impl Fn(&T) -> bool,
+        loader: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
         let key = self.key(key)?;
         let term = self.counted(self.loaded_term(lifetime))?;
         let found = self.is_enabled().then(|| self.look(&key)).flatten();
@@ -88,31 +103,32 @@ impl KvCache {
             own = Some(value);
             Ok(Some(envelope))
         };
-        let made = match &found {
-            Some(found) if !found.entry.is_stale() => {
-                if let Some(value) = self.read(&order.key, found, Envelope::read::<T>) {
-                    self.0.counters.asked(true);
-                    if self.is_early(found, lifetime) {
-                        self.refresh_here(&order, make);
-                    }
-                    return Ok(own.unwrap_or(value));
+        let read = |found| self.read(&order.key, found, Envelope::read::<T>);
+        let value = found.as_ref().and_then(read);
+        let value = value.filter(|value| !is_refused(value));
+        let usable = found.as_ref().filter(|_| value.is_some());
+        // Switched off, it was not asked.
+        if self.is_enabled() {
+            self.0.counters.asked(usable.is_some_and(|usable| {
+                !usable.entry.is_stale() || self.0.options.stale_while_revalidate
+            }));
+        }
+        let made = match (usable, value) {
+            (Some(usable), Some(value)) if !usable.entry.is_stale() => {
+                if self.is_early(usable, lifetime) {
+                    self.refresh_here(&order, make);
                 }
-                self.0.counters.asked(false);
-                self.load_here(&order, make)
+                return Ok(own.unwrap_or(value));
             }
-            Some(stale) if self.0.options.stale_while_revalidate => {
-                self.0.counters.asked(true);
+            (Some(stale), _) if self.0.options.stale_while_revalidate => {
                 self.refresh_or_stale(&order, stale, make)
             }
-            _ => {
-                self.0.counters.asked(false);
-                self.load_here(&order, make)
-            }
+            _ => self.load_here(&order, make),
         };
         if let Some(value) = own {
             return Ok(value);
         }
-        let made = self.or_stale(made, found.as_ref());
+        let made = self.or_stale(made, usable);
         let envelope = made?.ok_or_else(|| absent(&order.key))?;
         envelope.read().ok_or_else(|| another_type::<T>(&order.key))
     }

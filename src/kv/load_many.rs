@@ -31,6 +31,9 @@ struct Led<'c> {
     right: Right<'c>,
 }
 
+/// Loads of others that this batch waits for: where in the batch.
+type Joins = Vec<(usize, Joined<Option<Envelope>>)>;
+
 impl KvCache {
     /// The values of the keys, in their order; those that are missing are made by one call of `loader`,
     /// which is given their keys and returns what it has of them. As [`KvCache::get_or_load`] otherwise:
@@ -126,11 +129,7 @@ impl KvCache {
     }
 
     /// Begins the loads of what is missing, or joins those of others.
-    fn board_all<'c, T>(
-        &'c self,
-        batch: &mut Batch<T>,
-        missing: &[usize],
-    ) -> (Vec<Led<'c>>, Vec<(usize, Joined<Option<Envelope>>)>)
+    fn board_all<'c, T>(&'c self, batch: &mut Batch<T>, missing: &[usize]) -> (Vec<Led<'c>>, Joins)
     where
         T: DeserializeOwned,
     {

@@ -8,8 +8,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::tier::Key;
 
 /// Where values come from: a database, a service, a computation. Its verbs are called on any thread,
-/// several at once, and under no lock; they may take their time, and use other keys of the cache. A
-/// panic of one of them is its error.
+/// several at once, and under no lock; they may take their time. Loads may use other keys of the cache;
+/// writes do not write by the cache that they belong to. A panic of one of them is its error.
 ///
 /// A function from keys to values is a source that cannot be written to.
 pub trait Source: Send + Sync {

@@ -126,7 +126,10 @@ impl SourcedCache {
                 return Ok(Some(value));
             }
         }
-        counters.asked(false);
+        // Switched off, it was not asked.
+        if cache.is_enabled() {
+            counters.asked(false);
+        }
         let stale = found.filter(|found| found.entry.is_stale());
         let made = cache.load_behind(&order, &self.maker(&order.key), stale.as_ref())?;
         let read = |made: Envelope| made.read().ok_or_else(|| another_type::<T>(&order.key));

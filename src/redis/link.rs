@@ -9,9 +9,9 @@ use redis::{Client, Connection, ConnectionInfo, ErrorKind as Kind, Pipeline, Red
 
 use super::fault::{Fault, Trouble};
 
-/// A connection that was idle for this long is asked whether it is still there: a server, or what lies
-/// on the way to it, may have closed it without a word.
-const IDLE: Duration = Duration::from_secs(10);
+/// A connection that was not asked for this long what its server is, is asked that before it is used:
+/// it may have been closed without a word, or the server may be a replica by now.
+const CHECKED: Duration = Duration::from_secs(10);
 
 /// A place in the pool, with or without a connection. The pool hands out places, so that whoever wants
 /// a connection finds out at once, and by himself, what keeps it from being made.
@@ -41,19 +41,17 @@ impl r2d2::ManageConnection for Slots {
 
 impl Slot {
     /// Takes the connection out, if it can still be trusted: none was found broken since it was made, and
-    /// it was used lately, or answers.
+    /// its server takes writes, as far as is known.
     pub(super) fn take(&mut self, generation: u64) -> Option<Link> {
         let mut link = self.0.take().filter(|link| link.generation == generation)?;
-        if link.used_at.elapsed() < IDLE {
-            return Some(link);
+        if link.checked_at.elapsed() >= CHECKED {
+            link.check().ok()?;
         }
-        let ping = redis::pipe().cmd("PING").clone();
-        link.ask(&ping).is_ok().then_some(link)
+        Some(link)
     }
 
     /// Keeps a connection that all of its replies were read from.
-    pub(super) fn keep(&mut self, mut link: Link) {
-        link.used_at = Instant::now();
+    pub(super) fn keep(&mut self, link: Link) {
         self.0 = Some(link);
     }
 }
@@ -65,7 +63,8 @@ pub(crate) struct Link {
     identity: Option<Identity>,
     /// How often connections had been found broken when this one was made.
     generation: u64,
-    used_at: Instant,
+    /// When its server was last seen to take writes.
+    checked_at: Instant,
     timeout: Duration,
     /// How long a read waits as it is set now.
     read_timeout: Duration,
@@ -84,12 +83,12 @@ pub(super) enum Doubt {
     Final,
 }
 
-/// How the server names a connection: its number, and where it comes from, by which the connections of
-/// a server are told from those that it has after a restart.
+/// How the server knows a connection: by its number, which begins anew when the server does, and by the
+/// name that we gave it, which nobody else has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) id: String,
-    pub(super) address: String,
+    pub(super) name: String,
 }
 
 impl Link {
@@ -110,7 +109,7 @@ impl Link {
             connection,
             identity: None,
             generation,
-            used_at: Instant::now(),
+            checked_at: Instant::now(),
             timeout,
             read_timeout: timeout,
             is_watching: false,
@@ -131,12 +130,20 @@ impl Link {
         if settings.db() != 0 {
             hello.cmd("SELECT").arg(settings.db());
         }
-        let mandatory = hello.len();
-        hello.cmd("ROLE").cmd("CLIENT").arg("INFO");
-        let mut replies = self.exchange(&hello)?;
-        let optional = replies.split_off(mandatory);
-        replies.into_iter().try_for_each(accepted)?;
-        let [role, client] = optional.try_into().unwrap_or_default();
+        if !hello.is_empty() {
+            accept(self.exchange(&hello)?)?;
+        }
+        self.check()
+    }
+
+    /// Sees to it that the server takes writes, and that this connection has a name there.
+    fn check(&mut self) -> Result<(), RedisError> {
+        let mut ask = redis::pipe();
+        let name = format!("cardex-{:016x}", fastrand::u64(..));
+        ask.cmd("ROLE").cmd("CLIENT").arg("SETNAME").arg(&name);
+        ask.cmd("CLIENT").arg("INFO");
+        let replies = self.exchange(&ask)?;
+        let [role, _, client] = replies.try_into().unwrap_or_default();
         match role {
             // A user may be kept from asking.
             Value::ServerError(e) if Fault::of(&e.clone().into()) != Fault::Declined => {
@@ -148,7 +155,8 @@ impl Link {
             }
             _ => {}
         }
-        self.identity = text(&client).and_then(Identity::parse);
+        self.identity = text(&client).and_then(|line| Identity::parse(line, name));
+        self.checked_at = Instant::now();
         Ok(())
     }
 
@@ -284,17 +292,34 @@ fn text(reply: &Value) -> Option<&str> {
 }
 
 impl Identity {
-    /// From the line that the server says of a connection.
-    fn parse(line: &str) -> Option<Self> {
-        let field = |name: &str| {
+    /// Of the line that the server says of a connection, if it says this name.
+    fn parse(line: &str, name: String) -> Option<Self> {
+        let field = |field: &str| {
             let mut words = line.split_ascii_whitespace();
-            words
-                .find_map(|word| word.strip_prefix(name))
-                .map(str::to_owned)
+            words.find_map(|word| word.strip_prefix(field))
         };
-        Some(Identity {
-            id: field("id=")?,
-            address: field("addr=")?,
-        })
+        let id = field("id=")?.to_owned();
+        (field("name=") == Some(&name)).then_some(Identity { id, name })
+    }
+
+    /// Whether it is the connection that the server says this of.
+    fn is_that_of(&self, line: &str) -> bool {
+        Identity::parse(line, self.name.clone()).as_ref() == Some(self)
+    }
+}
+
+impl Link {
+    /// Has the server close another connection, if it is still open.
+    pub(super) fn close_other(&mut self, other: &Identity) -> Result<(), Trouble> {
+        let mut list = redis::pipe();
+        list.cmd("CLIENT").arg("LIST").arg("ID").arg(&other.id);
+        let listed = self.ask(&list)?;
+        let is_open = listed.first().and_then(text);
+        if is_open.is_some_and(|line| other.is_that_of(line)) {
+            let mut kill = redis::pipe();
+            kill.cmd("CLIENT").arg("KILL").arg("ID").arg(&other.id);
+            self.tell_again(&kill)?;
+        }
+        Ok(())
     }
 }

@@ -41,9 +41,11 @@ const MAX_LOST: usize = 1000;
 /// tried again after a pause that varies; a write is only while nothing of it was sent, or when the
 /// server said that it did not do it. A write whose reply did not come may have been done, or not: that
 /// is an error, too. It is not done any later: before anything else is asked, the server is told to
-/// close the connection of such a write (where `CLIENT KILL` is allowed to the user).
+/// close the connection of such a write (where `CLIENT LIST` and `CLIENT KILL` are allowed to the user).
 ///
-/// Its verbs do I/O, and wait for at most the attempts times the time-outs.
+/// Its verbs do I/O. An attempt waits for a place in the pool, for a connection, and for all replies, at
+/// most for the time-out each; how long a name is looked up is the system's, and a reply that keeps
+/// coming is read to its end.
 pub struct RedisClient {
     options: RedisOptions,
     server: String,
@@ -310,15 +312,12 @@ impl RedisClient {
         }
         // They are forgotten when that is done, not before: another thread may come by meanwhile.
         let all = self.lost.lock().clone();
-        for Identity { id, address } in &all {
-            let mut kill = redis::pipe();
-            kill.cmd("CLIENT").arg("KILL");
-            kill.arg("ID").arg(id).arg("ADDR").arg(address);
-            match link.ask(&kill) {
+        for other in &all {
+            match link.close_other(other) {
                 Err(Trouble::Server(error)) if Fault::of(&error) == Fault::Declined => {
                     tracing::warn!(server = self.server, %error, "cannot close a lost connection");
                 }
-                done => _ = done?,
+                done => done?,
             }
         }
         let mut lost = self.lost.lock();

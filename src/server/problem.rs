@@ -216,8 +216,8 @@ fn status(kind: ErrorKind) -> StatusCode {
         | Kind::NotInitialized
         | Kind::NotLoaded
         | Kind::NotFresh
-        | Kind::Unavailable
-        | Kind::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
+        | Kind::TimedOut
+        | Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Io
         | Kind::DatabaseCorrupt
         | Kind::SchemaTooNew

@@ -18,6 +18,8 @@ use crate::cardex::Cardex;
 #[cfg(feature = "cli")]
 use crate::config::LiveConfig;
 use crate::coordinator::CacheCoordinator;
+#[cfg(feature = "watch")]
+use crate::watch::Watcher;
 
 /// What a server serves.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub struct Served {
     pub(super) coordinator: Arc<CacheCoordinator>,
     #[cfg(feature = "cli")]
     pub(super) config: Option<Arc<LiveConfig>>,
+    #[cfg(feature = "watch")]
+    pub(super) watcher: Option<Arc<Watcher>>,
     pub(super) root: PathBuf,
     pub(super) database: PathBuf,
 }
@@ -39,6 +43,8 @@ impl Served {
             coordinator: Arc::clone(coordinator),
             #[cfg(feature = "cli")]
             config: None,
+            #[cfg(feature = "watch")]
+            watcher: None,
             root: PathBuf::new(),
             database: PathBuf::new(),
         }
@@ -50,6 +56,14 @@ impl Served {
     #[must_use]
     pub fn configured_by(mut self, config: &Arc<LiveConfig>) -> Self {
         self.config = Some(Arc::clone(config));
+        self
+    }
+
+    /// Who keeps the database up to date with the tree: its health is a part of the server's.
+    #[cfg(feature = "watch")]
+    #[must_use]
+    pub fn watched_by(mut self, watcher: &Arc<Watcher>) -> Self {
+        self.watcher = Some(Arc::clone(watcher));
         self
     }
 

@@ -154,6 +154,12 @@ impl ScanReport {
 /// How many unreadable rows a report names; the rest are only counted.
 pub const MAX_SKIPPED_SHOWN: usize = 100;
 
+/// Whether a file is this path, or below it.
+fn is_at(file: &FilePath, path: &FilePath) -> bool {
+    let below = file.as_str().strip_prefix(path.as_str());
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// A database of file metadata, seen as one project of it. Positions it tells of never go back within
 /// an epoch: a log that does is another one.
 /// Every verb may do I/O and wait, at most
@@ -191,6 +197,13 @@ pub trait MetadataStore: Send + Sync + Debug {
 
     /// What is known of every file's content, in path order.
     fn file_states(&self) -> Result<Vec<FileState>>;
+
+    /// The same of these files alone, and of every file below those of them that are directories.
+    fn file_states_at(&self, paths: &[FilePath]) -> Result<Vec<FileState>> {
+        let mut states = self.file_states()?;
+        states.retain(|state| paths.iter().any(|path| is_at(&state.path, path)));
+        Ok(states)
+    }
 
     /// What changed since a position, at most `limit` files of it. From [`Position::default`] on, it is
     /// a fresh instance.

@@ -98,8 +98,8 @@ fn is_forbidden(c: char) -> bool {
     c.is_whitespace() || c.is_control()
 }
 
-/// As [`escape`] writes it, and without `=`.
-fn escaped(part: &str) -> String {
+/// A part as it stands in a key whose parts have names: as in [`Key::from_parts`], and without `=`.
+pub(crate) fn escaped(part: &str) -> String {
     let mut text = String::with_capacity(part.len());
     for c in part.chars() {
         match c {

@@ -33,6 +33,7 @@ use std::time::Duration;
 
 #[cfg(feature = "sqlite")]
 pub use self::disk::{DiskFile, DiskFileOptions, DiskTier, DiskTierOptions};
+pub(crate) use self::key::escaped;
 pub use self::key::{Key, MAX_KEY_CHARS};
 pub use self::memory::{MemoryTier, MemoryTierOptions};
 pub use self::pattern::{KeyPattern, MAX_PATTERN_CHARS};

@@ -38,6 +38,8 @@ mod health;
 mod index;
 #[path = "../../src/key_turns.rs"]
 mod key_turns;
+#[path = "../../src/kv/mod.rs"]
+mod kv;
 #[path = "../../src/machine/mod.rs"]
 mod machine;
 #[path = "../../src/metadata/mod.rs"]
@@ -54,6 +56,17 @@ mod position;
 mod query;
 #[path = "../../src/ratio.rs"]
 mod ratio;
+#[path = "../../src/redact.rs"]
+mod redact;
+#[cfg(feature = "redis")]
+#[path = "../../src/redact.rs"]
+mod redact;
+#[cfg(feature = "redis")]
+#[path = "../../src/redact.rs"]
+mod redact;
+#[cfg(feature = "redis")]
+#[path = "../../src/redis/mod.rs"]
+mod redis;
 #[path = "../../src/single_flight.rs"]
 mod single_flight;
 #[path = "../../src/stats.rs"]

@@ -170,6 +170,7 @@ fn switched_off_every_call_loads_and_nothing_is_kept() {
     for n in 0..3 {
         assert_eq!(cache.get_or_load("k", NEVER, || Ok(n)).unwrap(), n);
     }
+    assert_eq!(cache.stats().unwrap().misses, 0, "it was not asked");
     cache.set_enabled(true).unwrap();
     assert_eq!(cache.get::<u32>("k").unwrap(), None);
 }

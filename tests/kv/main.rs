@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a program of tests")]
 
 mod batches;
+mod caches;
 mod failures;
 mod keys;
 mod load_batches;
@@ -11,12 +12,18 @@ mod loads;
 mod model;
 mod numbers;
 mod processes;
+#[cfg(feature = "redis")]
+mod redis_model;
+#[cfg(feature = "redis")]
+#[path = "../redis_support/mod.rs"]
+mod redis_support;
 mod refreshes;
 mod shared;
 mod sourced;
 mod support;
 mod switch;
 mod times;
+mod tools;
 mod values;
 mod voids;
 mod workload;

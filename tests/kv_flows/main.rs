@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod invalidation;
+mod monitor;
+mod warming;
 
 use std::sync::Arc;
 

@@ -269,9 +269,11 @@ fn a_replica_is_not_believed() {
     let before = server.tier();
     put(&before, "k", b"v");
     _ = server.ask::<String>(&["REPLICAOF", "127.0.0.1", "1"]);
-    let tier = tier(hasty_client(&server.url()));
-    let error = unavailable(tier.get(&key("k")));
+    let client = hasty_client(&server.url());
+    let error = unavailable(client.ping());
     assert!(format!("{error:#}").contains("replica"), "{error:#}");
+    let tier = tier(client);
+    unavailable(tier.get(&key("k")));
     _ = server.ask::<String>(&["REPLICAOF", "NO", "ONE"]);
     comes_back(&tier);
     assert_eq!(get(&tier, "k").unwrap(), b"v");

@@ -11,4 +11,5 @@ mod faults;
 mod limits;
 mod model;
 mod sharing;
+mod tiered;
 mod verbs;

@@ -81,6 +81,45 @@ fn a_clear_of_one_process_is_seen_at_once_by_every_verb_of_another() {
 }
 
 #[test]
+fn what_was_put_after_a_clear_is_what_every_verb_of_another_process_is_about() {
+    let server = Server::start();
+    let (one, other) = (server.tier(), server.tier());
+    let k = key("k");
+    for round in 0..9 {
+        put(&one, "k", b"old");
+        assert_eq!(get(&other, "k").unwrap(), b"old");
+        one.clear().unwrap();
+        put(&one, "k", b"new");
+        let pattern = KeyPattern::new("*").unwrap();
+        match round {
+            0 => assert_eq!(get(&other, "k").unwrap(), b"new"),
+            1 => assert!(other.remove(&k).unwrap()),
+            2 => assert_eq!(other.remove_matching(&pattern).unwrap(), 1),
+            3 => assert!(other.expire(&k, Lifetime::For(LONG).into()).unwrap()),
+            4 => assert_eq!(other.evict(2).unwrap(), 1),
+            5 => assert_eq!(other.invalidate(&cardex::Scope::All).unwrap(), 1),
+            6 => {
+                let entry = other.update(&k, &mut |_| Ok(Update::Leave)).unwrap();
+                assert_eq!(&*entry.unwrap().value, b"new");
+            }
+            7 => {
+                let lease = granted(one.lease(&k, LONG));
+                assert!(is_held(other.lease(&k, LONG)));
+                assert!(other.renew(&k, &lease, LONG).unwrap());
+                assert!(fill(&other, &k, &lease));
+                assert_eq!(get(&one, "k").unwrap(), b"made");
+            }
+            _ => assert_eq!(other.tier_stats().unwrap().report.usage.entries, 1),
+        }
+        let is_gone = matches!(round, 1 | 2 | 4 | 5);
+        assert_eq!(get(&one, "k").is_none(), is_gone, "round {round}");
+        if round == 3 {
+            assert!(one.get(&k).unwrap().unwrap().remaining <= Some(LONG));
+        }
+    }
+}
+
+#[test]
 fn another_schema_is_another_tier_until_it_is_cleared() {
     let server = Server::start();
     let options = RedisTierOptions::new("test").unwrap().schema(2);

@@ -194,7 +194,7 @@ fn a_damaged_row_is_a_miss_and_is_removed_and_counted() {
     foreign
         .execute_batch(
             "UPDATE entries SET value = x'62' WHERE key = 'a';
-             UPDATE entries SET life_ns = NULL WHERE key = 'b'",
+             UPDATE entries SET head = zeroblob(98) WHERE key = 'b'",
         )
         .unwrap();
     drop(foreign);

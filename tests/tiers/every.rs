@@ -187,6 +187,11 @@ impl Case {
         entry.map(|entry| entry.value.to_vec())
     }
 
+    /// Whether it is tiers above each other.
+    pub fn is_tiered(&self) -> bool {
+        !Arc::ptr_eq(&self.tier, &self.counted)
+    }
+
     pub fn entries(&self) -> usize {
         let stats = self.counted.tier_stats().unwrap();
         stats.report.usage.entries

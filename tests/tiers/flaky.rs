@@ -7,7 +7,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use cardex::tier::{Change, Entry, Key, KeyPattern, Lease, Leased, Term, Tier, TierStats, Update};
-use cardex::{Cache, CacheReport, CacheUsage, Error, ErrorKind, Health, Reason, Result, Scope};
+use cardex::{
+    Cache, CacheReport, CacheUsage, Error, ErrorKind, Health, ManualClock, Reason, Result, Scope,
+};
 
 /// How a verb goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub struct FlakyTier {
     calls: Mutex<HashMap<&'static str, usize>>,
     /// What a `get` waits for after it has read: whether one waits, and whether it may go on.
     gate: Mutex<Gate>,
+    /// How long a verb takes before it has its effect, on this clock.
+    slow: Mutex<Option<(Arc<ManualClock>, Duration)>>,
     moved: Condvar,
     is_shared: bool,
     leases: Mutex<Leases>,
@@ -65,6 +69,7 @@ impl FlakyTier {
             fault: Mutex::default(),
             calls: Mutex::default(),
             gate: Mutex::default(),
+            slow: Mutex::default(),
             moved: Condvar::new(),
             is_shared,
             leases: Mutex::default(),
@@ -74,6 +79,11 @@ impl FlakyTier {
     /// From now on every verb goes wrong like this, or none does.
     pub fn fault(&self, fault: Option<Fault>) {
         *self.fault.lock().unwrap() = fault;
+    }
+
+    /// From now on every verb takes so long, on this clock, before it has its effect.
+    pub fn slow(&self, clock: &Arc<ManualClock>, time: Duration) {
+        *self.slow.lock().unwrap() = Some((Arc::clone(clock), time));
     }
 
     /// How often a verb was asked for.
@@ -112,6 +122,9 @@ impl FlakyTier {
     fn run<R>(&self, verb: &'static str, run: impl FnOnce(&dyn Tier) -> Result<R>) -> Result<R> {
         *self.calls.lock().unwrap().entry(verb).or_default() += 1;
         let fault = *self.fault.lock().unwrap();
+        if let Some((clock, time)) = &*self.slow.lock().unwrap() {
+            clock.advance(*time);
+        }
         let failure = Error::new(ErrorKind::Io, format!("{verb} goes wrong"));
         match fault {
             None => run(&*self.inner),
@@ -257,8 +270,13 @@ impl Cache for FlakyTier {
         self.inner.name()
     }
 
+    /// Without bytes if others share it: they are no memory of this process.
     fn usage(&self) -> CacheUsage {
-        self.inner.usage()
+        let usage = self.inner.usage();
+        CacheUsage {
+            bytes: usage.bytes.filter(|_| !self.is_shared),
+            ..usage
+        }
     }
 
     fn evict(&self, entries: usize) -> Result<usize> {

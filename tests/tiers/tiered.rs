@@ -1,6 +1,7 @@
 //! What only tiers above each other promise: what comes up, and what a tier that fails may never say.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use cardex::tier::{
     Update,
 };
 use cardex::{
-    Cache, CacheCoordinator, CoordinatorOptions, ErrorKind, HealthState, ManualClock, Scope,
+    Cache, CacheCoordinator, Clock, CoordinatorOptions, ErrorKind, HealthState, ManualClock, Scope,
 };
 
 use crate::every::{key, seconds};
@@ -58,6 +59,41 @@ fn a_life_is_never_made_longer_however_often_it_comes_up() {
         }
         assert_eq!(stack.get("k"), None, "{lifetime} s are over");
     }
+}
+
+/// Tiers that take their time: what is told of an end when they are done is still true.
+#[test]
+fn a_slow_tier_makes_no_life_longer() {
+    let stack = Stack::of(&[300, 3600, 7200], options());
+    stack.plant(2, "k", "v", term(100, 0));
+    stack.parts[1].slow(&stack.clock, seconds(10));
+    let entry = stack.tiered.get(&key("k")).unwrap().unwrap();
+    let elapsed = stack.clock.elapsed();
+    assert!(
+        elapsed >= seconds(20),
+        "it was asked, and was given the value"
+    );
+    let left = Some(seconds(100) - elapsed);
+    assert_eq!(entry.remaining, left, "what is found");
+    let held = |at: usize| stack.parts[at].peek(&key("k")).unwrap().unwrap().remaining;
+    assert!(held(0) <= left && held(2) == left, "what has come up");
+    stack
+        .put_for("put", "v", Lifetime::For(seconds(100)))
+        .unwrap();
+    let left = |at: usize| {
+        stack.parts[at]
+            .peek(&key("put"))
+            .unwrap()
+            .unwrap()
+            .remaining
+    };
+    assert!(left(0) <= left(2));
+    stack
+        .put_for("short", "v", Lifetime::For(seconds(5)))
+        .unwrap();
+    assert_eq!(stack.held(0, "short"), None, "it had ended");
+    stack.clock.advance(seconds(100));
+    assert_eq!((stack.get("k"), stack.get("put")), (None, None));
 }
 
 #[test]
@@ -430,7 +466,7 @@ fn switched_off_nothing_is_asked_and_nothing_old_is_found_afterwards() {
     );
     assert!(!stack.tiered.remove(&key("removed")).unwrap());
     let refused = add(&*stack.tiered, &key("kept"), 1).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Database);
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
     assert_eq!(stack.tiered.health().state, HealthState::Degraded);
     assert!(!stack.tiered.repair());
     assert_eq!(asked(), before, "no verb asks a tier");
@@ -790,4 +826,112 @@ fn a_coordinator_wins_back_memory_and_the_disk_keeps_what_it_has() {
     let stats = stack.tiered.tier_stats().unwrap();
     assert_eq!((stats.report.hits, stats.report.misses), (10, 0));
     assert!(stats.bytes > usage.bytes.unwrap(), "those on disk too");
+}
+
+/// A tier that outlives the process, under a first one that does not, with a ledger beside them.
+fn start(lasting: &Arc<FlakyTier>, clock: &Arc<ManualClock>, file: &Path) -> Stack {
+    let first = MemoryTier::new("L1", MemoryTierOptions::default(), clock.clone());
+    let parts = vec![FlakyTier::new(Arc::new(first)), Arc::clone(lasting)];
+    Stack::over(clock.clone(), parts, options().ledger(file))
+}
+
+#[test]
+fn the_next_process_does_not_believe_a_tier_that_missed_a_change_in_the_last_one() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("tiers.owed");
+    let length = || std::fs::metadata(&file).unwrap().len();
+    for (verb, run, after) in VERBS {
+        for fault in Fault::ALL {
+            let what = format!("{verb}, {fault:?}");
+            let clock = Arc::new(ManualClock::new());
+            let lasting = MemoryTier::new("L2", MemoryTierOptions::default(), clock.clone());
+            let lasting = FlakyTier::shared(Arc::new(lasting));
+            let stack = start(&lasting, &clock, &file);
+            for name in ["k", "other"] {
+                stack.put(name, "1").unwrap();
+            }
+            assert_eq!(length(), 0, "{what}: nothing is owed");
+            lasting.fault(Some(fault));
+            let _ = run(&stack);
+            assert_eq!(stack.get("k").as_deref(), after, "{what}");
+            drop(stack);
+            // Now as a crash leaves it; the tier comes back later still.
+            let stack = start(&lasting, &clock, &file);
+            assert_eq!(stack.get("k"), None, "{what}: while it is away");
+            lasting.fault(None);
+            assert_eq!(stack.get("k"), None, "{what}: when it is back");
+            let of_all = matches!(verb, "clear");
+            assert_eq!(stack.get("other").is_none(), of_all, "{what}");
+            assert!(stack.tiered.repair());
+            assert_eq!((stack.get("k"), length()), (None, 0), "{what}");
+            drop(stack);
+            assert!(!start(&lasting, &clock, &file).tiered.is_owed());
+        }
+    }
+}
+
+#[test]
+fn a_ledger_that_cannot_be_read_owes_everything_and_one_that_cannot_be_written_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("tiers.owed");
+    let clock = Arc::new(ManualClock::new());
+    let lasting = MemoryTier::new("L2", MemoryTierOptions::default(), clock.clone());
+    let lasting = FlakyTier::shared(Arc::new(lasting));
+    for damaged in [
+        &b"{\"tier\":\"L2\",\"owes\":{\"key\":\"torn"[..],
+        b"\xff\n",
+        b"{}\n",
+        b"{\"tier\":\"L2\",\"owes\":{\"key\":\"\"}}\n",
+        &[b' '; 20_000],
+    ] {
+        std::fs::write(&file, damaged).unwrap();
+        let stack = start(&lasting, &clock, &file);
+        let states = stack.tiered.tiers();
+        assert!(states[1].owed.is_whole && states[0].owed.is_nothing());
+        assert!(stack.tiered.repair());
+    }
+    let error = Tiered::new(
+        "whole",
+        vec![lasting.clone() as Arc<dyn Tier>],
+        options().ledger(home.path().join("none/tiers.owed")),
+        clock.clone(),
+    );
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Io);
+    #[cfg(target_os = "linux")]
+    {
+        let stack = start(&lasting, &clock, Path::new("/dev/full"));
+        assert!(
+            stack.tiered.repair(),
+            "it has no end, and is not read for ever"
+        );
+        lasting.fault(Some(Fault::Before));
+        stack.put("k", "v").unwrap();
+        lasting.fault(None);
+        assert!(stack.tiered.repair());
+        let reasons = &stack.tiered.health().parts[1].reasons;
+        assert_eq!(reasons[0].code, "ledger");
+    }
+}
+
+#[test]
+fn a_ledger_is_bounded() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("tiers.owed");
+    let clock = Arc::new(ManualClock::new());
+    let lasting = MemoryTier::new("L2", MemoryTierOptions::default(), clock.clone());
+    let lasting = FlakyTier::shared(Arc::new(lasting));
+    let first = MemoryTier::new("L1", MemoryTierOptions::default(), clock.clone());
+    let parts = vec![FlakyTier::new(Arc::new(first)), lasting.clone()];
+    let options = options().ledger(&file).max_owed_keys(3);
+    let stack = Stack::over(clock.clone(), parts, options);
+    stack.put("0", "old").unwrap();
+    lasting.fault(Some(Fault::Before));
+    for n in 0..2500 {
+        stack.put(&n.to_string(), "new").unwrap();
+    }
+    let lines = std::fs::read_to_string(&file).unwrap().lines().count();
+    assert!(lines <= 1001, "{lines} lines");
+    drop(stack);
+    lasting.fault(None);
+    assert_eq!(start(&lasting, &clock, &file).get("0"), None);
 }

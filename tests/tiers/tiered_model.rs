@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use cardex::Cache;
 use cardex::ManualClock;
-use cardex::tier::{Entry, Key, KeyPattern, Lifetime, MemoryTier, MemoryTierOptions, Term, Tier};
+use cardex::tier::{
+    Entry, Key, KeyPattern, Lifetime, MemoryTier, MemoryTierOptions, Term, Tier, TieredOptions,
+};
 use proptest::prelude::*;
 
 use crate::every::{key, seconds};
@@ -35,11 +37,13 @@ enum Op {
     Pass(u64),
     Repair,
     Bypass(bool),
+    /// Another process begins with what outlives this one.
+    Restart,
 }
 
 /// Keys 0 to 5; a pattern takes those that begin with `a` (the even ones) or `b`.
 fn name(k: u8) -> Key {
-    key(format!("{}:{k}", if k % 2 == 0 { "a" } else { "b" }))
+    key(format!("{}:{k}", ["a", "b"][usize::from(k % 2)]))
 }
 
 fn op(parts: usize) -> impl Strategy<Value = Op> {
@@ -63,6 +67,7 @@ fn op(parts: usize) -> impl Strategy<Value = Op> {
         2 => (1..200_u64).prop_map(Op::Pass),
         2 => Just(Op::Repair),
         1 => any::<bool>().prop_map(Op::Bypass),
+        1 => Just(Op::Restart),
     ]
 }
 
@@ -78,6 +83,8 @@ struct Last {
 
 struct Model {
     stack: Stack,
+    /// How another process begins, where the last part outlives this one.
+    options: Option<TieredOptions>,
     keys: BTreeMap<u8, Last>,
     broken: BTreeSet<usize>,
     now: u64,
@@ -86,9 +93,10 @@ struct Model {
 }
 
 impl Model {
-    fn new(stack: Stack) -> Self {
+    fn new(stack: Stack, options: Option<TieredOptions>) -> Self {
         Model {
             stack,
+            options,
             keys: BTreeMap::new(),
             broken: BTreeSet::new(),
             now: 0,
@@ -228,11 +236,27 @@ impl Model {
                 let all = tiered.repair();
                 assert!(all || !self.is_sound(), "{op:?}: what is owed is not paid");
             }
+            Op::Restart => {
+                drop(tiered);
+                self.restart();
+            }
             Op::Bypass(on) => {
                 tiered.set_bypass(*on);
                 self.doubt_all();
             }
         }
+    }
+
+    fn restart(&mut self) {
+        let Some(options) = self.options.clone() else {
+            return;
+        };
+        let clock = Arc::clone(&self.stack.clock);
+        let first = memory("L1", 100, &clock);
+        let parts = vec![first, Arc::clone(&self.stack.parts[1])];
+        self.stack = Stack::over(clock, parts, options);
+        self.broken.remove(&0);
+        self.doubt_all();
     }
 
     fn add(&mut self, k: u8, op: &Op) {
@@ -299,11 +323,13 @@ fn memory(name: &str, ttl: u64, clock: &Arc<ManualClock>) -> Arc<FlakyTier> {
     FlakyTier::new(Arc::new(MemoryTier::new(name, options, clock.clone())))
 }
 
-/// Runs the verbs over memory above each of these parts.
-fn run(ops: &[Op], parts: Vec<Arc<FlakyTier>>, clock: Arc<ManualClock>) {
+/// Runs the verbs over these parts, of which the last outlives the process if there is a ledger.
+fn run(ops: &[Op], parts: Vec<Arc<FlakyTier>>, clock: Arc<ManualClock>, ledger: Option<&Path>) {
     // Few, so that they do not suffice now and then.
-    let options = options().max_owed_keys(3).probe_interval(Duration::ZERO);
-    let mut model = Model::new(Stack::over(clock, parts, options));
+    let options = options().max_owed_keys(3);
+    let lasting = ledger.map(|file| options.clone().ledger(file));
+    let first = lasting.clone().unwrap_or(options);
+    let mut model = Model::new(Stack::over(clock, parts, first), lasting);
     ops.iter().for_each(|op| model.run(op));
     model.end();
 }
@@ -317,7 +343,7 @@ proptest! {
     ) {
         let clock = Arc::new(ManualClock::new());
         let parts = vec![memory("L1", 300, &clock), memory("L2", 3600, &clock)];
-        run(&ops, parts, clock);
+        run(&ops, parts, clock, None);
     }
 
     #[test]
@@ -327,7 +353,7 @@ proptest! {
         let clock = Arc::new(ManualClock::new());
         let parts = [("L1", 100), ("L2", 300), ("L3", 3600)];
         let parts = parts.map(|(name, ttl)| memory(name, ttl, &clock));
-        run(&ops, parts.into(), clock);
+        run(&ops, parts.into(), clock, None);
     }
 }
 
@@ -342,6 +368,7 @@ proptest! {
         let disk = crate::every::disk(1000, 64 * crate::every::MIB);
         let clock = disk.clock.clone();
         let parts = vec![memory("L1", 100, &clock), FlakyTier::new(disk.tier.clone())];
-        run(&ops, parts, clock);
+        let home = tempfile::tempdir().unwrap();
+        run(&ops, parts, clock, Some(&home.path().join("tiers.owed")));
     }
 }

@@ -96,6 +96,30 @@ fn a_damaged_journal_is_refused_left_as_it_is_and_set_aside_on_demand() {
 }
 
 #[test]
+fn a_journal_that_lost_its_log_is_refused() {
+    let (place, copy) = (Place::new(), Place::new());
+    let journal = place.open(quick(), Scripted::new(|_| Act::Vanish));
+    for n in 0..10 {
+        journal
+            .write(&key(&format!("k{n}")), bytes("1"), n)
+            .unwrap();
+    }
+    // As after a kill, but for the log.
+    for name in ["writes.journal", "writes.journal.lock"] {
+        std::fs::copy(place.0.path().join(name), copy.0.path().join(name)).unwrap();
+    }
+    assert_eq!(refused(&copy.file()), ErrorKind::DatabaseCorrupt);
+    for name in [
+        "writes.journal",
+        "writes.journal-wal",
+        "writes.journal.lock",
+    ] {
+        std::fs::copy(place.0.path().join(name), copy.0.path().join(name)).unwrap();
+    }
+    assert_eq!(try_open(&copy.file()).unwrap().stats().replayed, 10);
+}
+
+#[test]
 fn an_operation_that_is_not_what_was_written_is_refused_not_delivered() {
     for sql in [
         "UPDATE operations SET value = x'00' WHERE number = 3",
@@ -201,4 +225,70 @@ fn numbers_are_never_given_twice() {
         }
         assert_eq!(journal.shutdown(), 0);
     }
+}
+
+/// Mounts a small file system for as long as it lives; `None` where this user may not.
+struct Small(std::path::PathBuf);
+
+impl Small {
+    fn at(place: &Path) -> Option<Self> {
+        let mut mount = std::process::Command::new("mount");
+        let mount = mount
+            .args(["-t", "tmpfs", "-o", "size=1m", "small"])
+            .arg(place);
+        let is_mounted = mount.output().is_ok_and(|output| output.status.success());
+        is_mounted.then(|| Small(place.to_owned()))
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let mut umount = std::process::Command::new("umount");
+        drop(umount.arg("-l").arg(&self.0).output());
+    }
+}
+
+#[test]
+fn a_full_disk_acknowledges_nothing_and_loses_nothing() {
+    let place = Place::new();
+    let Some(_mount) = Small::at(place.0.path()) else {
+        let told = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!(
+                "NOT TESTED: this user may not mount a file system; run the tests as root\n"
+            ),
+        );
+        return told.unwrap();
+    };
+    let journal = place.open(quick(), Scripted::new(|_| Act::Vanish));
+    let ballast = place.0.path().join("ballast");
+    let mut taken = Vec::new();
+    for n in 0..10 {
+        taken.push(journal.write(&key(&format!("k{n}")), Some(vec![b'x'; 300].into()), n));
+    }
+    let filled = std::fs::write(&ballast, vec![0; 1 << 20]);
+    assert!(filled.is_err(), "the disk is full");
+    let mut refused = 0;
+    for n in 10..60 {
+        let written = journal.write(&key(&format!("k{n}")), Some(vec![b'x'; 5000].into()), n);
+        if let Err(error) = &written {
+            assert_eq!(error.kind(), ErrorKind::Database, "{error:#}");
+            assert_eq!(journal.pending(&key(&format!("k{n}"))), None);
+            assert_eq!(journal.health().state, HealthState::Unhealthy);
+            refused += 1;
+        }
+        taken.push(written);
+    }
+    assert!(refused > 0);
+    std::fs::remove_file(ballast).unwrap();
+    let last = journal.write(&key("last"), bytes("1"), 60);
+    let accepted: Vec<_> = taken.into_iter().chain([last]).flatten().collect();
+    assert!(accepted.len() >= 11);
+    drop(journal);
+    let sink = Scripted::applying();
+    let journal = place.open(quick(), sink.clone());
+    assert_eq!(journal.flush(LONG), 0);
+    let seen: Vec<_> = sink.seen.lock().unwrap().iter().map(|one| one.id).collect();
+    assert_eq!(seen, accepted);
+    drop(journal);
 }

@@ -3,16 +3,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use cardex::extract::Language;
 use cardex::store::SqliteStore;
+use cardex::watch;
 use cardex::{CacheCoordinator, HealthState, Reason};
 use rustix::fs::statvfs;
 use rustix::process::{Resource, getrlimit};
 
 use super::Check;
 use crate::cli::context::Context;
-use crate::cli::{format, project};
+use crate::cli::{format, index, project};
 
 /// A database wants room for its log beside it.
 const LEAST_FREE_BYTES: u64 = 64 << 20;
@@ -45,6 +47,7 @@ impl<'c> Subject<'c> {
         checks.extend([
             self.memory(),
             self.descriptors(),
+            self.watches(),
             self.server(),
             languages(),
         ]);
@@ -212,6 +215,33 @@ impl<'c> Subject<'c> {
         let message = format!("{wanted} may be wanted at once");
         let reason = Reason::new("few-descriptors", message)
             .with_help("raise it (ulimit -n), or lower database.max_connections");
+        check.but(HealthState::Degraded, reason)
+    }
+
+    /// How many directories may be watched, and how many there are.
+    fn watches(&self) -> Check {
+        let scanner = index::scanner(self.context);
+        let counted =
+            scanner.and_then(|scanner| watch::directories(&scanner, &AtomicBool::new(false)));
+        let directories = match counted {
+            Ok(directories) => directories,
+            Err(error) => {
+                return Check::new("watch", "").but(HealthState::Unknown, Reason::from(&error));
+            }
+        };
+        let seen = format::plural(directories, "directory", "directories");
+        let Some(limit) = watch::watch_limit() else {
+            return Check::new("watch", seen);
+        };
+        let seen = format!("{seen}; {} may be watched", format::count(limit));
+        let check = Check::new("watch", seen);
+        if limit > directories {
+            return check;
+        }
+        let message = "`cardex watch` would poll the tree: there are more directories than this user \
+                       may watch";
+        let reason = Reason::new("watch-limit", message)
+            .with_help("raise fs.inotify.max_user_watches (sysctl), or exclude what is no source");
         check.but(HealthState::Degraded, reason)
     }
 

@@ -17,6 +17,7 @@ const MAX_CHARS: usize = 300;
 
 /// An invalidation that was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Invalidated {
     /// When it was done, by the clock on the wall.

@@ -77,6 +77,9 @@ pub struct Entity<'e> {
 /// Somebody else's part of an invalidation; returns how many entries left.
 type Hook = Arc<dyn Fn(Entity<'_>) -> Result<usize> + Send + Sync>;
 
+/// A hook and what it is called.
+type NamedHook = (String, Hook);
+
 /// Invalidates what a write makes untrue.
 pub struct Invalidator {
     target: Arc<dyn Forgets>,
@@ -88,7 +91,7 @@ pub struct Invalidator {
 #[derive(Default)]
 struct Rules {
     dependants: BTreeMap<String, Vec<Template>>,
-    hooks: BTreeMap<String, Vec<(String, Hook)>>,
+    hooks: BTreeMap<String, Vec<NamedHook>>,
 }
 
 impl Invalidator {
@@ -191,7 +194,7 @@ impl Invalidator {
     }
 
     /// What is to be done, as it was declared at this moment.
-    fn plan(&self, entity: Entity<'_>) -> Result<(Vec<KeyPattern>, Vec<(String, Hook)>)> {
+    fn plan(&self, entity: Entity<'_>) -> Result<(Vec<KeyPattern>, Vec<NamedHook>)> {
         let part = |text| Ok::<_, Error>(KeyPattern::escape(Key::from_parts([text])?.as_str()));
         let (kind, id) = (part(entity.kind)?, part(entity.id)?);
         let rules = self.rules.read();

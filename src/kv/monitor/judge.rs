@@ -339,7 +339,7 @@ fn is_below(part: u64, whole: u64, share: Ratio) -> bool {
     rest.is_exceeded_by(whole.saturating_sub(part), whole)
 }
 
-pub(in crate::kv) fn share(ratio: Ratio) -> String {
+fn share(ratio: Ratio) -> String {
     told(Some(ratio.as_f64() * 100.0))
 }
 

@@ -30,7 +30,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 pub use self::judge::{Alarm, Assessment, Escalation, Measure, Recommendation, TOO_FEW_REQUESTS};
-pub(super) use self::judge::{ms, seconds, share, told};
+pub(super) use self::judge::{ms, seconds, told};
 pub use self::metrics::{Gauges, Metrics};
 pub use self::thresholds::Thresholds;
 use self::window::{Mark, Window};

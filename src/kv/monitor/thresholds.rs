@@ -9,14 +9,14 @@ use crate::ratio::Ratio;
 /// set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Thresholds {
-    pub(super) hit_rate: Ratio,
-    pub(super) critical_hit_rate: Ratio,
-    pub(super) p95: Duration,
-    pub(super) memory: Ratio,
-    pub(super) exhausted_memory: Ratio,
-    pub(super) evictions: Ratio,
-    pub(super) waiters: usize,
-    pub(super) window: Duration,
+    pub(in crate::kv) hit_rate: Ratio,
+    pub(in crate::kv) critical_hit_rate: Ratio,
+    pub(in crate::kv) p95: Duration,
+    pub(in crate::kv) memory: Ratio,
+    pub(in crate::kv) exhausted_memory: Ratio,
+    pub(in crate::kv) evictions: Ratio,
+    pub(in crate::kv) waiters: usize,
+    pub(in crate::kv) window: Duration,
 }
 
 impl Default for Thresholds {

@@ -1,7 +1,7 @@
 //! The thread that delivers: it hands the next operations to the sink, writes down what became of them,
 //! and goes on until nothing is left that may be tried now.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::primitives::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::Shared;
@@ -58,7 +58,7 @@ impl Shared {
                     .lock()
                     .settle(judged, is_sink_down, died_at, now, writer.backoff);
                 let mut troubles = shared.troubles.lock();
-                (troubles.journal, troubles.sink) = (None, trouble);
+                (troubles.notes, troubles.sink) = (None, trouble);
             }
             Ok(shared.queue.lock().take(most, now))
         });

@@ -7,7 +7,8 @@
 //! lost from its end alone, so what a power cut brings back is a state that there was, and whatever was
 //! accepted after it is lost with it, which was told to nobody. So no operation comes after a later one.
 
-use std::io::{Read as _, Write as _};
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -75,6 +76,8 @@ pub(super) struct Journal {
     id: u128,
     /// Whether a commit waits for the disk.
     is_full: bool,
+    /// Let go of after the connection, and the lock with it.
+    marker: Marker,
 }
 
 /// What a journal held when it was opened.
@@ -88,13 +91,13 @@ pub(super) struct Contents {
 }
 
 impl Journal {
-    /// Opens the journal, made (mode 0600) if there never was one here, and reads it. Its lock is the
-    /// caller's.
+    /// Opens the journal, made (mode 0600) if there never was one here, and reads it. It is given its
+    /// lock, and holds it.
     ///
     /// # Errors
     /// `DatabaseCorrupt` if it is damaged, is something else, or is gone; `SchemaTooNew`; `Database`, `Io`.
-    pub(super) fn open(file: &Path) -> Result<(Self, Contents)> {
-        let marker = Marker(beside(file, ".lock"));
+    pub(super) fn open(file: &Path, lock: File) -> Result<(Self, Contents)> {
+        let mut marker = Marker::new(lock, file);
         let made = marker.read()?;
         store::create_private(file)?;
         let fail = |cause| failed(file, "open", cause);
@@ -112,21 +115,28 @@ impl Journal {
         create(&conn).map_err(fail)?;
         check(&conn, file)?;
         let id = read_id(&conn, file)?;
-        match made {
-            None => marker.write(id, file)?,
-            Some(made) if made != id => {
-                return Err(damaged(file, "another journal has taken its place"));
-            }
-            Some(_) => {}
-        }
-        let journal = Journal {
+        let mut journal = Journal {
             conn,
             file: file.to_owned(),
             identity: FileIdentity::of(file)?,
             id,
             is_full: true,
+            marker,
         };
         let contents = journal.contents()?;
+        let number = contents.last_number;
+        match made {
+            None => journal.marker.make(Mark { id, number }, file)?,
+            Some(made) if made.id != id => {
+                return Err(damaged(file, "another journal has taken its place"));
+            }
+            Some(made) if made.number > number => {
+                let lost = made.number - number;
+                let reason = format!("the last {lost} writes that were acknowledged are not in it");
+                return Err(damaged(file, &reason));
+            }
+            Some(_) => {}
+        }
         Ok((journal, contents))
     }
 
@@ -162,7 +172,20 @@ impl Journal {
                 ])?;
             }
             Ok(())
-        })
+        })?;
+        let number = planned
+            .iter()
+            .map(|planned| planned.operation.id.number)
+            .max();
+        let mark = number.map(|number| Mark {
+            id: self.id,
+            number,
+        });
+        if let Some(Err(error)) = mark.map(|mark| self.marker.write(mark)) {
+            // Then a log that is lost may not be missed.
+            tracing::warn!(%error, "the lock file of a journal cannot be written");
+        }
+        Ok(())
     }
 
     /// Writes down what became of operations.
@@ -339,11 +362,11 @@ impl Drop for Journal {
 }
 
 /// Gives the journal, and what lies beside it, another name, `NAME.aside-1` and so on, and returns that.
-/// Its lock is the caller's.
+/// It is given the lock.
 ///
 /// # Errors
 /// `NotFound` if there is no journal; `Io`.
-pub(super) fn set_aside(file: &Path) -> Result<PathBuf> {
+pub(super) fn set_aside(file: &Path, lock: File) -> Result<PathBuf> {
     let fail = |cause| io_error("move aside", file, cause);
     let name = |n: u32| beside(file, &format!(".aside-{n}"));
     let target = (1..=MOST_ASIDE).map(name).find(|target| !target.exists());
@@ -362,47 +385,73 @@ pub(super) fn set_aside(file: &Path) -> Result<PathBuf> {
             _ => {}
         }
     }
-    Marker(beside(file, ".lock")).clear()?;
+    Marker::new(lock, file).clear()?;
     Ok(target)
 }
 
-/// That a journal was made here, and which: what the lock file says. So one that was emptied or deleted
-/// is not taken for one that never was.
+/// What the lock file says of the journal beside it: that one was made here, which, and the greatest number
+/// that was acknowledged. So one that was emptied, deleted, or lost its log is not taken for the whole.
+///
+/// The number is written after the operations are on the disk, and without a wait: it may be behind the
+/// journal, and never before it.
 #[derive(Debug)]
-struct Marker(PathBuf);
+struct Marker {
+    lock: File,
+    path: PathBuf,
+}
+
+/// A journal's name in hexadecimal digits, and a number in decimal ones, each as long as they can be.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    id: u128,
+    number: u64,
+}
 
 impl Marker {
-    fn read(&self) -> Result<Option<u128>> {
+    fn new(lock: File, journal: &Path) -> Self {
+        Marker {
+            lock,
+            path: beside(journal, ".lock"),
+        }
+    }
+
+    fn read(&mut self) -> Result<Option<Mark>> {
         let mut text = String::new();
-        let read = std::fs::File::open(&self.0).and_then(|file| {
-            // No more than an id takes.
-            file.take(64).read_to_string(&mut text)
+        let read = self.lock.rewind();
+        // No more than a mark takes.
+        let read = read.and_then(|()| (&self.lock).take(64).read_to_string(&mut text));
+        read.map_err(|e| io_error("read", &self.path, e))?;
+        let parts = text.split_once(' ').and_then(|(id, number)| {
+            Some(Mark {
+                id: u128::from_str_radix(id, 16).ok()?,
+                number: number.trim().parse().ok()?,
+            })
         });
-        read.map_err(|e| io_error("read", &self.0, e))?;
-        Ok(u128::from_str_radix(text.trim(), 16).ok())
+        Ok(parts)
+    }
+
+    fn write(&mut self, mark: Mark) -> std::io::Result<()> {
+        let Mark { id, number } = mark;
+        self.lock.rewind()?;
+        self.lock
+            .write_all(format!("{id:032x} {number:020}\n").as_bytes())
     }
 
     /// Also makes sure that the names of the new files last.
-    fn write(&self, id: u128, journal: &Path) -> Result<()> {
-        let written = std::fs::File::options().write(true).open(&self.0);
-        let written = written.and_then(|mut file| {
-            file.set_len(0)?;
-            file.write_all(format!("{id:032x}\n").as_bytes())?;
-            file.sync_all()
-        });
-        written.map_err(|e| io_error("write", &self.0, e))?;
+    fn make(&mut self, mark: Mark, journal: &Path) -> Result<()> {
+        let written = self.write(mark).and_then(|()| self.lock.sync_all());
+        written.map_err(|e| io_error("write", &self.path, e))?;
         let folder = journal.parent().unwrap_or(Path::new("/"));
         for folder in [Some(folder), folder.parent()].into_iter().flatten() {
             // Not every file system knows how.
-            let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
+            let _ = File::open(folder).and_then(|folder| folder.sync_all());
         }
         Ok(())
     }
 
-    fn clear(&self) -> Result<()> {
-        let file = std::fs::File::options().write(true).open(&self.0);
-        let cleared = file.and_then(|file| file.set_len(0));
-        cleared.map_err(|e| io_error("write", &self.0, e))
+    fn clear(&mut self) -> Result<()> {
+        let cleared = self.lock.set_len(0);
+        cleared.map_err(|e| io_error("write", &self.path, e))
     }
 }
 

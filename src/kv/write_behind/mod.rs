@@ -45,10 +45,10 @@ mod report;
 #[cfg(test)]
 mod tests;
 
+use crate::primitives::atomic::{AtomicBool, Ordering};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use self::backoff::Backoff;
@@ -105,7 +105,6 @@ struct Writer {
     journal: Journal,
     last_number: u64,
     backoff: Backoff,
-    _lock: std::fs::File,
 }
 
 /// A write that waits for its answer: its id, or none for want of room.
@@ -117,7 +116,10 @@ struct Asking {
 /// What is wrong at the moment.
 #[derive(Debug, Default)]
 struct Troubles {
+    /// Of the last write.
     journal: Option<Error>,
+    /// Of the last note about what was written before.
+    notes: Option<Error>,
     sink: Option<Error>,
     /// Writes that wait for room, or were refused since there was some.
     is_full: bool,
@@ -127,9 +129,9 @@ impl WriteBehind {
     /// Opens the journal, made (mode 0600) if there never was one here, and begins to deliver what is
     /// in it.
     ///
-    /// A journal that is damaged, emptied or gone is refused, and left as it is, because acknowledged writes
+    /// A journal that is damaged, emptied, without its log, or gone is refused, and left as it is, because acknowledged writes
     /// may be in it: put it back, or see [`WriteBehind::set_aside`]. `NAME.lock` beside it tells that
-    /// there was one.
+    /// there was one, and what was acknowledged last.
     ///
     /// # Errors
     /// `DatabaseBusy` if another process, or another write-behind, has the journal; `DatabaseCorrupt` for
@@ -142,7 +144,7 @@ impl WriteBehind {
     ) -> Result<Self> {
         let file = store::absolute(path.as_ref())?;
         let lock = store::own(&file, FILE)?;
-        let (mut journal, contents) = Journal::open(&file)?;
+        let (mut journal, contents) = Journal::open(&file, lock)?;
         let mut queue = Queue::default();
         let replayed = contents.operations.len();
         contents
@@ -171,7 +173,6 @@ impl WriteBehind {
                 journal,
                 last_number: contents.last_number,
                 backoff: options.backoff(),
-                _lock: lock,
             })),
             options,
             troubles: Mutex::default(),
@@ -198,8 +199,8 @@ impl WriteBehind {
     /// `DatabaseBusy` if somebody has it open; `NotFound` if there is none; `Io`.
     pub fn set_aside(path: impl AsRef<Path>) -> Result<PathBuf> {
         let file = store::absolute(path.as_ref())?;
-        let _lock = store::own(&file, FILE)?;
-        journal::set_aside(&file)
+        let lock = store::own(&file, FILE)?;
+        journal::set_aside(&file, lock)
     }
 
     /// Accepts a write, or with `None` a deletion, and returns when it is on the disk. The version comes
@@ -254,6 +255,7 @@ impl WriteBehind {
             let letters = shared.queue.lock().dead_letters(pattern);
             writer.journal.revive(&letters)?;
             shared.queue.lock().revive(&letters);
+            shared.troubles.lock().notes = None;
             Ok(letters.len())
         })?;
         self.ring();
@@ -270,6 +272,7 @@ impl WriteBehind {
             let letters = shared.queue.lock().dead_letters(pattern);
             writer.journal.bury(&letters)?;
             shared.queue.lock().bury(&letters);
+            shared.troubles.lock().notes = None;
             Ok(letters)
         })?;
         self.shared.tell_of_room();
@@ -477,7 +480,7 @@ impl Shared {
             if let Err(error) = &result
                 && error.kind() != ErrorKind::NotInitialized
             {
-                self.troubles.lock().journal = Some(error.clone());
+                self.troubles.lock().notes = Some(error.clone());
             }
             done = Some(result);
             self.answer_all();

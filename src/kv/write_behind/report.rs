@@ -89,7 +89,8 @@ impl WriteBehind {
             return health.but(HealthState::Unhealthy, reason);
         }
         let troubles = shared.troubles.lock();
-        let (journal, sink) = (troubles.journal.clone(), troubles.sink.clone());
+        let journal = troubles.journal.clone().or(troubles.notes.clone());
+        let sink = troubles.sink.clone();
         let is_full = troubles.is_full;
         drop(troubles);
         if let Some(error) = &journal {

@@ -74,7 +74,14 @@ fn ready(state: &State, _: &Call) -> Result<Reply, Problem> {
 
 /// The health of the whole.
 pub(super) fn health(state: &State) -> Health {
-    Health::healthy("cardex").with_parts(vec![state.cardex.health(), state.caches.stats().health()])
+    let parts = vec![state.cardex.health(), state.caches.stats().health()];
+    #[cfg(feature = "watch")]
+    let parts = {
+        let mut parts = parts;
+        parts.extend(state.served.watcher.iter().map(|watcher| watcher.health()));
+        parts
+    };
+    Health::healthy("cardex").with_parts(parts)
 }
 
 fn healthy(state: &State, _: &Call) -> Result<Reply, Problem> {

@@ -497,6 +497,13 @@ impl MetadataStore for SqliteStore {
         })
     }
 
+    fn file_states_at(&self, paths: &[FilePath]) -> Result<Vec<FileState>> {
+        self.in_read(|tx, frame| {
+            read::file_states_at(tx, frame.project, paths)
+                .map_err(|fault| self.faulty("read the states of files", fault))
+        })
+    }
+
     fn changes(&self, since: Position, limit: usize) -> Result<ChangeSet> {
         self.in_read(|tx, frame| {
             log::changes(tx, frame, &self.file, since, limit)

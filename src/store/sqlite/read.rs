@@ -126,8 +126,33 @@ pub(super) fn file_states(conn: &Connection, project: i64) -> Result<Vec<FileSta
         "SELECT path, size_bytes, last_modified, digest, extraction_timestamp
          FROM documents WHERE project_id = ?1 ORDER BY path",
     )?;
-    let mut rows = states.query([project])?;
     let mut out = Vec::new();
+    take_states(states.query([project])?, &mut out)?;
+    Ok(out)
+}
+
+/// What is known of the content of these files, and of those below them.
+pub(super) fn file_states_at(
+    conn: &Connection,
+    project: i64,
+    paths: &[FilePath],
+) -> Result<Vec<FileState>, Fault> {
+    // What is below a directory lies between its name with `/` and its name with what follows that, `0`.
+    let mut states = conn.prepare_cached(
+        "SELECT path, size_bytes, last_modified, digest, extraction_timestamp
+         FROM documents WHERE project_id = ?1 AND path = ?2
+         UNION ALL
+         SELECT path, size_bytes, last_modified, digest, extraction_timestamp
+         FROM documents WHERE project_id = ?1 AND path > ?2 || '/' AND path < ?2 || '0'",
+    )?;
+    let mut out = Vec::new();
+    for path in paths {
+        take_states(states.query(params![project, path.as_str()])?, &mut out)?;
+    }
+    Ok(out)
+}
+
+fn take_states(mut rows: rusqlite::Rows<'_>, out: &mut Vec<FileState>) -> Result<(), Fault> {
     while let Some(row) = rows.next()? {
         let columns = Columns {
             row,
@@ -145,7 +170,7 @@ pub(super) fn file_states(conn: &Connection, project: i64) -> Result<Vec<FileSta
             read_at: columns.instant(4).unwrap_or_default(),
         });
     }
-    Ok(out)
+    Ok(())
 }
 
 /// The paths of the files that were modified last, the latest first.

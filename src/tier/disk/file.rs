@@ -17,7 +17,7 @@ use super::doom::{Doom, Doomed, Touched};
 use super::files::{self, Files};
 use super::guard::Guard;
 use super::options::DiskFileOptions;
-use super::readers::{Reader, Readers};
+use super::readers::{READERS, Reader, Readers, Taken};
 use super::row::Instant;
 use super::schema::{self, Database, Fault, FileLimits};
 use super::space::Space;
@@ -214,7 +214,7 @@ impl DiskFile {
         work: impl Fn(&Connection) -> rusqlite::Result<R>,
     ) -> Result<R> {
         for _ in 0..TRIES {
-            let Some(mut reader) = self.reader()? else {
+            let Some(reader) = self.reader()? else {
                 continue;
             };
             let cause = match work(&reader) {
@@ -230,7 +230,6 @@ impl DiskFile {
                 // Its file is not the one that is open any more.
                 Fault::Failed(_) => {}
                 fault => {
-                    reader.conn = None;
                     drop(reader);
                     self.abandon_if_still(file, fault)?;
                 }
@@ -239,30 +238,13 @@ impl DiskFile {
         Err(self.restless(operation))
     }
 
-    /// A connection to the file that is open; `None` if that was given up meanwhile.
+    /// A connection to the file that is open; `None` if it is to be asked for again.
     fn reader(&self) -> Result<Option<Reader<'_>>> {
-        let Some(file) = self.readers.current() else {
-            self.ensure_open()?;
-            return Ok(None);
-        };
-        let reader = self.readers.take(file, self.options.timeout);
-        let mut reader = reader.ok_or_else(|| self.busy())?;
-        if reader.conn.is_none() {
-            match schema::open_reader(&self.path, self.options.timeout) {
-                Ok(conn) => reader.conn = Some(conn),
-                Err(_) if !reader.is_current() => return Ok(None),
-                Err(Fault::Failed(error)) => {
-                    self.condition.fails(&error);
-                    return Err(error);
-                }
-                Err(fault) => {
-                    drop(reader);
-                    self.abandon_if_still(file, fault)?;
-                    return Ok(None);
-                }
-            }
+        match self.readers.take(self.options.timeout) {
+            Taken::Reader(reader) => Ok(Some(reader)),
+            Taken::Closed => self.ensure_open().map(|()| None),
+            Taken::TooLate => Err(self.busy()),
         }
-        Ok(Some(reader).filter(Reader::is_current))
     }
 
     /// Changes the file in one transaction, and takes note of what it holds then. The work may be done
@@ -373,12 +355,8 @@ impl DiskFile {
         if let Slot::Open(database) = slot
             && !database.files.are_in_place()
         {
-            let why = "it was taken away while it was open";
-            self.abandon(slot, Fate::Removed, why)
+            self.give_up(slot, Fault::TakenAway)
                 .map_err(Fault::Failed)?;
-            let name = self.path.display();
-            self.condition
-                .rebuilt(format!("{name}, or its log, was taken away"));
         }
         if let Slot::Going(_) = slot {
             let why = "it could not be removed before";
@@ -394,9 +372,19 @@ impl DiskFile {
                 timeout: self.options.timeout,
             };
             match Database::open(&self.path, &limits, self.boot, &self.guard) {
-                Ok(database) => self.start(slot, database)?,
+                Ok(database) => *slot = Slot::Open(database),
                 Err(Fault::Failed(error)) => return Err(Fault::Failed(error)),
                 Err(fault) => self.give_up(slot, fault).map_err(Fault::Failed)?,
+            }
+            if let Slot::Open(database) = slot
+                && let Err(fault) = self.start(database)
+            {
+                if let Fault::Failed(_) = fault
+                    && let Slot::Open(database) = std::mem::replace(slot, Slot::Closed)
+                {
+                    drop(database.let_go());
+                }
+                self.give_up(slot, fault).map_err(Fault::Failed)?;
             }
         }
         match slot {
@@ -406,7 +394,7 @@ impl DiskFile {
     }
 
     /// Takes note of what a file holds that was just opened, and lets others read it.
-    fn start(&self, slot: &mut Slot, database: Database) -> Result<(), Fault> {
+    fn start(&self, database: &Database) -> Result<(), Fault> {
         let fail = |cause| schema::fault(&self.path, "count the entries", cause);
         for space in self.spaces() {
             let count = rows::count(&database.conn, &space.name).map_err(fail)?;
@@ -415,8 +403,9 @@ impl DiskFile {
         let used = database.used_pages().map_err(fail)?;
         self.bytes
             .store(used * database.page_size, Ordering::Relaxed);
-        *slot = Slot::Open(database);
-        self.readers.start();
+        let reader = |_| schema::open_reader(&database.files, self.options.timeout);
+        let readers = (0..READERS).map(reader).collect::<Result<_, _>>()?;
+        self.readers.start(readers);
         Ok(())
     }
 
@@ -431,6 +420,13 @@ impl DiskFile {
                     .rebuilt(format!("{name} was damaged, and was moved aside: {reason}"));
                 Ok(())
             }
+            Fault::TakenAway => {
+                self.abandon(slot, Fate::Removed, "it was taken away while it was open")?;
+                let name = self.path.display();
+                self.condition
+                    .rebuilt(format!("{name}, or its log, was taken away"));
+                Ok(())
+            }
             Fault::OtherVersion(reason) => self.abandon(slot, Fate::Aside, &reason),
             Fault::Outdated(reason) => self.abandon(slot, Fate::Removed, &reason),
         }
@@ -439,7 +435,7 @@ impl DiskFile {
     /// The same for who found out while he read, unless somebody else did it meanwhile.
     fn abandon_if_still(&self, file: u64, fault: Fault) -> Result<()> {
         let mut turn = self.turn()?;
-        if self.readers.current() != Some(file) {
+        if self.readers.current() != file {
             return Ok(());
         }
         let given_up = self.give_up(&mut turn, fault);
@@ -455,7 +451,8 @@ impl DiskFile {
             Slot::Open(database) => Some(database.let_go()),
             Slot::Going(files) => files,
         };
-        self.guard.note_doubt(true);
+        // It lacks a change from now on: wherever it is, it is not believed again.
+        self.guard.note_changes(self.guard.changes() + 1);
         let is_ours = files.as_ref().is_none_or(Files::are_in_place);
         let (done, kept) = match (&files, fate) {
             (_, Fate::Aside) if is_ours => match files::move_aside(&self.path) {

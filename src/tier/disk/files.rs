@@ -30,6 +30,11 @@ impl Files {
         }
     }
 
+    /// The path of the database.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether the database and its log are where they were.
     pub(super) fn are_in_place(&self) -> bool {
         self.is_in_place(0) && self.is_in_place(1)

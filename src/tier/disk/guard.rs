@@ -33,14 +33,21 @@ impl Guard {
     /// `DatabaseBusy` if somebody has it; `Io`.
     pub(super) fn take(cache: &Path) -> Result<Self> {
         let file = own(cache, "cache file")?;
-        Ok(Guard { file })
+        Ok(Guard { file }.sane())
+    }
+
+    /// A lock file that counts more changes than anybody makes is damaged: it says nothing.
+    fn sane(self) -> Self {
+        if self.changes() > MOST_CHANGES {
+            self.note_doubt(true);
+            self.note_changes(0);
+        }
+        self
     }
 
     /// How many changes were acknowledged, as far as is known.
     pub(super) fn changes(&self) -> u64 {
-        Some(self.word(CHANGES))
-            .filter(|changes| *changes <= MOST_CHANGES)
-            .unwrap_or(0)
+        self.word(CHANGES)
     }
 
     /// Notes how many changes there are, before the last one is acknowledged. If that fails, fewer are
@@ -51,7 +58,7 @@ impl Guard {
 
     /// Whether the file must not be believed.
     pub(super) fn doubts(&self) -> bool {
-        self.word(DOUBT) != 0 || self.word(CHANGES) > MOST_CHANGES
+        self.word(DOUBT) != 0
     }
 
     /// Notes whether it must not.

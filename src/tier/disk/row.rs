@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use rusqlite::Row;
+use smallvec::SmallVec;
 
 use crate::clock::Clock;
 use crate::tier::Entry;
@@ -110,52 +110,72 @@ pub(super) struct Head {
     pub(super) sum: Digest,
 }
 
-impl Head {
-    /// How many columns come before whatever else a row has: those that [`Head::read`] wants are `seq,
-    /// seal, version, written_ns, boot_ns, boot, life_ns, held_ns, grace_ns, sum`.
-    pub(super) const WIDTH: usize = 10;
+/// A head as the file has it: the seal, and what that vouches for.
+pub(super) type Packed = [u8; Head::LENGTH];
 
-    /// What vouches for this in this space, under this key.
-    pub(super) fn seal(&self, space: &str, key: &str) -> Digest {
+impl Head {
+    const LENGTH: usize = 98;
+
+    /// The head in its packed form, for this space and key.
+    pub(super) fn pack(&self, space: &str, key: &str) -> Packed {
         let times = &self.times;
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(FORM);
-        for text in [space, key] {
-            hasher.update(&(text.len() as u64).to_le_bytes());
-            hasher.update(text.as_bytes());
+        let (life, held) = (times.life_ns, times.held_ns);
+        let fields: [&[u8]; 10] = [
+            &[0; DIGEST],
+            &self.version.to_le_bytes(),
+            &times.written.wall_ns.to_le_bytes(),
+            &times.written.boot_ns.to_le_bytes(),
+            &times.written.boot,
+            &[u8::from(life.is_some()), u8::from(held.is_some())],
+            &life.unwrap_or(0).to_le_bytes(),
+            &held.unwrap_or(0).to_le_bytes(),
+            &times.grace_ns.to_le_bytes(),
+            &self.sum,
+        ];
+        let mut packed = [0; Head::LENGTH];
+        let mut rest = &mut packed[..];
+        for field in fields {
+            let (place, after) = rest.split_at_mut(field.len());
+            place.copy_from_slice(field);
+            rest = after;
         }
-        hasher.update(&self.version.to_le_bytes());
-        hasher.update(&times.written.wall_ns.to_le_bytes());
-        hasher.update(&times.written.boot_ns.to_le_bytes());
-        hasher.update(&times.written.boot);
-        for time in [times.life_ns, times.held_ns] {
-            hasher.update(&[u8::from(time.is_some())]);
-            hasher.update(&time.unwrap_or(0).to_le_bytes());
-        }
-        hasher.update(&times.grace_ns.to_le_bytes());
-        hasher.update(&self.sum);
-        short(&hasher.finalize())
+        let seal = seal(space, key, &packed);
+        packed[..DIGEST].copy_from_slice(&seal);
+        packed
     }
 
-    /// The head in a row that begins with these columns, if it is whole and belongs to this space
-    /// and key.
-    pub(super) fn read(row: &Row<'_>, space: &str, key: &str) -> Option<Self> {
-        let number = |at| row.get::<_, i64>(at).ok();
-        let head = Head {
-            version: number(2)?.cast_unsigned(),
-            times: Times {
-                written: Instant {
-                    wall_ns: number(3)?,
-                    boot_ns: number(4)?,
-                    boot: fixed(row, 5)?,
-                },
-                life_ns: row.get(6).ok()?,
-                held_ns: row.get(7).ok()?,
-                grace_ns: number(8)?,
-            },
-            sum: fixed(row, 9)?,
+    /// The head that was packed, if it is whole and belongs to this space and key.
+    pub(super) fn unpack(packed: &[u8], space: &str, key: &str) -> Option<Self> {
+        let packed: &Packed = packed.try_into().ok()?;
+        if packed[..DIGEST] != seal(space, key, packed) {
+            return None;
+        }
+        let mut rest = &packed[DIGEST..];
+        let version = u64::from_le_bytes(field(&mut rest)?);
+        let wall_ns = i64::from_le_bytes(field(&mut rest)?);
+        let boot_ns = i64::from_le_bytes(field(&mut rest)?);
+        let boot = field(&mut rest)?;
+        let [has_life, has_held] = field(&mut rest)?;
+        let life = i64::from_le_bytes(field(&mut rest)?);
+        let held = i64::from_le_bytes(field(&mut rest)?);
+        let grace_ns = i64::from_le_bytes(field(&mut rest)?);
+        let written = Instant {
+            wall_ns,
+            boot_ns,
+            boot,
         };
-        (fixed(row, 1)? == head.seal(space, key)).then_some(head)
+        let times = Times {
+            written,
+            life_ns: (has_life != 0).then_some(life),
+            held_ns: (has_held != 0).then_some(held),
+            grace_ns,
+        };
+        let sum = field(&mut rest)?;
+        Some(Head {
+            version,
+            times,
+            sum,
+        })
     }
 
     /// What is handed out of this and its value, if it has not left; the value is known to be whole.
@@ -181,8 +201,23 @@ fn short(hash: &blake3::Hash) -> Digest {
     digest
 }
 
-fn fixed(row: &Row<'_>, at: usize) -> Option<[u8; 16]> {
-    row.get_ref(at).ok()?.as_blob().ok()?.try_into().ok()
+/// The next bytes of what is left.
+fn field<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (field, after) = rest.split_first_chunk()?;
+    *rest = after;
+    Some(*field)
+}
+
+/// What vouches for a packed head in this space, under this key. All of it is hashed at once, which takes
+/// half the time of piece by piece.
+fn seal(space: &str, key: &str, packed: &Packed) -> Digest {
+    let mut bytes: SmallVec<[u8; 512]> = SmallVec::from_slice(FORM);
+    for text in [space, key] {
+        bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    bytes.extend_from_slice(&packed[DIGEST..]);
+    sum(&bytes)
 }
 
 #[cfg(test)]
@@ -253,14 +288,17 @@ mod tests {
         others[2].times.held_ns = Some(11);
         others[3].times.grace_ns = 1;
         others[4].sum = sum(b"w");
-        let mut seals = others.map(|head| head.seal("a", "b")).to_vec();
-        seals.extend([
-            head.seal("a", "b"),
-            head.seal("ab", ""),
-            head.seal("", "ab"),
-        ]);
+        let seal = |packed: Packed| packed[..DIGEST].to_vec();
+        let mut seals: Vec<_> = others.map(|head| seal(head.pack("a", "b"))).to_vec();
+        for (space, key) in [("a", "b"), ("ab", ""), ("", "ab")] {
+            let packed = head.pack(space, key);
+            let unpacked = Head::unpack(&packed, space, key).unwrap();
+            assert_eq!((unpacked.version, unpacked.times), (1, head.times));
+            assert!(Head::unpack(&packed, space, "c").is_none());
+            seals.push(seal(packed));
+        }
         let count = seals.len();
-        seals.sort_unstable();
+        seals.sort();
         seals.dedup();
         assert_eq!(seals.len(), count);
     }

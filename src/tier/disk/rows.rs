@@ -8,28 +8,21 @@ use super::tally::Tally;
 use crate::error::Result;
 use crate::tier::{Entry, Key};
 
-/// The row of a key; the value comes after the head.
-const SELECT: &str = "SELECT seq, seal, version, written_ns, boot_ns, boot, life_ns, held_ns,
-        grace_ns, sum, value
-     FROM entries WHERE space = ?1 AND key = ?2";
+/// The row of a key.
+const SELECT: &str = "SELECT head, value, seq FROM entries WHERE space = ?1 AND key = ?2";
 
-const INSERT: &str = "INSERT INTO entries
-    (space, key, seal, version, written_ns, boot_ns, boot, life_ns, held_ns, grace_ns, ends_ns,
-        sum, value)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+const INSERT: &str = "INSERT INTO entries (space, key, head, ends_ns, value)
+    VALUES (?1, ?2, ?3, ?4, ?5)";
 
-const RENEW: &str = "UPDATE entries SET seal = ?2, written_ns = ?3, boot_ns = ?4, boot = ?5,
-        life_ns = ?6, held_ns = ?7, grace_ns = ?8, ends_ns = ?9
-     WHERE seq = ?1";
+const RENEW: &str = "UPDATE entries SET head = ?2, ends_ns = ?3 WHERE seq = ?1";
 
 const DELETE: &str = "DELETE FROM entries WHERE space = ?1 AND key = ?2";
 
 const DELETE_ONE: &str = "DELETE FROM entries WHERE seq = ?1";
 
 /// Heads in the order of their keys, from one on. A key may be no text where the file is damaged.
-const HEADS: &str = "SELECT seq, seal, version, written_ns, boot_ns, boot, life_ns, held_ns,
-        grace_ns, sum, key
-     FROM entries WHERE space = ?1 AND key >= CAST(?2 AS TEXT) ORDER BY key LIMIT ?3";
+const HEADS: &str = "SELECT head, key, seq FROM entries
+     WHERE space = ?1 AND key >= CAST(?2 AS TEXT) ORDER BY key LIMIT ?3";
 
 const EXPIRED: &str = "DELETE FROM entries WHERE seq IN
      (SELECT seq FROM entries INDEXED BY entries_by_end
@@ -123,17 +116,17 @@ fn with_head<V>(
     let Some(row) = rows.next()? else {
         return Ok(Found::Nothing);
     };
-    let Some(head) = Head::read(row, space, key.as_str()) else {
+    let Some(head) = head(row, space, key.as_str()) else {
         return Ok(Found::Damaged);
     };
     if head.times.remaining(now).is_none() {
         return Ok(Found::Expired);
     }
-    let value = row.get_ref(Head::WIDTH)?;
+    let value = row.get_ref(1)?;
     let Some(value) = value.as_blob().ok().filter(|v| row::sum(v) == head.sum) else {
         return Ok(Found::Damaged);
     };
-    Ok(match take(row.get(0)?, &head, value) {
+    Ok(match take(row.get(2)?, &head, value) {
         Some(found) => Found::Value(found),
         None => Found::Expired,
     })
@@ -154,20 +147,11 @@ pub(super) fn insert(
         times,
         sum,
     };
-    let written = times.written;
     conn.prepare_cached(INSERT)?.execute(params![
         space,
         key.as_str(),
-        head.seal(space, key.as_str()),
-        version.cast_signed(),
-        written.wall_ns,
-        written.boot_ns,
-        written.boot,
-        times.life_ns,
-        times.held_ns,
-        times.grace_ns,
+        head.pack(space, key.as_str()),
         times.ends_ns(),
-        sum,
         value,
     ])?;
     Ok(())
@@ -189,18 +173,9 @@ pub(super) fn renew(
         Found::Damaged => return Ok(Found::Damaged),
     };
     let head = Head { times, ..head };
-    let written = times.written;
-    conn.prepare_cached(RENEW)?.execute(params![
-        seq,
-        head.seal(space, key.as_str()),
-        written.wall_ns,
-        written.boot_ns,
-        written.boot,
-        times.life_ns,
-        times.held_ns,
-        times.grace_ns,
-        times.ends_ns(),
-    ])?;
+    let packed = head.pack(space, key.as_str());
+    conn.prepare_cached(RENEW)?
+        .execute(params![seq, packed, times.ends_ns()])?;
     Ok(Found::Value(()))
 }
 
@@ -241,7 +216,7 @@ pub(super) fn list(
     let mut rows = select.query(params![space, from, most as i64])?;
     let mut listed: Vec<Listed> = Vec::new();
     while let Some(row) = rows.next()? {
-        let key = row.get_ref(Head::WIDTH)?.as_bytes().unwrap_or_default();
+        let key = row.get_ref(1)?.as_bytes().unwrap_or_default();
         if !key.starts_with(prefix.as_bytes()) {
             break;
         }
@@ -252,7 +227,7 @@ pub(super) fn list(
             return Err(rusqlite::Error::SqliteFailure(code, Some(message)));
         }
         listed.push(Listed {
-            seq: row.get(0)?,
+            seq: row.get(2)?,
             key: key.to_vec(),
             whole: whole(row, space, key, now),
         });
@@ -260,9 +235,14 @@ pub(super) fn list(
     Ok(listed)
 }
 
+/// The head of a row that begins with it.
+fn head(row: &Row<'_>, space: &str, key: &str) -> Option<Head> {
+    Head::unpack(row.get_ref(0).ok()?.as_blob().ok()?, space, key)
+}
+
 fn whole(row: &Row<'_>, space: &str, key: &[u8], now: Instant) -> Option<(Key, bool)> {
     let key = std::str::from_utf8(key).ok()?;
-    let head = Head::read(row, space, key)?;
+    let head = head(row, space, key)?;
     let key: Result<Key> = Key::new(key);
     Some((key.ok()?, head.times.remaining(now).is_some()))
 }

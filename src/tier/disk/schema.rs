@@ -39,16 +39,8 @@ const SCHEMA: &str = "
         seq INTEGER PRIMARY KEY,   -- the order of writing
         space TEXT NOT NULL,       -- the tier
         key TEXT NOT NULL,
-        seal BLOB NOT NULL,            -- digest of all but the value
-        version INTEGER NOT NULL,
-        written_ns INTEGER NOT NULL,   -- since 1970
-        boot_ns INTEGER NOT NULL,      -- since the boot
-        boot BLOB NOT NULL,
-        life_ns INTEGER,               -- with its grace; without one: forever
-        held_ns INTEGER,               -- no longer than that
-        grace_ns INTEGER NOT NULL,
-        ends_ns INTEGER,               -- when it leaves, since 1970
-        sum BLOB NOT NULL,             -- digest of the value
+        head BLOB NOT NULL,        -- version, times, digests
+        ends_ns INTEGER,           -- when it leaves, since 1970
         value BLOB NOT NULL,
         UNIQUE (space, key)
     ) STRICT;
@@ -70,6 +62,8 @@ pub(super) enum Fault {
     OtherVersion(String),
     /// It is sound, and what it says may be no longer so: it is to be removed.
     Outdated(String),
+    /// Somebody took it, or its log, away: an empty one is to take its place.
+    TakenAway,
     /// Anything else: the file is left as it is.
     Failed(Error),
 }
@@ -124,6 +118,7 @@ impl Database {
         let fail = |cause| fault(file, "open", cause);
         create_private(file).map_err(Fault::Failed)?;
         let conn = open_sqlite(file, limits.timeout).map_err(fail)?;
+        leave_alone(&conn, true);
         recognise(&conn, file)?;
         let mode = conn.query_row("PRAGMA journal_mode = WAL", [], |row| {
             row.get::<_, String>(0)
@@ -184,18 +179,17 @@ impl Database {
     /// Closes it, and says so. Nobody else may have it open.
     pub(super) fn close(mut self, guard: &Guard) -> rusqlite::Result<()> {
         if !self.files.are_in_place() {
-            self.let_go();
             return Ok(());
         }
         self.say(CLOSED, "NORMAL")?;
         guard.note_changes(self.changes);
+        leave_alone(&self.conn, false);
         self.conn.close().map_err(|(_, cause)| cause)
     }
 
     /// Closes it so that nothing more is written to any file. The caller does with those what he means
     /// to.
     pub(super) fn let_go(self) -> Files {
-        leave_alone(&self.conn);
         self.files
     }
 
@@ -210,24 +204,31 @@ impl Database {
     }
 }
 
-/// A connection that only reads the file that another one has open. It sees each change that was
+/// A connection that only reads the file that another one has just opened. It sees each change that was
 /// committed before it is used.
-pub(super) fn open_reader(file: &Path, timeout: Duration) -> Result<Connection, Fault> {
+pub(super) fn open_reader(files: &Files, timeout: Duration) -> Result<Connection, Fault> {
+    let file = files.path();
     let fail = |cause| fault(file, "open", cause);
+    if !files.are_in_place() {
+        return Err(Fault::TakenAway);
+    }
     let conn = open_sqlite(file, timeout).map_err(fail)?;
-    leave_alone(&conn);
+    leave_alone(&conn, true);
     conn.execute_batch(READER_CACHE).map_err(fail)?;
     // From here on it has the log open, and not only the database.
-    conn.query_row("SELECT changes FROM state", [], |row| row.get::<_, i64>(0))
-        .map_err(fail)?;
+    let read = conn.query_row("SELECT changes FROM state", [], |row| row.get::<_, i64>(0));
+    if !files.are_in_place() {
+        return Err(Fault::TakenAway);
+    }
+    read.map_err(fail)?;
     Ok(conn)
 }
 
-/// Tells a connection to write nothing when it is closed: SQLite would find the log by its name, which
-/// may be another one's then.
-fn leave_alone(conn: &Connection) {
+/// Tells a connection whether to write anything when it is closed: SQLite would find the log by its name,
+/// which may be another one's then.
+fn leave_alone(conn: &Connection, alone: bool) {
     let option = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
-    if let Err(error) = conn.set_db_config(option, true) {
+    if let Err(error) = conn.set_db_config(option, alone) {
         tracing::warn!(%error, "a cache file that is closed may be disturbed");
     }
 }

@@ -79,7 +79,7 @@ impl Tiered {
             match part.call(|tier| tier.remove_matching(pattern)) {
                 Ok(n) => dropped = dropped.max(n),
                 Err(_) => {
-                    part.debts.owe_wide(&Wide::Matching(pattern.clone()));
+                    part.owe_wide(&Wide::Matching(pattern.clone()));
                     self.ring();
                 }
             }

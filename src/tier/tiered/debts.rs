@@ -89,16 +89,20 @@ impl Debts {
         self.is_any() && self.book.lock().covers_widely(key)
     }
 
-    /// The key's last change did not reach the tier, or that is not known.
-    pub(super) fn owe(&self, key: &Key) {
+    /// The key's last change did not reach the tier, or that is not known. Returns whether the key was
+    /// not owed by itself before.
+    pub(super) fn owe(&self, key: &Key) -> bool {
+        let mut is_new = true;
         self.change(|book, number| {
-            let has_room = book.keys.len() < self.max_keys || book.keys.contains_key(key);
+            is_new = !book.keys.contains_key(key);
+            let has_room = book.keys.len() < self.max_keys || !is_new;
             if book.whole.is_some() || !has_room {
                 book.owe_all(number);
             } else {
                 book.keys.insert(key.clone(), number);
             }
         });
+        is_new
     }
 
     /// A removal of all keys that match did not reach it.
@@ -226,7 +230,8 @@ mod tests {
     fn a_key_is_owed_until_it_is_settled() {
         let debts = Debts::new(10);
         assert!(!debts.is_any() && !debts.covers(&key("a")));
-        debts.owe(&key("a"));
+        assert!(debts.owe(&key("a")));
+        assert!(!debts.owe(&key("a")), "it was before");
         assert!(debts.covers(&key("a")) && !debts.covers(&key("b")));
         assert!(!debts.covers_widely(&key("a")));
         debts.settle(&key("b"));
@@ -257,7 +262,7 @@ mod tests {
     #[test]
     fn a_pattern_settles_the_keys_that_match_it() {
         let debts = Debts::new(10);
-        ["a:1", "b:1"].iter().for_each(|name| debts.owe(&key(name)));
+        assert_eq!(["a:1", "b:1"].map(|name| debts.owe(&key(name))), [true; 2]);
         debts.owe_matching(&pattern("a:*"));
         assert!(debts.covers_widely(&key("a:2")) && !debts.covers_widely(&key("b:1")));
         let (wide, mark) = (debts.widest().unwrap(), debts.mark());

@@ -9,12 +9,13 @@
 //! so nothing that was read before a change is brought up after it. A removal of many keys waits until
 //! those who began before it have ended, and until it ends nothing is copied from one tier to another.
 //!
-//! What is owed is known to this process alone, and forgotten when it ends: see [`Tiered`].
+//! What tiers that outlive the process are owed is written down where there is a `ledger`.
 
 mod breaker;
 mod copies;
 mod debts;
 mod hits;
+mod ledger;
 mod part;
 mod read;
 mod repair;
@@ -22,12 +23,14 @@ mod write;
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use self::copies::Overtaken;
 pub use self::debts::Owed;
 use self::hits::Hits;
+use self::ledger::Ledger;
 use self::part::Part;
 use self::read::Looked;
 use super::{Change, Entry, Key, KeyPattern, Lease, Leased, Term, Tier, TierStats};
@@ -51,6 +54,7 @@ pub struct TieredOptions {
     max_owed_keys: usize,
     patience: Duration,
     repair_interval: Option<Duration>,
+    ledger: Option<PathBuf>,
 }
 
 impl Default for TieredOptions {
@@ -65,6 +69,7 @@ impl Default for TieredOptions {
             max_owed_keys: 10_000,
             patience: Duration::from_secs(30),
             repair_interval: Some(Duration::from_secs(1)),
+            ledger: None,
         }
     }
 }
@@ -124,6 +129,14 @@ impl TieredOptions {
         self.repair_interval = time;
         self
     }
+
+    /// A file in which it is written what the tiers that are no memory of this process are owed, so
+    /// that the next process knows it: see [`Tiered`]. It belongs to one `Tiered` of one process.
+    #[must_use]
+    pub fn ledger(mut self, file: impl Into<PathBuf>) -> Self {
+        self.ledger = Some(file.into());
+        self
+    }
 }
 
 /// Tiers above each other, the fastest first.
@@ -134,17 +147,19 @@ impl TieredOptions {
 /// processes may read there what was changed here.
 ///
 /// # When the process ends
-/// What a tier is owed is in memory. If the process ends while a tier that outlives it is owed
-/// something ([`Tiered::is_owed`]), the next one may read there what was changed or removed before,
-/// until that expires. Call [`Tiered::repair`] before the end; whoever cannot have that at all clears
-/// the tiers when he starts after a crash.
+/// What a tier is owed is in memory, and, with [`TieredOptions::ledger`], in a file as well: it is written
+/// there before the change is acknowledged, and the next process with the same file and the same names
+/// of tiers begins with it. It is not forced to the disk: when the whole machine breaks down it may be
+/// lost. Without such a file, a process that ends while a tier that outlives it is owed something
+/// ([`Tiered::is_owed`]) leaves it there for the next one, which may find what was changed or removed
+/// before, until that expires.
 pub struct Tiered {
     name: String,
     parts: Box<[Part]>,
     options: TieredOptions,
     clock: Arc<dyn Clock>,
     turns: KeyTurns,
-    flights: Flights<Key, Looked>,
+    flights: Flights<Key, Option<Looked>>,
     overtaken: Overtaken,
     found_below: Hits,
     /// How many removals of many keys are under way: nothing is copied between tiers meanwhile. Looked
@@ -158,6 +173,7 @@ pub struct Tiered {
     worker: Mutex<Option<Worker>>,
     /// Whether it will look at what is owed from now on, without being rung.
     is_awake: AtomicBool,
+    ledger: Option<Arc<Ledger>>,
     me: Weak<Tiered>,
 }
 
@@ -182,7 +198,7 @@ impl Tiered {
     /// These tiers, the fastest first. Their time is that of the clock.
     ///
     /// # Errors
-    /// `InvalidConfig` if there is none.
+    /// `InvalidConfig` if there is none; `Io` if the ledger cannot be opened.
     pub fn new(
         name: impl Into<String>,
         tiers: Vec<Arc<dyn Tier>>,
@@ -197,8 +213,11 @@ impl Tiered {
         }
         let last = tiers.len() - 1;
         let part = |(at, tier)| Part::new(tier, at == last, &options, Arc::clone(&clock));
-        let parts = tiers.into_iter().enumerate().map(part).collect();
-        Ok(Arc::new_cyclic(|me| Tiered {
+        let mut parts: Box<[Part]> = tiers.into_iter().enumerate().map(part).collect();
+        let ledger = options.ledger.as_deref();
+        let ledger = ledger.map(|file| Self::open_ledger(file, &mut parts, &options));
+        let ledger = ledger.transpose()?;
+        let tiered = Arc::new_cyclic(|me| Tiered {
             name,
             parts,
             turns: KeyTurns::new(options.patience),
@@ -212,10 +231,31 @@ impl Tiered {
             promotions: Counter::default(),
             worker: Mutex::new(None),
             is_awake: AtomicBool::new(false),
+            ledger,
             me: Weak::clone(me),
             options,
             clock,
-        }))
+        });
+        if tiered.is_owed() {
+            tiered.ring();
+        }
+        Ok(tiered)
+    }
+
+    fn open_ledger(
+        file: &Path,
+        parts: &mut [Part],
+        options: &TieredOptions,
+    ) -> Result<Arc<Ledger>> {
+        let mut lasting: Vec<&mut Part> = Vec::new();
+        lasting.extend(parts.iter_mut().filter(|part| !part.is_memory()));
+        let debts = lasting.iter();
+        let debts = debts.map(|part| (part.tier.name().to_owned(), Arc::clone(&part.debts)));
+        let ledger = Arc::new(Ledger::open(file, debts.collect(), options)?);
+        for part in lasting {
+            part.ledger = Some(Arc::clone(&ledger));
+        }
+        Ok(ledger)
     }
 
     /// How each tier does, the fastest first.
@@ -229,7 +269,7 @@ impl Tiered {
     }
 
     /// Lets all tiers alone, or uses them again. Meanwhile nothing is found, nothing is kept, what is
-    /// changed or removed is owed, and no verb does I/O.
+    /// changed or removed is owed, and no tier is asked.
     pub fn set_bypass(&self, is_bypassed: bool) {
         self.is_bypassed.store(is_bypassed, Ordering::Release);
         if !is_bypassed && self.is_owed() {
@@ -260,14 +300,14 @@ impl Tiered {
     /// An error in place of what cannot be done while all tiers are let alone.
     fn bypassed(&self) -> Error {
         let message = format!("all tiers of `{}` are switched off", self.name);
-        Error::new(ErrorKind::Database, message).with_help("switch its bypass off")
+        Error::new(ErrorKind::Unavailable, message).with_help("switch its bypass off")
     }
 
     /// An error of a verb that none of these tiers did.
     fn nobody(&self, what: &str, failures: &[Error]) -> Error {
         let told: Vec<String> = failures.iter().map(|error| format!("{error:#}")).collect();
         let message = format!("`{}` cannot {what}: {}", self.name, told.join("; "));
-        let kind = failures.first().map_or(ErrorKind::Database, Error::kind);
+        let kind = failures.first().map_or(ErrorKind::Unavailable, Error::kind);
         let error = Error::new(kind, message);
         match failures.iter().find_map(Error::help) {
             Some(help) => error.with_help(help),
@@ -291,6 +331,8 @@ impl Tier for Tiered {
     }
 
     /// Kept by the last tier that takes it, and by those above it. A value that any tier keeps is kept.
+    /// What the term says of how long it is held at most counts in each tier that it is put in now; what
+    /// comes up later is held for that tier's own time, and never after its end.
     ///
     /// # Errors
     /// `InvalidInput` for a lifetime of 0; that of the last tier, if no tier took it; `DatabaseBusy` if
@@ -304,7 +346,9 @@ impl Tier for Tiered {
         self.forget(key)
     }
 
-    /// Made in the last tier that works, of which the ones above get the result.
+    /// Made in the last tier that works, of which the ones above get the result. While a tier is down
+    /// that others share, each process goes on from what it has itself; when that tier is back it
+    /// begins anew there, for what others made of the entry meanwhile is not known.
     fn update(&self, key: &Key, change: &mut Change<'_>) -> Result<Option<Entry>> {
         self.change(key, change)
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::breaker::Breaker;
 use super::debts::{Debts, Wide};
+use super::ledger::{Ledger, Missed};
 use super::{TierState, TieredOptions};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,7 +18,9 @@ use crate::tier::{Entry, Key, Term, Tier};
 /// One of the tiers.
 pub(super) struct Part {
     pub(super) tier: Arc<dyn Tier>,
-    pub(super) debts: Debts,
+    pub(super) debts: Arc<Debts>,
+    /// Where its debts are written down, if it outlives the process.
+    pub(super) ledger: Option<Arc<Ledger>>,
     /// The longest that it holds a value; `None` in the last tier.
     pub(super) at_most: Option<Duration>,
     breaker: Breaker,
@@ -37,7 +40,8 @@ impl Part {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Part {
-            debts: Debts::new(options.max_owed_keys),
+            debts: Arc::new(Debts::new(options.max_owed_keys)),
+            ledger: None,
             at_most: (!is_last).then(|| tier.ttl()),
             breaker: Breaker::new(options.bypass_after, options.probe_interval),
             clock,
@@ -64,7 +68,7 @@ impl Part {
             "the tier `{}` is let alone after failures",
             self.tier.name()
         );
-        Err(Error::new(ErrorKind::Database, message)
+        Err(Error::new(ErrorKind::Unavailable, message)
             .with_help("it is asked again now and then, and used when it answers"))
     }
 
@@ -167,9 +171,26 @@ impl Part {
     pub(super) fn note<R>(&self, key: &Key, outcome: Result<R>) -> Result<R> {
         match &outcome {
             Ok(_) => self.debts.settle(key),
-            Err(_) => self.debts.owe(key),
+            Err(_) => self.owe(key),
         }
         outcome
+    }
+
+    /// The tier has missed a change of the key.
+    pub(super) fn owe(&self, key: &Key) {
+        if self.debts.owe(key)
+            && let Some(ledger) = &self.ledger
+        {
+            ledger.note(self.tier.name(), Missed::Key(key));
+        }
+    }
+
+    /// The tier has missed a removal of many keys.
+    pub(super) fn owe_wide(&self, wide: &Wide) {
+        self.debts.owe_wide(wide);
+        if let Some(ledger) = &self.ledger {
+            ledger.note(self.tier.name(), Missed::Wide(wide));
+        }
     }
 
     /// Does what the tier is owed beyond single keys. Returns whether nothing of that is left; not if
@@ -211,7 +232,7 @@ impl Part {
         });
         match &outcome {
             Ok(()) => self.debts.settle_wide(wide, mark),
-            Err(_) => self.debts.owe_wide(wide),
+            Err(_) => self.owe_wide(wide),
         }
         outcome
     }
@@ -252,6 +273,17 @@ impl Part {
             };
             let message = format!("it missed changes of {what}, and is not asked for these");
             let reason = Reason::new("owed", message).with_help("this is put right by itself");
+            health = health.but(HealthState::Degraded, reason);
+        }
+        if self
+            .ledger
+            .as_ref()
+            .is_some_and(|ledger| ledger.has_failed())
+        {
+            let message =
+                "what it is owed cannot be written down, and would be forgotten by a crash";
+            let reason = Reason::new("ledger", message)
+                .with_help("see whether the disk is full; the log names the file");
             health = health.but(HealthState::Degraded, reason);
         }
         health

@@ -12,15 +12,22 @@ use crate::panics::caught;
 use crate::single_flight::{Boarding, Joined, Lead};
 use crate::tier::{Entry, Key, KeyPattern};
 
-/// What a look below the first tier has found, as it was at that time on the clock that never steps.
+/// What a look below the first tier has found.
 #[derive(Clone, Debug)]
 pub(super) struct Looked {
-    entry: Option<Entry>,
+    entry: Entry,
+    /// The place of the tier that has it.
+    tier: usize,
+    /// When that was asked for it, on the clock that never steps: no later than it was true.
     at: Duration,
 }
 
-/// An entry, and the place of the tier that has it.
-type Found = Option<(usize, Entry)>;
+impl Looked {
+    /// The entry as it is now.
+    fn now(self, now: Duration) -> Option<Entry> {
+        self.entry.later(now.saturating_sub(self.at))
+    }
+}
 
 impl Tiered {
     /// The entry of the key: one request, and one hit or one miss.
@@ -103,68 +110,62 @@ impl Tiered {
     }
 
     /// Somebody else's look; `None` if it was lost.
-    fn join(&self, flight: Joined<Looked>) -> Option<Option<Entry>> {
-        let looked = flight.wait()?;
-        // An error is the caller's own look of which he asks in the middle: as good as not found.
-        let looked = looked.ok();
-        let now = self.clock.elapsed();
-        Some(looked.and_then(|looked| {
-            let ago = now.saturating_sub(looked.at);
-            looked.entry?.later(ago)
-        }))
+    fn join(&self, flight: Joined<Option<Looked>>) -> Option<Option<Entry>> {
+        // An error is the caller's own look, in the middle of which he asks: as good as not found.
+        let looked = flight.wait()?.ok().flatten();
+        Some(looked.and_then(|looked| looked.now(self.clock.elapsed())))
     }
 
-    fn lead(&self, leads: Vec<(usize, Lead<'_, Key, Looked>)>, found: &mut [Option<Entry>]) {
-        let at = self.clock.elapsed();
+    fn lead(
+        &self,
+        leads: Vec<(usize, Lead<'_, Key, Option<Looked>>)>,
+        found: &mut [Option<Entry>],
+    ) {
         let keys: Vec<&Key> = leads.iter().map(|(_, lead)| lead.key()).collect();
         let since: Vec<Since> = keys.iter().map(|key| self.overtaken.since(key)).collect();
-        let entries = self.look_below(&keys);
-        for (((place, lead), entry), since) in leads.into_iter().zip(entries).zip(since) {
-            let ago = || self.clock.elapsed().saturating_sub(at);
-            if let Some((tier, entry)) = &entry {
-                self.promote(&lead, *tier, entry, ago(), since);
+        let looked = self.look_below(&keys);
+        for (((place, lead), looked), since) in leads.into_iter().zip(looked).zip(since) {
+            if let Some(looked) = &looked {
+                self.promote(&lead, looked, since);
             }
-            let entry = entry.map(|(_, entry)| entry);
-            found[place] = entry.clone().and_then(|entry| entry.later(ago()));
-            lead.land(Ok(Looked { entry, at }));
+            let entry = looked.clone();
+            found[place] = entry.and_then(|looked| looked.now(self.clock.elapsed()));
+            lead.land(Ok(looked));
         }
     }
 
     /// A fresh entry of each key from the first tier that has one, else one in its grace.
-    fn look_below(&self, keys: &[&Key]) -> Vec<Found> {
+    fn look_below(&self, keys: &[&Key]) -> Vec<Option<Looked>> {
         // Somebody may have brought it up since it was missed.
-        let again = |key: &&Key| self.parts[0].peek(key).map(|entry| (0, entry));
-        let mut found: Vec<Found> = keys.iter().map(again).collect();
+        let at = self.clock.elapsed();
+        let again = |key: &&Key| {
+            let entry = self.parts[0].peek(key)?;
+            Some(Looked { entry, tier: 0, at })
+        };
+        let mut found: Vec<Option<Looked>> = keys.iter().map(again).collect();
         for (tier, part) in self.parts.iter().enumerate().skip(1) {
-            let is_wanting = |at: &usize| match &found[*at] {
+            let is_wanting = |place: &usize| match &found[*place] {
                 None => true,
-                Some((_, entry)) => entry.is_stale(),
+                Some(looked) => looked.entry.is_stale(),
             };
             let wanting: Vec<usize> = (0..keys.len()).filter(is_wanting).collect();
-            let wanted: Vec<&Key> = wanting.iter().map(|at| keys[*at]).collect();
-            for (at, entry) in wanting.into_iter().zip(part.get_many(&wanted)) {
-                let is_better = |entry: &Entry| found[at].is_none() || !entry.is_stale();
+            let wanted: Vec<&Key> = wanting.iter().map(|place| keys[*place]).collect();
+            let at = self.clock.elapsed();
+            for (place, entry) in wanting.into_iter().zip(part.get_many(&wanted)) {
+                let is_better = |entry: &Entry| found[place].is_none() || !entry.is_stale();
                 if let Some(entry) = entry.filter(is_better) {
-                    found[at] = Some((tier, entry));
+                    found[place] = Some(Looked { entry, tier, at });
                 }
             }
         }
         found
     }
 
-    /// Brings what was found in that tier so long ago to the ones above it, with its own version and
-    /// end. Not if the key has been changed since, is being changed, or shares the turn of one that is:
-    /// nobody waits to bring up.
-    fn promote(
-        &self,
-        lead: &Lead<'_, Key, Looked>,
-        tier: usize,
-        entry: &Entry,
-        ago: Duration,
-        since: Since,
-    ) {
-        let key = lead.key();
-        let Some(term) = entry.term().filter(|_| tier > 0) else {
+    /// Brings what was found below to the tiers above, with its own version and end. Not if the key has
+    /// been changed since, is being changed, or shares the turn of one that is: nobody waits to bring up.
+    fn promote(&self, lead: &Lead<'_, Key, Option<Looked>>, looked: &Looked, since: Since) {
+        let (key, entry) = (lead.key(), &looked.entry);
+        let Some(term) = entry.term().filter(|_| looked.tier > 0) else {
             return;
         };
         if !self.found_below.are_enough(key) {
@@ -177,10 +178,11 @@ impl Tiered {
         if !self.may_copy() || !lead.is_valid() {
             return;
         }
-        for part in self.parts[..tier].iter().rev() {
+        for part in self.parts[..looked.tier].iter().rev() {
             if part.debts.covers_widely(key) {
                 continue;
             }
+            let ago = self.clock.elapsed().saturating_sub(looked.at);
             match part.put(key, &entry.value, entry.version, term, ago) {
                 Ok(kept) => self.promotions.add(u64::from(kept)),
                 Err(_) => self.ring(),
@@ -209,11 +211,16 @@ impl Tiered {
         let mut visited = HashSet::new();
         let (mut failures, mut panicked, mut is_over) = (Vec::new(), None, false);
         let mut answers = 0;
-        for part in &self.parts {
+        for (at, part) in self.parts.iter().enumerate() {
+            // Nobody comes after the last; one that is shared may come to a key twice.
+            let is_remembered = at + 1 < self.parts.len() || part.tier.is_shared();
             let scanned = part.call(|tier| {
                 tier.scan(pattern, &mut |key| {
-                    if part.debts.covers(&key) || !visited.insert(key.clone()) {
+                    if part.debts.covers(&key) || visited.contains(&key) {
                         return ControlFlow::Continue(());
+                    }
+                    if is_remembered {
+                        visited.insert(key.clone());
                     }
                     // What the visitor does is no doing of the tier.
                     let step = caught(ErrorKind::Internal, || Ok(visit(key)));

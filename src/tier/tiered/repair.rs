@@ -29,7 +29,11 @@ impl Tiered {
         }
         let places = 0..self.parts.len();
         let paid = places.map(|at| self.repair_part(at, stop));
-        paid.fold(false, |any, paid| any | paid)
+        let has_paid = paid.fold(false, |any, paid| any | paid);
+        if let Some(ledger) = &self.ledger {
+            ledger.forget_what_is_paid();
+        }
+        has_paid
     }
 
     fn repair_part(&self, at: usize, stop: &AtomicBool) -> bool {

@@ -150,7 +150,7 @@ impl Tiered {
                     return Ok(entry);
                 }
                 Changed::Failed(error) => {
-                    self.parts[at].debts.owe(key);
+                    self.parts[at].owe(key);
                     self.ring();
                     failures.push(error);
                 }
@@ -284,7 +284,7 @@ impl Tiered {
         let mut failures = Vec::new();
         for part in self.parts.iter().rev() {
             if self.is_bypassed() {
-                part.debts.owe_wide(wide);
+                part.owe_wide(wide);
             } else if let Err(error) = part.take_out(wide) {
                 failures.push(error);
             }
@@ -317,7 +317,7 @@ impl Tiered {
     }
 
     fn owe_everywhere(&self, key: &Key) {
-        self.parts.iter().for_each(|part| part.debts.owe(key));
+        self.parts.iter().for_each(|part| part.owe(key));
         self.flights.void(key);
     }
 
@@ -325,7 +325,7 @@ impl Tiered {
     fn owed(&self, part: &Part, key: &Key) -> Error {
         let tier = part.tier.name();
         let message = format!("the tier `{tier}` has missed a change of {key}");
-        Error::new(ErrorKind::Database, message)
+        Error::new(ErrorKind::Unavailable, message)
             .with_help("it is used again when it has been put right, which happens by itself")
     }
 

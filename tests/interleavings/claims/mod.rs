@@ -6,6 +6,7 @@ mod coordinator;
 mod flights;
 mod history;
 mod index;
+mod kv;
 mod tiers;
 mod trouble;
 mod worker;
@@ -20,6 +21,7 @@ pub(crate) fn all() -> Vec<Trial> {
         coordinator::claims(),
         flights::claims(),
         index::claims(),
+        kv::claims(),
         tiers::claims(),
         trouble::claims(),
         worker::claims(),

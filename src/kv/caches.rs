@@ -1,0 +1,297 @@
+//! `Caches`: one cache a type, made when it is first asked for, over the tiers of the program.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::KvCache;
+use super::stats::KvStats;
+use super::tier_set::TierSet;
+use super::types::CacheType;
+use super::weak::WeakCache;
+use crate::cache::{Cache, CacheReport};
+use crate::clock::Clock;
+use crate::coordinator::CacheCoordinator;
+use crate::error::{Error, ErrorKind, Result};
+use crate::health::Health;
+use crate::primitives::Mutex;
+use crate::single_flight::{Boarding, Flights};
+use crate::suggest;
+
+/// How often the making of a cache is taken over from one who was lost.
+const MAX_LOST: usize = 8;
+/// The predefined type whose values are not kept.
+const WEAK: &str = "weak_cache";
+/// How many values it knows.
+const WEAK_ITEMS: usize = 128;
+
+/// Values of any type that somebody else owns.
+pub type AnyWeakCache = WeakCache<dyn std::any::Any + Send + Sync>;
+
+/// The caches of a program, one a type.
+///
+/// Dropped, it leaves the coordinator first, then lets go of the caches, in the reverse order of their
+/// making, and of the tiers last. Whoever has a cache of it may keep it.
+pub struct Caches {
+    coordinator: Option<Arc<CacheCoordinator>>,
+    state: Mutex<State>,
+    making: Flights<String, KvCache>,
+    weak: Arc<AnyWeakCache>,
+    clock: Arc<dyn Clock>,
+    tiers: TierSet,
+}
+
+#[derive(Default)]
+struct State {
+    defined: BTreeMap<String, CacheType>,
+    /// In the order of their making.
+    made: Vec<KvCache>,
+    is_paused: bool,
+    has_weak: bool,
+}
+
+/// What all caches hold and have done.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct CachesStats {
+    /// By name; or what keeps a cache from telling.
+    pub caches: BTreeMap<String, Result<KvStats, String>>,
+    /// Entries of all.
+    pub total_entries: usize,
+    /// Answered requests of all.
+    pub hits: u64,
+    /// Requests of all that were not answered.
+    pub misses: u64,
+    /// The answered share of all requests; 0.0 before the first.
+    pub hit_rate: f64,
+}
+
+impl Caches {
+    /// Without a cache yet. Each one that is made is enrolled with the coordinator, if there is one and
+    /// the cache is switched on.
+    pub fn new(
+        tiers: TierSet,
+        coordinator: Option<Arc<CacheCoordinator>>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Caches {
+            coordinator,
+            state: Mutex::default(),
+            making: Flights::default(),
+            weak: Arc::new(WeakCache::new(WEAK, WEAK_ITEMS)),
+            clock,
+            tiers,
+        }
+    }
+
+    /// Defines a type, or says otherwise of one that is predefined.
+    ///
+    /// # Errors
+    /// `InvalidConfig` if there is a cache of it already, or another type has its prefix.
+    pub fn define(&self, known: CacheType) -> Result<()> {
+        let refuse = |what: String, help: &str| {
+            Err(Error::new(ErrorKind::InvalidConfig, what).with_help(help))
+        };
+        let name = known.name();
+        if CacheType::own_name(name) != name || name == WEAK {
+            let what = format!("`{name}` is the name of something else");
+            return refuse(what, "define it by another name");
+        }
+        let mut state = self.state.lock();
+        if state.made.iter().any(|cache| cache.name() == name) {
+            let what = format!("there is a cache `{name}` already");
+            return refuse(what, "define types before their caches are asked for");
+        }
+        let prefix = known.its_prefix();
+        if let Some(other) = state
+            .types()
+            .find(|other| other.its_prefix() == prefix && other.name() != name)
+        {
+            let what = format!("`{}` has the prefix {prefix:?} of `{name}`", other.name());
+            return refuse(what, "give each type a prefix of its own");
+        }
+        state.defined.insert(name.to_owned(), known);
+        Ok(())
+    }
+
+    /// The cache of a type, by its name or another one that it has: the same one each time.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such type; `InvalidConfig` if its backend is none that there is;
+    /// `Coordinator` if somebody else has its name there; whatever keeps its tiers from being used.
+    pub fn get(&self, name: &str) -> Result<KvCache> {
+        let name = CacheType::own_name(name).to_owned();
+        for _ in 0..MAX_LOST {
+            if let Some(made) = self.made(&name) {
+                return Ok(made);
+            }
+            match self.making.board(&name) {
+                Boarding::Leads(lead) => {
+                    let made = match self.made(&name) {
+                        Some(made) => Ok(made),
+                        None => self.make(&name),
+                    };
+                    lead.land(made.clone());
+                    return made;
+                }
+                Boarding::Joins(joined) => {
+                    if let Some(made) = joined.wait() {
+                        return made;
+                    }
+                }
+            }
+        }
+        let message = format!("the making of the cache `{name}` was lost again and again");
+        Err(Error::new(ErrorKind::Internal, message))
+    }
+
+    /// The cache of values that are not kept: gone when their last owner lets go of them.
+    ///
+    /// # Errors
+    /// `Coordinator` if somebody else has its name there.
+    pub fn weak(&self) -> Result<Arc<AnyWeakCache>> {
+        let is_new = !std::mem::replace(&mut self.state.lock().has_weak, true);
+        if is_new && let Err(error) = self.enrol(Arc::clone(&self.weak) as Arc<dyn Cache>) {
+            self.state.lock().has_weak = false;
+            return Err(error);
+        }
+        Ok(Arc::clone(&self.weak))
+    }
+
+    /// The caches that were made so far, in that order.
+    pub fn list(&self) -> Vec<KvCache> {
+        self.state.lock().made.clone()
+    }
+
+    /// Every type that is defined, predefined ones too, in the order of their names.
+    pub fn types(&self) -> Vec<CacheType> {
+        let mut types: Vec<CacheType> = self.state.lock().types().collect();
+        types.sort_unstable_by(|one, other| one.name().cmp(other.name()));
+        types
+    }
+
+    /// Switches all caches off, or on again those that are not switched off themselves, and those that
+    /// are made later.
+    ///
+    /// # Errors
+    /// Those of [`KvCache::set_enabled`]; the other caches are switched all the same.
+    pub fn set_enabled(&self, enabled: bool) -> Result<()> {
+        self.state.lock().is_paused = !enabled;
+        let switched = self
+            .list()
+            .into_iter()
+            .map(|cache| cache.set_paused(!enabled));
+        // Every cache is switched before an error is told.
+        let switched: Vec<Result<()>> = switched.collect();
+        switched.into_iter().collect()
+    }
+
+    /// What the caches hold and have done. One that cannot tell is listed with its error.
+    pub fn stats(&self) -> CachesStats {
+        let told = self.list().into_iter().map(|cache| {
+            let stats = cache.stats().map_err(|error| format!("{error:#}"));
+            (cache.name().to_owned(), stats)
+        });
+        let caches: BTreeMap<String, Result<KvStats, String>> = told.collect();
+        let all = || caches.values().flatten();
+        let (hits, misses) = (all().map(|s| s.hits).sum(), all().map(|s| s.misses).sum());
+        CachesStats {
+            total_entries: all().map(|stats| stats.total_entries).sum(),
+            hits,
+            misses,
+            hit_rate: CacheReport::default().requests(hits, misses).hit_rate(),
+            caches,
+        }
+    }
+
+    /// How the caches do: as bad as the worst of them, healthy if there is none.
+    pub fn health(&self) -> Health {
+        let parts = self.list().iter().map(KvCache::health).collect();
+        Health::healthy("caches").with_parts(parts)
+    }
+
+    fn made(&self, name: &str) -> Option<KvCache> {
+        let state = self.state.lock();
+        let made = state.made.iter().find(|cache| cache.name() == name);
+        made.cloned()
+    }
+
+    /// Makes the cache and enrols it. Its caller leads the making of it.
+    fn make(&self, name: &str) -> Result<KvCache> {
+        let known = self.known(name)?;
+        let tier = self.tiers.tier_of(&known, &self.clock)?;
+        let options = known.its_options().clone();
+        let cache = KvCache::new(name, options, tier, Arc::clone(&self.clock));
+        if known.its_options().is_enabled {
+            self.enrol(Arc::new(cache.clone()))?;
+        }
+        let mut state = self.state.lock();
+        // Nothing is in doubt of a new cache: this does nothing else.
+        let paused = cache.set_paused(state.is_paused);
+        state.made.push(cache.clone());
+        drop(state);
+        paused.map(|()| cache)
+    }
+
+    fn known(&self, name: &str) -> Result<CacheType> {
+        let state = self.state.lock();
+        let known = state.types().find(|known| known.name() == name);
+        known.ok_or_else(|| {
+            let error = Error::new(
+                ErrorKind::NotFound,
+                format!("no type of cache is named `{name}`"),
+            );
+            let names: Vec<CacheType> = state.types().collect();
+            match suggest::nearest(name, names.iter().map(CacheType::name)) {
+                Some(near) => error.with_help(format!("did you mean `{near}`?")),
+                None => error.with_help("define it first"),
+            }
+        })
+    }
+
+    fn enrol(&self, cache: Arc<dyn Cache>) -> Result<()> {
+        match &self.coordinator {
+            Some(coordinator) => coordinator.register(cache),
+            None => Ok(()),
+        }
+    }
+}
+
+impl State {
+    /// Those that are defined, and the predefined ones that are not.
+    fn types(&self) -> impl Iterator<Item = CacheType> {
+        let rest = CacheType::all_predefined().filter(|name| !self.defined.contains_key(*name));
+        let defined = self.defined.values().cloned();
+        defined.chain(rest.filter_map(CacheType::predefined))
+    }
+}
+
+impl Drop for Caches {
+    fn drop(&mut self) {
+        let mut state = std::mem::take(&mut *self.state.lock());
+        if let Some(coordinator) = &self.coordinator {
+            for cache in &state.made {
+                if cache.options().is_enabled {
+                    coordinator.unregister(cache.name());
+                }
+            }
+            if state.has_weak {
+                coordinator.unregister(WEAK);
+            }
+        }
+        while let Some(cache) = state.made.pop() {
+            drop(cache);
+        }
+    }
+}
+
+impl fmt::Debug for Caches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caches")
+            .field("tiers", &self.tiers)
+            .field("made", &self.list())
+            .finish_non_exhaustive()
+    }
+}

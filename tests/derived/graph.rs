@@ -1,0 +1,93 @@
+//! Results that are made from results, and edges that leave with them.
+
+use cardex::Cache;
+use serde_json::json;
+
+use crate::world::World;
+
+impl World {
+    fn twice(&self, path: &str) -> (String, usize) {
+        let arguments = json!({"path": path});
+        let text = self.run("twice", &json!({"of": path}), |making| {
+            let once = self.run("read_file", &arguments, |_| self.contents(path))?;
+            making.uses_entry(&self.tools.key("read_file", &arguments)?);
+            Ok(format!("{once}{once}"))
+        });
+        (text.unwrap(), self.made())
+    }
+}
+
+#[test]
+fn a_result_of_a_result_comes_from_its_files_too() {
+    let world = World::new();
+    world.write("a", "x");
+    assert_eq!(world.twice("a"), ("xx".to_owned(), 2));
+    assert_eq!(world.twice("a"), ("xx".to_owned(), 2));
+    world.write("a", "y");
+    assert_eq!(world.twice("a"), ("yy".to_owned(), 4));
+}
+
+#[test]
+fn an_invalidation_cascades() {
+    let world = World::new();
+    world.write("a", "x");
+    world.write("b", "x");
+    (world.twice("a"), world.twice("b"));
+    assert_eq!(
+        world
+            .tools
+            .invalidate_path(&world.root().join("a"))
+            .unwrap(),
+        2
+    );
+    assert_eq!(world.twice("b").1, 4, "b is as it was");
+    assert_eq!(world.twice("a").1, 6);
+    let key = world.tools.key("read_file", &json!({"path": "a"})).unwrap();
+    assert_eq!(world.tools.results().remove(&[key]).unwrap(), 2);
+}
+
+#[test]
+fn a_result_lives_no_longer_than_the_one_that_it_was_made_from() {
+    let world = World::new();
+    world.write("a", "x");
+    assert_eq!(world.twice("a").1, 2);
+    let key = world.tools.key("read_file", &json!({"path": "a"})).unwrap();
+    // Behind the graph's back.
+    assert!(world.tools.results().kv().delete(&key).unwrap());
+    assert_eq!(world.twice("a").1, 4);
+}
+
+#[test]
+fn tools_leave_together_as_was_declared() {
+    let world = World::new();
+    world.write("a", "x");
+    world.tools.declare("twice", "read_file");
+    world.twice("a");
+    world.list(".");
+    let cleared = world.tools.invalidate_tool("read_file", None).unwrap();
+    assert_eq!((cleared["read_file"], cleared["twice"]), (1, 1));
+    assert_eq!(world.tools.results().derived_stats().held, 1);
+    assert_eq!(world.list(".").1, 3, "another tool");
+}
+
+#[test]
+fn edges_are_those_of_the_results_that_are_there_after_any_eviction() {
+    let world = World::with_items(20);
+    let results = world.tools.results();
+    let mut random = fastrand::Rng::with_seed(7);
+    for n in 0..500 {
+        let path = format!("f{}", random.u32(0..40));
+        world.write(&path, &n.to_string());
+        world.read(&path);
+        if random.u32(0..10) == 0 {
+            results.evict(random.usize(0..8)).unwrap();
+            let stats = results.derived_stats();
+            let held = results.usage().entries;
+            assert_eq!((stats.held, stats.edges), (held, held), "after {n}");
+        }
+    }
+    results.sweep_edges();
+    assert_eq!(results.derived_stats().held, results.usage().entries);
+    results.clear().unwrap();
+    assert_eq!(results.derived_stats().edges, 0);
+}
