@@ -80,6 +80,7 @@
 //! `cardex` command. `full`: everything.
 
 mod bounded;
+pub mod bus;
 mod cache;
 #[cfg(feature = "sqlite")]
 mod cardex;

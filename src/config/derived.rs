@@ -47,6 +47,8 @@ pub struct DerivedSettings {
     pub coordination: bool,
     /// How long a lease lasts.
     pub lease: Duration,
+    /// The time between two heartbeats of a process.
+    pub heartbeat: Duration,
     /// What is said of types, by name.
     pub types: BTreeMap<String, TypeSettings>,
 }
@@ -143,6 +145,7 @@ impl DerivedSettings {
             ("redis.timeout", Value::Duration(time)) => self.redis_timeout = time,
             ("coordination.enabled", Value::Switch(on)) => self.coordination = on,
             ("coordination.lease", Value::Duration(time)) => self.lease = time,
+            ("coordination.heartbeat", Value::Duration(time)) => self.heartbeat = time,
             (name, value) => return Err(useless(name, &value)),
         }
         Ok(())

@@ -285,6 +285,13 @@ pub static KEYS: &[Key] = &[
         default: || Value::Duration(Duration::from_secs(30)),
     },
     Key {
+        name: "coordination.heartbeat",
+        kind: Kind::Duration(Duration::from_millis(100), Duration::from_secs(60)),
+        doc: "How often processes that share Redis tell that they are there; what one changes is served by no other for longer than three.",
+        is_live: false,
+        default: || Value::Duration(Duration::from_secs(1)),
+    },
+    Key {
         name: "watch.enabled",
         kind: Kind::Switch,
         doc: "Whether `serve` keeps the database up to date with the tree, as with --watch.",

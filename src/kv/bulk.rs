@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::KvCache;
+use super::{KvCache, KvChange};
 use crate::error::Result;
 use crate::primitives::Mutex;
 use crate::tier::{Key, KeyPattern};
@@ -93,7 +93,31 @@ impl KvCache {
     /// # Errors
     /// Whatever keeps the tier from forgetting; some may be gone then.
     pub fn clear(&self) -> Result<()> {
+        let cleared = self.take_out(None, || self.0.tier.clear());
+        self.tell(KvChange::All);
+        cleared
+    }
+
+    /// Forgets what matches, as [`KvCache::delete_matching`] does, on somebody else's word: nobody is told.
+    pub(crate) fn forget(&self, pattern: &KeyPattern) -> Result<usize> {
+        self.take_out(Some(pattern.clone()), || {
+            self.0.tier.remove_matching(pattern)
+        })
+    }
+
+    /// Forgets everything without telling anybody.
+    pub(crate) fn forget_all(&self) -> Result<()> {
         self.take_out(None, || self.0.tier.clear())
+    }
+
+    /// Another process has changed what matches in a tier that it shares: the copies of this process
+    /// leave. Waits for no verb that is under way.
+    pub(crate) fn forget_copies(&self, pattern: &KeyPattern) -> Result<usize> {
+        let loaded = self.0.flights.keys().into_iter();
+        let matching = loaded.filter(|key| pattern.matches(key.as_str()));
+        matching.for_each(|key| self.0.flights.void(&key));
+        self.0.watches.note_all(Some(pattern));
+        self.counted(self.0.tier.forget_copies(pattern))
     }
 
     /// Forgets what matches, piece by piece, and returns how many values left. A key with characters
@@ -116,7 +140,9 @@ impl KvCache {
                 true => rest,
                 false => removed,
             })
-        })?;
+        });
+        self.tell(KvChange::Matching(pattern));
+        let removed = removed?;
         Ok(match self.is_enabled() {
             true => removed,
             false => 0,

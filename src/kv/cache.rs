@@ -24,9 +24,11 @@ use crate::clock::Clock;
 use crate::error::{ErrorKind, Result};
 use crate::health::{Health, Reason};
 use crate::key_turns::KeyTurns;
+use crate::panics::caught;
+use crate::primitives::RwLock;
 use crate::primitives::atomic::{AtomicBool, Ordering};
 use crate::single_flight::Flights;
-use crate::tier::{Entry, Key, Lifetime, Term, Tier, Update};
+use crate::tier::{Entry, Key, KeyPattern, Lifetime, Term, Tier, Update};
 
 /// At most so many expired entries leave when the statistics are asked for: a moment's work.
 const SWEPT_BY_STATS: usize = 10_000;
@@ -62,7 +64,11 @@ pub(super) struct Core {
     pub(super) watches: Watches,
     pub(super) versions: Versions,
     pub(super) counters: Counters,
+    listeners: RwLock<Vec<Listener>>,
 }
+
+/// Somebody who wants to know what this process changes.
+type Listener = Arc<dyn Fn(KvChange<'_>) + Send + Sync>;
 
 /// How much longer a value lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +77,17 @@ pub enum Ttl {
     Never,
     /// That long, more than 0.
     For(Duration),
+}
+
+/// What a verb of this process has changed, or may have: an error does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KvChange<'c> {
+    /// The value of this key.
+    Key(&'c Key),
+    /// Those of the keys that match.
+    Matching(&'c KeyPattern),
+    /// All.
+    All,
 }
 
 /// A value that was found, and how it lies there.
@@ -104,6 +121,7 @@ impl KvCache {
             watches: Watches::default(),
             versions: Versions::default(),
             counters: Counters::default(),
+            listeners: RwLock::default(),
         }))
     }
 
@@ -297,6 +315,13 @@ impl KvCache {
         &self.0.tier
     }
 
+    /// Has the listener called after each verb of this process that has changed something, in the thread
+    /// of that verb, under no lock: so it is quick. A value that was loaded where there was none is no
+    /// change. Called also if the verb failed, and may have changed it all the same.
+    pub fn on_change(&self, listener: impl Fn(KvChange<'_>) + Send + Sync + 'static) {
+        self.0.listeners.write().push(Arc::new(listener));
+    }
+
     /// Whether it is switched on.
     pub fn is_enabled(&self) -> bool {
         self.0.is_on.load(Ordering::Acquire) && !self.0.is_paused.load(Ordering::Acquire)
@@ -428,7 +453,28 @@ impl KvCache {
         let outcome = write();
         drop(voids);
         drop(turn);
+        self.tell(KvChange::Key(key));
         self.counted(outcome)
+    }
+
+    /// Tells those who want to know. What goes wrong with one of them is his.
+    pub(super) fn tell(&self, change: KvChange<'_>) {
+        let listeners = {
+            let listeners = self.0.listeners.read();
+            match listeners.is_empty() {
+                true => return,
+                false => listeners.clone(),
+            }
+        };
+        for listener in listeners {
+            let told = caught(ErrorKind::Internal, || {
+                listener(change);
+                Ok(())
+            });
+            if let Err(error) = told {
+                tracing::warn!("cache `{}`: a listener: {error:#}", self.0.name);
+            }
+        }
     }
 
     /// What becomes of a key that is to change while the cache is switched off: it is forgotten.

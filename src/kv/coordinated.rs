@@ -1,6 +1,6 @@
 //! A cache of derived results as one among the caches of a process.
 
-use super::KvCache;
+use super::{KvCache, KvChange};
 use crate::cache::{Cache, CacheReport, CacheUsage, Scope};
 use crate::error::Result;
 
@@ -20,7 +20,9 @@ impl Cache for KvCache {
 
     fn invalidate(&self, scope: &Scope) -> Result<usize> {
         scope.matcher()?;
-        self.take_out(None, || self.0.tier.invalidate(scope))
+        let left = self.take_out(None, || self.0.tier.invalidate(scope));
+        self.tell(KvChange::All);
+        left
     }
 
     fn clear(&self) -> Result<()> {

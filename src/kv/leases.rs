@@ -132,6 +132,21 @@ impl Shared {
 }
 
 impl Kept<'_> {
+    /// Greater than that of every lease of the key before.
+    pub(super) fn fence(&self) -> u64 {
+        self.held.lease.fence
+    }
+
+    /// Asks for the whole time again; whether it was still held.
+    ///
+    /// # Errors
+    /// Those of [`Tier::renew`].
+    pub(super) fn renew(&self) -> Result<bool> {
+        let shared = &self.keeper.shared;
+        let Held { key, lease, .. } = &*self.held;
+        shared.tier.renew(key, lease, shared.time)
+    }
+
     /// Keeps what was made under it; whether the value is kept.
     ///
     /// # Errors

@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::KvCache;
 use super::cache::Found;
 use super::envelope::Envelope;
 use super::key::AsKey;
 use super::leases::{Asked, Kept};
+use super::{KvCache, KvChange};
 use crate::error::{Error, ErrorKind, Result};
 use crate::panics::caught;
 use crate::primitives::{Condvar, Mutex};
@@ -260,6 +260,10 @@ impl KvCache {
             (false, None) => Ok(true),
         };
         drop(turn);
+        // Others may have copies of what it was before.
+        if !is_void && order.before.is_some() {
+            self.tell(KvChange::Key(&order.key));
+        }
         // The value is answered all the same.
         if !self.counted(kept).unwrap_or(true) {
             self.0.counters.voided.bump();
@@ -329,13 +333,13 @@ impl Order {
 }
 
 /// Waits between looks at what another process makes: ever longer, never all the same, and not for ever.
-struct Polls {
+pub(super) struct Polls {
     next: Duration,
     left: Duration,
 }
 
 impl Polls {
-    fn within(time: Duration) -> Self {
+    pub(super) fn within(time: Duration) -> Self {
         Polls {
             next: POLLS.0,
             left: time,
@@ -343,7 +347,7 @@ impl Polls {
     }
 
     /// Waits; false if it has waited for long enough.
-    fn wait(&mut self) -> bool {
+    pub(super) fn wait(&mut self) -> bool {
         if self.left.is_zero() {
             return false;
         }

@@ -34,6 +34,7 @@ mod key;
 mod leases;
 mod load;
 mod load_many;
+mod lock;
 pub mod monitor;
 mod namespace;
 mod number;
@@ -57,9 +58,10 @@ mod weak;
 #[cfg(feature = "sqlite")]
 pub mod write_behind;
 
-pub use self::cache::{KvCache, Ttl};
+pub use self::cache::{KvCache, KvChange, Ttl};
 pub use self::caches::{AnyWeakCache, Caches, CachesStats};
 pub use self::key::AsKey;
+pub use self::lock::{FENCE_CHECK, FENCE_TABLE, SharedLock, SharedLocks};
 pub use self::namespace::{Level, Namespace, Reach};
 pub use self::options::KvOptions;
 pub use self::source::Source;

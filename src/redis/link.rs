@@ -160,6 +160,11 @@ impl Link {
         Ok(())
     }
 
+    /// The connection itself, for what is no asking and answering.
+    pub(super) fn into_connection(self) -> Connection {
+        self.connection
+    }
+
     /// How the server names this connection, if it told.
     pub(super) fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()

@@ -6,6 +6,7 @@ mod breaker;
 mod fault;
 mod link;
 mod options;
+mod subscription;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub(crate) use self::fault::Trouble;
 pub(crate) use self::link::Link;
 use self::link::{Doubt, Identity, Slot, Slots};
 pub use self::options::RedisOptions;
+pub(crate) use self::subscription::Heard;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::health::{Health, HealthState, Reason};

@@ -38,6 +38,8 @@ pub use self::key::{Key, MAX_KEY_CHARS};
 pub use self::memory::{MemoryTier, MemoryTierOptions};
 pub use self::pattern::{KeyPattern, MAX_PATTERN_CHARS};
 #[cfg(feature = "redis")]
+pub(crate) use self::redis::random;
+#[cfg(feature = "redis")]
 pub use self::redis::{RedisTier, RedisTierOptions};
 pub use self::term::{Lifetime, Term};
 pub use self::tiered::{Owed, TierState, Tiered, TieredOptions};
@@ -159,6 +161,25 @@ pub trait Tier: Cache {
     /// Whether other processes read and write it too.
     fn is_shared(&self) -> bool {
         false
+    }
+
+    /// Takes out what it has as copies of what a tier among its own has that other processes share, of the
+    /// keys that match: another process may have changed that. Nothing that was read before is copied
+    /// afterwards. Waits for no verb that is under way, and asks no server. How many copies left; a tier
+    /// of one kind has none.
+    ///
+    /// # Errors
+    /// Whatever keeps it from forgetting.
+    fn forget_copies(&self, pattern: &KeyPattern) -> Result<usize> {
+        let _ = pattern;
+        Ok(0)
+    }
+
+    /// Has the listener called when a tier that other processes share has got a change that it missed
+    /// before: they may have read there what was true until then. It is called in the middle of a verb,
+    /// and does no more than to take note. A tier of one kind misses nothing.
+    fn on_repair(&self, listener: Arc<dyn Fn() + Send + Sync>) {
+        let _ = listener;
     }
 
     /// Asks for the right to make the value of a key alone among the processes that share the tier, for

@@ -141,6 +141,55 @@ impl KeyPattern {
         literal.then(|| Key::new(&self.prefix()).ok()).flatten()
     }
 
+    /// The patterns of what may follow this text in a match: those that match `rest`, any of them, exactly
+    /// where this one matches the text and `rest`. None if no match begins so.
+    pub fn after(&self, text: &str) -> Vec<KeyPattern> {
+        // Places in the pattern that are reached, in their order, each once.
+        let mut places = vec![0];
+        for c in text.chars() {
+            let mut next = Vec::new();
+            for place in self.with_skipped_stars(&places) {
+                match self.parts.get(place) {
+                    Some(Part::Many) => next.push(place),
+                    Some(part) if part.allows(c) => next.push(place + 1),
+                    _ => {}
+                }
+            }
+            next.sort_unstable();
+            next.dedup();
+            places = next;
+        }
+        // What is behind a star is reached with it.
+        let is_behind_star = |place: usize| {
+            let before = place.checked_sub(1);
+            let star = before.filter(|at| places.contains(at));
+            star.is_some_and(|at| self.parts[at] == Part::Many)
+        };
+        let rests = places.iter().filter(|place| !is_behind_star(**place));
+        let rests = rests.filter(|place| **place < self.parts.len());
+        rests.map(|place| Self::of(&self.parts[*place..])).collect()
+    }
+
+    /// The same places, and those that are reached from them without a character.
+    fn with_skipped_stars(&self, places: &[usize]) -> Vec<usize> {
+        let mut all = Vec::with_capacity(places.len() + 1);
+        for &place in places {
+            all.push(place);
+            if self.parts.get(place) == Some(&Part::Many) {
+                all.push(place + 1);
+            }
+        }
+        all
+    }
+
+    fn of(parts: &[Part]) -> Self {
+        let text: String = parts.iter().map(Part::to_string).collect();
+        KeyPattern {
+            text: text.into(),
+            parts: parts.into(),
+        }
+    }
+
     /// The pattern as text.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -181,6 +230,30 @@ fn class(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Part {
         ranges.push((from.min(to), from.max(to)));
     }
     Part::Class { is_denied, ranges }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Part::Literal(c) => f.write_str(&KeyPattern::escape(c.encode_utf8(&mut [0; 4]))),
+            Part::One => f.write_str("?"),
+            Part::Many => f.write_str("*"),
+            Part::Class { is_denied, ranges } => {
+                f.write_str(if *is_denied { "[^" } else { "[" })?;
+                for (from, to) in ranges {
+                    // A range can begin with none of these, and may be written in either direction.
+                    let is_special = |c: &char| matches!(c, '\\' | ']' | '^');
+                    match (is_special(from), is_special(to)) {
+                        _ if from == to => write!(f, "\\{from}")?,
+                        (false, _) => write!(f, "{from}-{to}")?,
+                        (true, false) => write!(f, "{to}-{from}")?,
+                        (true, true) => (*from..=*to).try_for_each(|c| write!(f, "\\{c}"))?,
+                    }
+                }
+                f.write_str("]")
+            }
+        }
+    }
 }
 
 impl fmt::Display for KeyPattern {
@@ -240,6 +313,37 @@ mod tests {
         }
         assert_eq!(KeyPattern::new("a:*").unwrap().only(), None);
         assert_eq!(KeyPattern::new("a\\*b*c").unwrap().prefix(), "a*b");
+    }
+
+    #[test]
+    fn what_follows_a_text_is_patterns_of_the_rest() {
+        let after = |pattern: &str, text: &str| {
+            let rests = KeyPattern::new(pattern).unwrap().after(text);
+            let texts = rests.iter().map(|rest| rest.as_str().to_owned());
+            texts.collect::<Vec<_>>()
+        };
+        assert_eq!(after("users:u?:*", "users:"), ["u?:*"]);
+        assert_eq!(after("*", "users:"), ["*"]);
+        assert_eq!(after("us*7", "users:"), ["*7"]);
+        assert_eq!(after("other:*", "users:"), [""; 0]);
+        assert_eq!(after("users:", "users:"), [""; 0], "no key is empty");
+        assert_eq!(after("*:a\\*[x-z]", "b:"), ["*:a\\*[x-z]", "a\\*[x-z]"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_rest_matches_where_the_whole_does(
+            pattern in "[ab*?\\[\\]\\\\^-]{1,10}", text in "[ab^-]{0,4}", rest in "[ab^\\]-]{1,4}",
+        ) {
+            let pattern = KeyPattern::new(&pattern).unwrap();
+            let whole = pattern.matches(&format!("{text}{rest}"));
+            let rests = pattern.after(&text);
+            proptest::prop_assert_eq!(rests.iter().any(|one| one.matches(&rest)), whole);
+            for one in rests {
+                let read = KeyPattern::new(one.as_str()).unwrap();
+                proptest::prop_assert_eq!(read.matches(&rest), one.matches(&rest), "{}", one);
+            }
+        }
     }
 
     #[test]

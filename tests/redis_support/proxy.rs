@@ -19,6 +19,12 @@ pub enum Way {
     CutReply(usize),
     /// Requests arrive, replies do not.
     LosesReplies,
+    /// What is published does not arrive; replies do.
+    LosesMessages,
+    /// What is published arrives twice.
+    DoublesMessages,
+    /// What is published arrives so much later.
+    SlowMessages(Duration),
     /// Requests arrive when it is told to let them go: see [`Proxy::let_go`].
     HoldsRequests,
     /// Nothing arrives, and nobody is told.
@@ -34,7 +40,7 @@ pub struct Proxy {
 }
 
 struct Shared {
-    server: PathBuf,
+    server: Mutex<PathBuf>,
     way: Mutex<Way>,
     is_over: AtomicBool,
     lets_go: AtomicBool,
@@ -49,7 +55,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
-            server: server.to_owned(),
+            server: Mutex::new(server.to_owned()),
             way: Mutex::new(Way::Clear),
             is_over: AtomicBool::new(false),
             lets_go: AtomicBool::new(false),
@@ -73,6 +79,11 @@ impl Proxy {
 
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// Leads to another server from now on. Connections that are there stay as they are.
+    pub fn lead_to(&self, server: &Path) {
+        *self.shared.server.lock().unwrap() = server.to_owned();
     }
 
     pub fn make(&self, way: Way) {
@@ -115,7 +126,8 @@ impl Shared {
         if matches!(self.way(), Way::Closed) {
             return;
         }
-        let Ok(server) = UnixStream::connect(&self.server) else {
+        let server = self.server.lock().unwrap().clone();
+        let Ok(server) = UnixStream::connect(server) else {
             return;
         };
         client.set_nodelay(true).unwrap();
@@ -158,7 +170,14 @@ impl Shared {
     fn replies(&self, mut server: UnixStream, mut client: TcpStream) {
         let mut piece = [0; 16 << 10];
         while let Ok(length @ 1..) = server.read(&mut piece) {
+            let is_message = contains(&piece[..length], b"message\r\n$");
             let told = match self.way() {
+                Way::LosesMessages if is_message => continue,
+                Way::DoublesMessages if is_message => client.write_all(&piece[..length].repeat(2)),
+                Way::SlowMessages(by) if is_message => {
+                    thread::sleep(by);
+                    client.write_all(&piece[..length])
+                }
                 Way::LosesReplies | Way::Hole => continue,
                 Way::Closed => break,
                 Way::CutReply(most) => {
@@ -169,7 +188,7 @@ impl Shared {
                     thread::sleep(by);
                     client.write_all(&piece[..length])
                 }
-                Way::Clear | Way::HoldsRequests => client.write_all(&piece[..length]),
+                _ => client.write_all(&piece[..length]),
             };
             if told.is_err() {
                 break;
@@ -178,4 +197,9 @@ impl Shared {
         _ = server.shutdown(Shutdown::Both);
         _ = client.shutdown(Shutdown::Both);
     }
+}
+
+/// Whether the bytes are in the piece.
+fn contains(piece: &[u8], bytes: &[u8]) -> bool {
+    piece.windows(bytes.len()).any(|window| window == bytes)
 }

@@ -450,7 +450,7 @@ fn no_reply() -> Trouble {
 }
 
 /// Bytes that nobody guesses, and nobody else has.
-fn random<const N: usize>() -> Result<[u8; N]> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     use rustix::rand::{GetRandomFlags, getrandom};
 
     let mut bytes = [0; N];

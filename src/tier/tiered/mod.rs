@@ -12,6 +12,7 @@
 //! What tiers that outlive the process are owed is written down where there is a `ledger`.
 
 mod breaker;
+mod copies;
 mod debts;
 mod hits;
 mod ledger;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use self::copies::Overtaken;
 pub use self::debts::Owed;
 use self::hits::Hits;
 use self::ledger::Ledger;
@@ -158,6 +160,7 @@ pub struct Tiered {
     clock: Arc<dyn Clock>,
     turns: KeyTurns,
     flights: Flights<Key, Option<Looked>>,
+    overtaken: Overtaken,
     found_below: Hits,
     /// How many removals of many keys are under way: nothing is copied between tiers meanwhile. Looked
     /// at by whoever has a turn.
@@ -219,6 +222,7 @@ impl Tiered {
             parts,
             turns: KeyTurns::new(options.patience),
             flights: Flights::default(),
+            overtaken: Overtaken::new(),
             found_below: Hits::new(options.promote_after),
             wide_removals: AtomicUsize::new(0),
             is_bypassed: AtomicBool::new(false),
@@ -424,6 +428,16 @@ impl Tier for Tiered {
 
     fn is_shared(&self) -> bool {
         self.shared().is_some()
+    }
+
+    fn forget_copies(&self, pattern: &KeyPattern) -> Result<usize> {
+        Ok(self.drop_copies(pattern))
+    }
+
+    fn on_repair(&self, listener: Arc<dyn Fn() + Send + Sync>) {
+        for part in self.parts.iter().filter(|part| part.tier.is_shared()) {
+            part.on_paid(Arc::clone(&listener));
+        }
     }
 
     /// Of the tier that is shared.

@@ -1,6 +1,6 @@
 //! A tier among others: what it fails at, or panics at, is counted and told, and concerns it alone.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::breaker::Breaker;
@@ -28,6 +28,8 @@ pub(super) struct Part {
     failures: Counter,
     /// Whether somebody pays a wide debt at this moment.
     paying: AtomicBool,
+    /// Who wants to know that a debt was paid.
+    listener: OnceLock<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl Part {
@@ -45,6 +47,7 @@ impl Part {
             clock,
             failures: Counter::default(),
             paying: AtomicBool::new(false),
+            listener: OnceLock::new(),
             tier,
         }
     }
@@ -204,8 +207,20 @@ impl Part {
             if self.take_out(&wide).is_err() {
                 return false;
             }
+            self.tell_paid();
         }
         true
+    }
+
+    /// Calls the listener when a debt was paid; the first one that was given stays.
+    pub(super) fn on_paid(&self, listener: Arc<dyn Fn() + Send + Sync>) {
+        _ = self.listener.set(listener);
+    }
+
+    pub(super) fn tell_paid(&self) {
+        if let Some(listener) = self.listener.get() {
+            listener();
+        }
     }
 
     /// Takes out everything, or what matches, and settles it; owes it if that fails.

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::Tiered;
+use super::copies::Since;
 use crate::error::{ErrorKind, Result};
 use crate::panics::caught;
 use crate::single_flight::{Boarding, Joined, Lead};
@@ -121,10 +122,11 @@ impl Tiered {
         found: &mut [Option<Entry>],
     ) {
         let keys: Vec<&Key> = leads.iter().map(|(_, lead)| lead.key()).collect();
+        let since: Vec<Since> = keys.iter().map(|key| self.overtaken.since(key)).collect();
         let looked = self.look_below(&keys);
-        for ((place, lead), looked) in leads.into_iter().zip(looked) {
+        for (((place, lead), looked), since) in leads.into_iter().zip(looked).zip(since) {
             if let Some(looked) = &looked {
-                self.promote(&lead, looked);
+                self.promote(&lead, looked, since);
             }
             let entry = looked.clone();
             found[place] = entry.and_then(|looked| looked.now(self.clock.elapsed()));
@@ -161,7 +163,7 @@ impl Tiered {
 
     /// Brings what was found below to the tiers above, with its own version and end. Not if the key has
     /// been changed since, is being changed, or shares the turn of one that is: nobody waits to bring up.
-    fn promote(&self, lead: &Lead<'_, Key, Option<Looked>>, looked: &Looked) {
+    fn promote(&self, lead: &Lead<'_, Key, Option<Looked>>, looked: &Looked, since: Since) {
         let (key, entry) = (lead.key(), &looked.entry);
         let Some(term) = entry.term().filter(|_| looked.tier > 0) else {
             return;
@@ -186,6 +188,7 @@ impl Tiered {
                 Err(_) => self.ring(),
             }
         }
+        self.unless_overtaken(key, since);
     }
 
     /// The entry of the first tier that has one, uncounted, and left where it is.

@@ -71,7 +71,7 @@ impl Tiered {
         if !part.debts.covers(key) {
             return true;
         }
-        let began = self.clock.elapsed();
+        let (began, since) = (self.clock.elapsed(), self.overtaken.since(key));
         let may_have = !part.tier.is_shared() && self.may_copy();
         let above = self.parts[..at].iter().filter(|_| may_have);
         let current = above.filter_map(|part: &Part| part.peek(key)).next();
@@ -82,6 +82,10 @@ impl Tiered {
             }
             None => part.remove(key),
         };
+        self.unless_overtaken(key, since);
+        if paid.is_ok() {
+            part.tell_paid();
+        }
         paid.is_ok()
     }
 

@@ -56,10 +56,12 @@ impl Tiered {
             self.owe_everywhere(key);
             return Ok(false);
         }
+        let since = self.overtaken.since(key);
         let mut tally = Tally::default();
         for part in self.parts.iter().rev() {
             tally.add(self.put_in(part, key, value, version, term, began));
         }
+        self.unless_overtaken(key, since);
         self.flights.void(key);
         self.finish(tally, || format!("keep {key}"))
     }
@@ -100,6 +102,7 @@ impl Tiered {
         }
         let others = self.parts.iter().enumerate().rev();
         let others = others.filter(|(place, _)| *place != at);
+        let since = self.overtaken.since(key);
         let filled = shared.call(|tier| tier.fill(key, lease, Arc::clone(value), version, term));
         let filled = shared.note(key, filled);
         match &filled {
@@ -116,6 +119,7 @@ impl Tiered {
             }),
             Err(_) => self.ring(),
         }
+        self.unless_overtaken(key, since);
         self.flights.void(key);
         filled
     }
@@ -126,7 +130,7 @@ impl Tiered {
         if self.is_bypassed() {
             return Err(self.bypassed());
         }
-        let may_copy = self.may_copy();
+        let (may_copy, since) = (self.may_copy(), self.overtaken.since(key));
         let mut failures = Vec::new();
         for at in (0..self.parts.len()).rev() {
             if self.parts[at].debts.covers(key) && !self.pay(at, key) {
@@ -141,6 +145,7 @@ impl Tiered {
                     for part in self.parts[..at].iter().rev() {
                         self.follow(part, key, entry.as_ref().filter(|_| may_copy), began);
                     }
+                    self.unless_overtaken(key, since);
                     self.flights.void(key);
                     return Ok(entry);
                 }

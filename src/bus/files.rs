@@ -1,0 +1,145 @@
+//! From the database to the bus: each pass that brought changes in is told as an event about the files
+//! that changed, whoever changed them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::InvalidationBus;
+use super::event::{Invalidation, MAX_SCOPES, Origin, What};
+use crate::cache::Scope;
+use crate::error::Result;
+use crate::metadata::FilePath;
+use crate::metadata_cache::{ChangeFeed, MetadataCache};
+use crate::position::Position;
+use crate::store::ChangeSet;
+use crate::worker::Worker;
+
+/// How often the thread looks whether it is to stop.
+const GLANCE: Duration = Duration::from_millis(100);
+/// How long it rests when the log cannot be read.
+const REST: Duration = Duration::from_millis(500);
+
+/// A thread that follows the changes of a project, until it is dropped.
+pub struct FileChanges {
+    _worker: Worker,
+}
+
+impl FileChanges {
+    /// Tells the bus what changes from this position on: that of the records which the caches were
+    /// made from, or the default one, and the first event is about everything. If the log cannot be
+    /// read, that may be about any file: once when it begins, and again when it is over.
+    ///
+    /// # Errors
+    /// `NotInitialized` after the cache's shutdown; `Io` if the thread cannot be started.
+    pub fn follow(
+        cache: &MetadataCache,
+        since: Position,
+        bus: Arc<InvalidationBus>,
+    ) -> Result<Self> {
+        let mut feed = cache.subscribe(since)?;
+        let mut is_lost = false;
+        let round = move |stop: &AtomicBool| {
+            while !stop.load(Ordering::Relaxed) {
+                match next(&mut feed) {
+                    Ok(set) if is_lost => {
+                        is_lost = false;
+                        let position = set.map_or(feed.position(), |set| set.position);
+                        let cause = "the change log is read again";
+                        bus.publish(event(vec![Scope::All], cause, position));
+                    }
+                    Ok(Some(set)) => {
+                        let (scopes, cause) = scopes(&set);
+                        bus.publish(event(scopes, cause, set.position));
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        tracing::warn!("the change log cannot be read: {error:#}");
+                        if !std::mem::replace(&mut is_lost, true) {
+                            let cause = "the change log cannot be read";
+                            bus.publish(event(vec![Scope::All], cause, feed.position()));
+                        }
+                        return Some(REST);
+                    }
+                }
+            }
+            None
+        };
+        let worker = Worker::spawn("bus-files", round)?;
+        worker.ring();
+        Ok(FileChanges { _worker: worker })
+    }
+}
+
+fn next(feed: &mut ChangeFeed) -> Result<Option<ChangeSet>> {
+    feed.next(GLANCE)
+}
+
+fn event(scopes: Vec<Scope>, cause: &str, position: Position) -> Invalidation {
+    Invalidation {
+        position: Some(position),
+        ..Invalidation::of(What::Files(scopes), Origin::Sync, cause)
+    }
+}
+
+/// What a set of changes is about: its files, the directory that they all lie in, or everything.
+fn scopes(set: &ChangeSet) -> (Vec<Scope>, &'static str) {
+    if set.is_fresh_instance {
+        return (vec![Scope::All], "the change log begins anew");
+    }
+    let cause = "files changed";
+    if set.changes.len() <= MAX_SCOPES {
+        let paths = set.changes.iter().map(|change| FilePath::new(&change.path));
+        // A path that can only be shown may be any.
+        let scopes = paths.map(|path| path.map_or(Scope::All, Scope::Path));
+        return (scopes.collect(), cause);
+    }
+    let mut directories = set.changes.iter().map(|change| {
+        let path = change.path.as_str();
+        path.rsplit_once('/').map_or("", |(directory, _)| directory)
+    });
+    let first = directories.next().unwrap_or("");
+    let common = directories.fold(first, common_directory);
+    match common {
+        "" => (vec![Scope::All], "many files changed"),
+        directory => (vec![Scope::Prefix(directory.to_owned())], cause),
+    }
+}
+
+/// The deepest directory above, or equal to, both.
+fn common_directory<'p>(one: &'p str, other: &str) -> &'p str {
+    let mut end = 0;
+    for (part, theirs) in one.split('/').zip(other.split('/')) {
+        if part != theirs {
+            break;
+        }
+        end += part.len() + usize::from(end > 0);
+    }
+    &one[..end]
+}
+
+impl fmt::Debug for FileChanges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileChanges").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_common_directory_is_made_of_whole_names() {
+        for (one, other, common) in [
+            ("src/a/b", "src/a/c", "src/a"),
+            ("src/a", "src/ab", "src"),
+            ("src", "srcs", ""),
+            ("src/a", "src/a", "src/a"),
+            ("", "src", ""),
+            ("src", "src/a/b", "src"),
+        ] {
+            assert_eq!(common_directory(one, other), common, "{one} {other}");
+        }
+    }
+}

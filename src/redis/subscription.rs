@@ -1,0 +1,62 @@
+//! A connection that hears what is published, and is used for nothing else.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use redis::RedisError;
+
+use super::RedisClient;
+use super::link::Link;
+use crate::error::Result;
+
+/// What a subscription hears.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// From now on it hears.
+    Begin,
+    /// A message, and its channel.
+    Message(String, Vec<u8>),
+    /// Nothing, for as long as one waits.
+    Nothing,
+}
+
+impl RedisClient {
+    /// Hears what is published in the channels, on a connection of its own, and tells it to `each`, until
+    /// that breaks off. `each` is called at least every so often. Neither the pool nor the circuit
+    /// breaker has a part in it.
+    ///
+    /// # Errors
+    /// `Unavailable` if the connection cannot be made, or breaks: what was published since is not heard.
+    pub(crate) fn hear(
+        &self,
+        channels: &[&str],
+        every: Duration,
+        mut each: impl FnMut(Heard) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let told = |cause: RedisError| self.error(&cause);
+        let link = Link::open(&self.options.info, self.options.timeout, 0).map_err(told)?;
+        let mut connection = link.into_connection();
+        let mut hearing = connection.as_pubsub();
+        for channel in channels {
+            hearing.subscribe(channel).map_err(told)?;
+        }
+        hearing.set_read_timeout(Some(every)).map_err(told)?;
+        let mut heard = Heard::Begin;
+        while each(heard).is_continue() {
+            heard = match hearing.get_message() {
+                Ok(message) => {
+                    let channel = message.get_channel_name().to_owned();
+                    Heard::Message(channel, message.get_payload_bytes().to_vec())
+                }
+                Err(error) if error.is_timeout() => Heard::Nothing,
+                Err(error) => return Err(told(error)),
+            };
+        }
+        Ok(())
+    }
+
+    /// The number of the database that is used.
+    pub(crate) fn database(&self) -> i64 {
+        self.options.info.redis_settings().db()
+    }
+}
