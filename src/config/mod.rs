@@ -12,6 +12,7 @@ mod layers;
 mod live;
 mod named;
 mod schema;
+mod setup;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -42,6 +42,7 @@ mod pool;
 mod pooled;
 mod refresh;
 pub mod report;
+mod setup;
 mod source;
 mod sourced;
 mod stats;
@@ -62,6 +63,7 @@ pub use self::caches::{AnyWeakCache, Caches, CachesStats};
 pub use self::key::AsKey;
 pub use self::namespace::{Level, Namespace, Reach};
 pub use self::options::KvOptions;
+pub use self::setup::CachesSetup;
 pub use self::source::Source;
 #[cfg(feature = "sqlite")]
 pub use self::sourced::SourceSink;

@@ -15,11 +15,14 @@ use crate::tier::{MemoryTier, MemoryTierOptions, Tier, Tiered, TieredOptions};
 #[cfg(feature = "redis")]
 use crate::tier::{RedisTier, RedisTierOptions};
 
-/// The tiers that there are. What is not set is not there; there is always memory.
+/// The tiers that there are. What is not set is not there; there is memory unless it is left out.
 #[derive(Clone, Default)]
 pub struct TierSet {
     memory: MemoryTierOptions,
+    is_without_memory: bool,
     tiered: TieredOptions,
+    /// Why there is no file, although there should be one.
+    absent: Option<Error>,
     #[cfg(feature = "sqlite")]
     disk: Option<(Arc<DiskFile>, DiskTierOptions)>,
     #[cfg(feature = "redis")]
@@ -36,7 +39,23 @@ impl TierSet {
         }
     }
 
-    /// How the tiers of a type work together.
+    /// The same without memory: for who only looks after what outlives him.
+    #[must_use]
+    pub fn without_memory(mut self) -> Self {
+        self.is_without_memory = true;
+        self
+    }
+
+    /// The same without the file that there should be, and why: a type that has another tier does with
+    /// that, and whoever wants the file alone gets this error.
+    #[must_use]
+    pub fn without_disk(mut self, why: Error) -> Self {
+        self.absent = Some(why);
+        self
+    }
+
+    /// How the tiers of a type work together. Which file the debts of a type are written to is decided
+    /// here: one beside the file of the tiers.
     #[must_use]
     pub fn tiered(mut self, options: TieredOptions) -> Self {
         self.tiered = options;
@@ -79,6 +98,7 @@ impl TierSet {
     ) -> Result<Arc<dyn Tier>> {
         let behind = self.behind(known)?;
         let takes_memory = match known.its_backend() {
+            _ if self.is_without_memory => false,
             Backend::Memory => true,
             Backend::Auto | Backend::Tiered => !is_strict(known, &behind),
             Backend::Disk | Backend::Redis => false,
@@ -86,18 +106,83 @@ impl TierSet {
         let mut tiers = behind;
         if takes_memory {
             let options = known.memory(&self.memory, !tiers.is_empty())?;
-            let memory = MemoryTier::new(known.name(), options, Arc::clone(clock));
+            let name = format!("{} in memory", known.name());
+            let memory = MemoryTier::new(name, options, Arc::clone(clock));
             tiers.insert(0, Arc::new(memory));
         }
         match (known.its_backend(), tiers.len()) {
-            (Backend::Tiered, 1) if !is_strict(known, &tiers) => Err(missing(known, "second tier")),
-            (backend, 0) => Err(missing(known, backend.name())),
+            (Backend::Tiered, 1) if !self.is_without_memory && !is_strict(known, &tiers) => {
+                Err(self.lacks(known).unwrap_or_else(|| missing(known)))
+            }
+            (_, 0) => Err(self.lacks(known).unwrap_or_else(|| missing(known))),
             (_, 1) => Ok(tiers.remove(0)),
             _ => {
-                let (options, clock) = (self.tiered.clone(), Arc::clone(clock));
+                let options = self.tiered_of(known, &tiers);
+                let clock = Arc::clone(clock);
                 Ok(Tiered::new(known.name(), tiers, options, clock)?)
             }
         }
+    }
+
+    /// Why the type lacks the file, if it would take it.
+    pub(super) fn lacks(&self, known: &CacheType) -> Option<Error> {
+        let takes_redis = matches!(
+            known.its_backend(),
+            Backend::Auto | Backend::Tiered | Backend::Redis
+        );
+        let is_strict = known.its_consistency() == Consistency::Strong;
+        let takes_disk = match known.its_backend() {
+            Backend::Memory | Backend::Redis => false,
+            Backend::Disk => true,
+            Backend::Auto | Backend::Tiered => !(is_strict && takes_redis && self.has_redis()),
+        };
+        self.absent.clone().filter(|_| takes_disk)
+    }
+
+    /// Why there is no file, although there should be one.
+    pub(super) fn absent(&self) -> Option<&Error> {
+        self.absent.as_ref()
+    }
+
+    /// The file, if there is one.
+    #[cfg(feature = "sqlite")]
+    pub fn disk_file(&self) -> Option<&Arc<DiskFile>> {
+        self.disk.as_ref().map(|(file, _)| file)
+    }
+
+    /// The client of the Redis server, if there is one.
+    #[cfg(feature = "redis")]
+    pub fn redis_client(&self) -> Option<&Arc<RedisClient>> {
+        self.redis.as_ref().map(|(client, ..)| client)
+    }
+
+    #[cfg(feature = "redis")]
+    fn has_redis(&self) -> bool {
+        self.redis.is_some()
+    }
+
+    #[cfg(not(feature = "redis"))]
+    fn has_redis(&self) -> bool {
+        false
+    }
+
+    /// How its tiers work together. What a shared one is owed outlives the process beside the file, which
+    /// is this process' own.
+    #[cfg(feature = "sqlite")]
+    fn tiered_of(&self, known: &CacheType, tiers: &[Arc<dyn Tier>]) -> TieredOptions {
+        let options = self.tiered.clone();
+        match &self.disk {
+            Some((file, _)) if tiers.iter().any(|tier| tier.is_shared()) => {
+                let suffix = format!(".{}.owed", known.its_prefix());
+                options.ledger(crate::store::beside(file.path(), &suffix))
+            }
+            _ => options,
+        }
+    }
+
+    #[cfg(not(feature = "sqlite"))]
+    fn tiered_of(&self, _: &CacheType, _: &[Arc<dyn Tier>]) -> TieredOptions {
+        self.tiered.clone()
     }
 
     /// Its tiers behind memory, the fastest first. Where it is to be strong, the shared one alone.
@@ -136,7 +221,8 @@ impl TierSet {
         let namespace = format!("{namespace}.{}", known.its_prefix());
         let options = RedisTierOptions::new(&namespace)?.ttl(*ttl)?;
         let options = options.schema(known.its_options().schema);
-        let tier = RedisTier::new(known.name(), options, Arc::clone(client));
+        let name = format!("{} in Redis", known.name());
+        let tier = RedisTier::new(name, options, Arc::clone(client));
         Ok(Some(Arc::new(tier)))
     }
 
@@ -151,8 +237,9 @@ fn is_strict(known: &CacheType, tiers: &[Arc<dyn Tier>]) -> bool {
     known.its_consistency() == Consistency::Strong && tiers.iter().any(|tier| tier.is_shared())
 }
 
-fn missing(known: &CacheType, what: &str) -> Error {
-    let message = format!("the type of cache `{}` has no {what}", known.name());
+fn missing(known: &CacheType) -> Error {
+    let (name, backend) = (known.name(), known.its_backend());
+    let message = format!("the type of cache `{name}` lacks what the backend {backend} takes");
     Error::new(ErrorKind::InvalidConfig, message)
         .with_help("switch the tier on, or choose the backend auto")
 }

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "sqlite")]
-pub use self::disk::{DiskFile, DiskFileOptions, DiskTier, DiskTierOptions};
+pub use self::disk::{DiskFile, DiskFileOptions, DiskTier, DiskTierOptions, Restored};
 pub(crate) use self::key::escaped;
 pub use self::key::{Key, MAX_KEY_CHARS};
 pub use self::memory::{MemoryTier, MemoryTierOptions};

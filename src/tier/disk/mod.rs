@@ -5,6 +5,7 @@
 //! written first, however often it was read.
 
 mod condition;
+mod copy;
 mod doom;
 mod file;
 mod files;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::doom::Touched;
+pub use self::copy::Restored;
 pub use self::file::DiskFile;
 use self::file::Stop;
 pub use self::options::{DiskFileOptions, DiskTierOptions};
