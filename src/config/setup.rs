@@ -166,10 +166,18 @@ mod tests {
     use crate::kv::{Backend, CacheStrategy, Consistency};
 
     fn setup(text: &str) -> Result<CachesSetup> {
+        with(text, &[])
+    }
+
+    /// The same with variables of the environment.
+    fn with(text: &str, variables: &[(&str, &str)]) -> Result<CachesSetup> {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join(crate::config::PROJECT_FILE), text).unwrap();
-        let config = ConfigSources::new(root.path()).load()?;
-        config.derived().setup(root.path())
+        let sources = ConfigSources::new(root.path());
+        let sources = variables.iter().fold(sources, |sources, (name, value)| {
+            sources.variable(*name, *value)
+        });
+        sources.load()?.derived().setup(root.path())
     }
 
     #[test]
@@ -207,15 +215,17 @@ mod tests {
 
     #[test]
     fn a_predefined_type_keeps_what_is_not_said_of_it() {
-        let setup = setup("[types.llm_response]\nmax_items = 9\n[types.own]\n").unwrap();
-        let session = |known: &CacheType| known.its_options().clone();
-        let [llm, _own] = setup.types() else {
+        let setup =
+            setup("[types.llm_response]\nmax_items = 9\n[types.own]\nttl = '1m'\n").unwrap();
+        let [llm, own] = setup.types() else {
             panic!("{setup:?}");
         };
         assert_eq!(llm.name(), "llm_response");
         let expected = CacheType::predefined("llm_response").unwrap();
-        let options = session(&expected).lease(Duration::from_secs(30)).unwrap();
+        let options = expected.its_options().clone();
+        let options = options.lease(Duration::from_secs(30)).unwrap();
         assert_eq!(*llm, expected.max_items(9).unwrap().options(options));
+        assert_eq!((own.name(), own.its_prefix()), ("own", "own"));
     }
 
     #[test]
@@ -232,20 +242,34 @@ mod tests {
     fn what_two_types_cannot_share_is_told() {
         let error = setup("[types.session]\nttl = '1m'\n[types.chat_history]\nttl = '1m'\n");
         let error = error.unwrap_err();
-        assert!(error.to_string().contains("`types.chat_history`"), "{error}");
+        assert!(
+            error.to_string().contains("`types.chat_history`"),
+            "{error}"
+        );
     }
 
     #[cfg(feature = "redis")]
     #[test]
     fn the_server_is_shown_without_its_password_and_a_bad_one_named_by_its_key() {
-        let shown = setup("[redis]\nurl = 'redis://me:hunter2@h:7000/3'\n").unwrap();
+        let url = ("CARDEX_REDIS__URL", "redis://me:hunter2@h:7000/3");
+        let shown = with("", &[url, ("CARDEX_REDIS__NAMESPACE", "us")]).unwrap();
         assert_eq!(shown.redis_server().as_deref(), Some("redis://h:7000/3"));
         assert!(!format!("{shown:?}").contains("hunter2"));
-        let off = "[redis]\nurl = 'redis://h'\n[tiers.redis]\nenabled = false\n";
-        assert_eq!(setup(off).unwrap().redis_server(), None);
-        let error = setup("[redis]\nurl = 'rediss://me:hunter2@h'\n").unwrap_err();
+        let off = with("[tiers.redis]\nenabled = false\n", &[url]).unwrap();
+        assert_eq!(off.redis_server(), None);
+        let error = with("", &[("CARDEX_REDIS__URL", "rediss://me:hunter2@h")]).unwrap_err();
         let told = format!("{error:#}");
-        assert!(told.contains("`redis.url`") && !told.contains("hunter2"), "{told}");
+        assert!(
+            told.contains("`redis.url`") && !told.contains("hunter2"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_projects_file_does_not_say_whose_results_it_shares() {
+        let error = setup("[redis]\nnamespace = 'theirs'\n").unwrap_err();
+        assert!(error.to_string().contains("`redis.namespace`"), "{error}");
+        setup("[redis]\nnamespace = 'auto'\n").unwrap();
     }
 
     #[cfg(feature = "redis")]

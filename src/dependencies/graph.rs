@@ -463,7 +463,7 @@ mod tests {
             });
             let more: Vec<u8> = more.map(|(key, _)| *key).collect();
             if more.is_empty() {
-                let found = found.iter().map(|n| key(n)).collect();
+                let found = found.iter().map(key).collect();
                 return sorted(found);
             }
             found.extend(more);

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::KvCache;
+use super::report::Report;
 use super::stats::KvStats;
 use super::tier_set::TierSet;
 use super::types::CacheType;
 use super::weak::WeakCache;
 use crate::cache::{Cache, CacheReport};
-use super::report::Report;
 use crate::clock::Clock;
 use crate::coordinator::CacheCoordinator;
 use crate::error::{Error, ErrorKind, Result};

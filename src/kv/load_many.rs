@@ -33,6 +33,9 @@ struct Led<'c> {
     right: Right<'c>,
 }
 
+/// A load that somebody else makes, and where in the batch.
+type Following = (usize, Joined<Option<Envelope>>);
+
 impl KvCache {
     /// The values of the keys, in their order; those that are missing are made by one call of `loader`,
     /// which is given their keys and returns what it has of them. As [`KvCache::get_or_load`] otherwise:
@@ -133,7 +136,7 @@ impl KvCache {
         &'c self,
         batch: &mut Batch<T>,
         missing: &[usize],
-    ) -> (Vec<Led<'c>>, Vec<(usize, Joined<Option<Envelope>>)>)
+    ) -> (Vec<Led<'c>>, Vec<Following>)
     where
         T: DeserializeOwned,
     {

@@ -80,6 +80,14 @@ impl CachesSetup {
         self
     }
 
+    /// Without a file.
+    #[cfg(feature = "sqlite")]
+    #[must_use]
+    pub fn without_disk(mut self) -> Self {
+        self.disk = None;
+        self
+    }
+
     /// With a Redis server: see [`TierSet::redis`].
     ///
     /// # Errors

@@ -153,6 +153,12 @@ pub trait Tier: Cache {
     /// How it does. Changes neither data nor counters, and does no I/O.
     fn health(&self) -> Health;
 
+    /// Puts right what it has missed, as far as that can be done now; whether nothing is owed any more. Who
+    /// misses nothing has nothing to do.
+    fn repair(&self) -> bool {
+        true
+    }
+
     /// How long it keeps values that are put by default, and, in front of another tier, any value.
     fn ttl(&self) -> Duration;
 

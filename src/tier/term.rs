@@ -35,27 +35,6 @@ impl Lifetime {
     }
 }
 
-/// As it is written: `default`, `never`, or a duration with its unit.
-#[cfg(feature = "cli")]
-impl std::str::FromStr for Lifetime {
-    type Err = Error;
-
-    /// # Errors
-    /// `InvalidInput` for anything else, and for a duration of 0.
-    fn from_str(text: &str) -> Result<Self> {
-        let lifetime = match text {
-            "default" => Lifetime::Default,
-            "never" => Lifetime::Never,
-            text => Lifetime::For(crate::units::parse_duration(text).map_err(|why| {
-                let message = format!("the lifetime {text:?} {why}");
-                let error = Error::new(ErrorKind::InvalidInput, message);
-                error.with_help("give a duration such as 10m, default, or never")
-            })?),
-        };
-        lifetime.resolve(Duration::MAX).map(|_| lifetime)
-    }
-}
-
 /// A lifetime, and what comes after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Term {

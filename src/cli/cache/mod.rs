@@ -56,28 +56,31 @@ struct Opened {
 }
 
 impl Opened {
-    /// The cache of a type, to look at.
-    fn to_read(context: &Context, name: &str) -> Result<Self, Failure> {
-        Self::new(&context.caches_setup(false)?, name)
+    /// The cache of a type, to look at; `None` if it lies in a file that nobody has made yet.
+    fn to_read(context: &Context, name: &str) -> Result<Option<Self>, Failure> {
+        let setup = context.caches_setup(false)?;
+        let caches = open(&setup)?;
+        let known = known(&caches, name)?;
+        if is_unmade(context, &setup, &known) {
+            return Ok(None);
+        }
+        Ok(Some(Self::over(caches, name)?))
     }
 
     /// The same, to change. It has to be whole: what one tier would miss, others could still find there.
     fn to_change(context: &Context, name: &str) -> Result<Self, Failure> {
-        let opened = Self::new(&context.caches_setup(true)?, name)?;
-        match opened.caches.absent_tier(name)? {
-            Some(error) => Err(error.into()),
-            None => Ok(opened),
+        let caches = open(&context.caches_setup(true)?)?;
+        known(&caches, name)?;
+        if let Some(error) = caches.absent_tier(name)? {
+            return Err(error.into());
         }
+        Ok(Self::over(caches, name)?)
     }
 
-    fn new(setup: &CachesSetup, name: &str) -> Result<Self, Failure> {
-        let caches = open(setup)?;
-        let own = CacheType::own_name(name);
-        let known = caches.types().into_iter().find(|known| known.name() == own);
-        if known.is_some_and(|known| known.its_backend() == Backend::Memory) {
-            return Err(in_memory(own).into());
-        }
+    /// What the command before could not bring to the server is made up for first.
+    fn over(caches: Caches, name: &str) -> cardex::Result<Self> {
         let cache = caches.get(name)?;
+        cache.tier().repair();
         Ok(Opened { caches, cache })
     }
 
@@ -112,17 +115,46 @@ impl Opened {
     fn note_missed(&self, context: &Context) {
         let health = self.cache.health();
         if !self.cache.is_enabled() {
-            context.note("note: it is switched off, and keeps nothing (tiers.enabled, types.NAME.enabled)");
+            context.note(
+                "note: it is switched off, and keeps nothing (tiers.enabled, types.NAME.enabled)",
+            );
         } else if let Some(reason) = reason(&health) {
             let message = printable(&reason.message).into_owned();
-            context.note(&format!("note: {message}; what it missed is made up for later"));
+            context.note(&format!(
+                "note: {message}; what it missed is made up for later"
+            ));
         }
     }
 }
 
 /// Opens the caches without memory: a command that ends has no use for it.
 fn open(setup: &CachesSetup) -> Result<Caches, Failure> {
+    let setup = setup.clone().memory(None);
     Ok(setup.open(None, Arc::new(SystemClock))?)
+}
+
+/// The type of this name, unless no other process can see its results.
+fn known(caches: &Caches, name: &str) -> Result<CacheType, Failure> {
+    caches.absent_tier(name)?;
+    let own = CacheType::own_name(name);
+    let known = caches.types().into_iter().find(|known| known.name() == own);
+    match known {
+        Some(known) if known.its_backend() != Backend::Memory => Ok(known),
+        _ => Err(in_memory(own).into()),
+    }
+}
+
+/// Whether a type lies in a file alone that nobody has made yet.
+fn is_unmade(context: &Context, setup: &CachesSetup, known: &CacheType) -> bool {
+    let has_redis = setup.redis_server().is_some();
+    let is_alone = match known.its_backend() {
+        Backend::Disk => true,
+        Backend::Auto | Backend::Tiered => !has_redis,
+        _ => false,
+    };
+    let derived = context.config.derived();
+    let has_file = derived.disk && derived.disk_path.is_some();
+    is_alone && has_file && setup.disk_path().is_none()
 }
 
 fn in_memory(name: &str) -> Error {
@@ -152,7 +184,9 @@ struct Shown<'s> {
 
 fn get(context: &Context, name: &str, key: &str) -> Result<Outcome, Failure> {
     let format = context.format("cache get", &FORMATS)?;
-    let opened = Opened::to_read(context, name)?;
+    let Some(opened) = Opened::to_read(context, name)? else {
+        return Ok(Outcome::Nothing);
+    };
     let Some((value, ttl)) = opened.cache.peek_bytes(key)? else {
         return opened.nothing();
     };
@@ -217,7 +251,9 @@ fn set(
 
 fn standard_input() -> Result<String, Failure> {
     let mut text = String::new();
-    let read = io::stdin().take(MAX_VALUE_BYTES + 1).read_to_string(&mut text);
+    let read = io::stdin()
+        .take(MAX_VALUE_BYTES + 1)
+        .read_to_string(&mut text);
     read.map_err(|cause| {
         let error = Error::new(ErrorKind::InvalidInput, "cannot read the standard input");
         error.because(cause)
@@ -263,7 +299,9 @@ struct Listed<'l> {
 fn keys(context: &Context, name: &str, pattern: Option<&str>) -> Result<Outcome, Failure> {
     let format = context.format("cache keys", &FORMATS)?;
     let pattern = pattern.map_or_else(|| Ok(KeyPattern::all()), KeyPattern::new)?;
-    let opened = Opened::to_read(context, name)?;
+    let Some(opened) = Opened::to_read(context, name)? else {
+        return Ok(Outcome::Nothing);
+    };
     let keys = opened.cache.keys(&pattern)?;
     opened.assert_whole()?;
     let mut out = Out::new();
@@ -295,7 +333,9 @@ struct Remaining {
 
 fn ttl(context: &Context, name: &str, key: &str) -> Result<Outcome, Failure> {
     let format = context.format("cache ttl", &FORMATS)?;
-    let opened = Opened::to_read(context, name)?;
+    let Some(opened) = Opened::to_read(context, name)? else {
+        return Ok(Outcome::Nothing);
+    };
     let Some(ttl) = opened.cache.ttl(key)? else {
         return opened.nothing();
     };
@@ -333,7 +373,9 @@ fn whole(time: Duration) -> String {
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     let parts = [(hours, "h"), (minutes, "m"), (seconds, "s")].into_iter();
     let parts = parts.filter(|(count, _)| *count > 0);
-    parts.map(|(count, unit)| format!("{count}{unit}")).collect()
+    parts
+        .map(|(count, unit)| format!("{count}{unit}"))
+        .collect()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::super::failure::Failure;
 use super::super::output::Out;
 use super::super::table::{cell, fields, lines, table};
 use super::super::{Outcome, format};
-use super::open;
+use super::{is_unmade, open};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -72,7 +72,7 @@ pub(super) fn stats(context: &Context, name: Option<&str>) -> Result<Outcome, Fa
         redis: setup.redis_server(),
     };
     for known in types {
-        if let Some(of) = of_cache(&caches, &setup, &known, wanted.is_some())? {
+        if let Some(of) = of_cache(context, &caches, &setup, &known, wanted.is_some())? {
             told.caches.push(of);
         }
     }
@@ -87,6 +87,7 @@ pub(super) fn stats(context: &Context, name: Option<&str>) -> Result<Outcome, Fa
 
 /// What a type holds; of all types, only those that are configured or hold something.
 fn of_cache(
+    context: &Context,
     caches: &Caches,
     setup: &CachesSetup,
     known: &CacheType,
@@ -94,6 +95,7 @@ fn of_cache(
 ) -> Result<Option<OfCache>, Failure> {
     let told = match known.its_backend() {
         Backend::Memory => None,
+        _ if is_unmade(context, setup, known) => None,
         _ => Some(caches.get(known.name())),
     };
     let (stats, health) = match told {
@@ -209,6 +211,7 @@ pub(super) fn report(context: &Context) -> Result<Outcome, Failure> {
     let caches = open(&setup)?;
     for known in setup.types() {
         if known.its_backend() != Backend::Memory
+            && !is_unmade(context, &setup, known)
             && let Err(error) = caches.get(known.name())
         {
             context.note(&format!("note: {error}"));

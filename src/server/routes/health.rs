@@ -74,7 +74,13 @@ fn ready(state: &State, _: &Call) -> Result<Reply, Problem> {
 
 /// The health of the whole.
 pub(super) fn health(state: &State) -> Health {
-    Health::healthy("cardex").with_parts(vec![state.cardex.health(), state.caches.stats().health()])
+    let mut parts = vec![state.cardex.health(), state.caches.stats().health()];
+    if let Some(caches) = &state.served.results {
+        let mut results = caches.health();
+        "results".clone_into(&mut results.name);
+        parts.push(results);
+    }
+    Health::healthy("cardex").with_parts(parts)
 }
 
 fn healthy(state: &State, _: &Call) -> Result<Reply, Problem> {

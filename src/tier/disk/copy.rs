@@ -44,7 +44,8 @@ impl DiskFile {
             self.aside("copy the entries", |conn| {
                 conn.execute("VACUUM INTO ?1", [&name])
             })?;
-            made.sync_all().map_err(|cause| failed("write", &to, cause))?;
+            made.sync_all()
+                .map_err(|cause| failed("write", &to, cause))?;
             let metadata = made.metadata();
             metadata.map_err(|cause| failed("look at", &to, cause))
         });
@@ -66,29 +67,33 @@ impl DiskFile {
         let copy = self.open_copy(from)?;
         schema::recognise_copy(&copy, from)?;
         let now = self.now();
-        self.change("restore the entries", Touched::Nothing, |database, tally| {
-            rows::take_everything(&database.conn, tally)?;
-            let mut restored = Restored::default();
-            rows::each(&copy, now, |row| {
-                match row {
-                    Copied::Lives {
-                        space,
-                        key,
-                        version,
-                        times,
-                        value,
-                    } => {
-                        rows::insert(&database.conn, space, &key, value, version, times)?;
-                        tally.of(space).added += 1;
-                        restored.entries += 1;
+        self.change(
+            "restore the entries",
+            Touched::Nothing,
+            |database, tally| {
+                rows::take_everything(&database.conn, tally)?;
+                let mut restored = Restored::default();
+                rows::each(&copy, now, |row| {
+                    match row {
+                        Copied::Lives {
+                            space,
+                            key,
+                            version,
+                            times,
+                            value,
+                        } => {
+                            rows::insert(&database.conn, space, &key, value, version, times)?;
+                            tally.of(space).added += 1;
+                            restored.entries += 1;
+                        }
+                        Copied::Expired => restored.expired += 1,
+                        Copied::Damaged => restored.damaged += 1,
                     }
-                    Copied::Expired => restored.expired += 1,
-                    Copied::Damaged => restored.damaged += 1,
-                }
-                Ok::<(), Stop>(())
-            })?;
-            Ok(restored)
-        })
+                    Ok::<(), Stop>(())
+                })?;
+                Ok(restored)
+            },
+        )
     }
 
     fn open_copy(&self, from: &Path) -> Result<Connection> {
@@ -199,7 +204,10 @@ mod tests {
         drop(tier);
         place.clock.advance(Duration::from_secs(61));
         let restored = file.restore(&copy).unwrap();
-        assert_eq!((restored.entries, restored.expired, restored.damaged), (1, 1, 0));
+        assert_eq!(
+            (restored.entries, restored.expired, restored.damaged),
+            (1, 1, 0)
+        );
         assert_eq!(values(&file), [None, Some(b"long".to_vec()), None]);
         place.clock.advance(Duration::from_secs(3600 - 61));
         assert_eq!(values(&file), [None, None, None]);

@@ -26,8 +26,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::doom::Touched;
 pub use self::copy::Restored;
+use self::doom::Touched;
 pub use self::file::DiskFile;
 use self::file::Stop;
 pub use self::options::{DiskFileOptions, DiskTierOptions};
