@@ -1,10 +1,7 @@
 //! `cardex cache` among processes: what one sets another finds, on the Redis server at once and in the file
 //! when the first one is gone; and what a server has in use is not touched behind its back.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a helper that cannot do its work has failed its test"
-)]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a program of tests")]
 
 #[path = "redis_support/mod.rs"]
 mod redis_support;

@@ -414,7 +414,7 @@ fn the_caches_of_a_host_are_there_while_it_runs_and_their_file_outlives_a_run() 
     let stopped = caches.get("general").unwrap_err();
     assert_eq!(stopped.kind(), ErrorKind::NotInitialized);
     assert!(stopped.to_string().contains("`caches`"), "{stopped}");
-    for run in 0..2 {
+    for run in 0..2u32 {
         host.start().unwrap();
         let general = caches.get("general").unwrap();
         assert_eq!(general.get::<u32>("run").unwrap(), run.checked_sub(1));

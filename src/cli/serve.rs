@@ -68,6 +68,9 @@ fn derived(context: &Context, coordinator: &Arc<CacheCoordinator>) -> Result<Arc
             made => drop(made?),
         }
     }
+    for why in caches.health().reasons {
+        say(&format!("warning: {}", why.message));
+    }
     Ok(Arc::new(caches))
 }
 

@@ -108,7 +108,11 @@ impl Component for CachesComponent {
                 }
                 false => None,
             };
-            Ok(Arc::new(setup.open(coordinator, Arc::clone(&self.clock))?))
+            let caches = setup.open(coordinator, Arc::clone(&self.clock))?;
+            for why in caches.health().reasons {
+                tracing::warn!("the caches start degraded: {}", why.message);
+            }
+            Ok(Arc::new(caches))
         })
     }
 

@@ -158,7 +158,7 @@ impl CachesSetup {
     }
 
     /// Opens what there is, and defines the types; no cache is made yet. A file that cannot be used is
-    /// left out, with a warning in the log and in [`Caches::health`]. The Redis server is first asked
+    /// left out, which [`Caches::health`] tells. The Redis server is first asked
     /// when a value is.
     ///
     /// # Errors
@@ -187,7 +187,7 @@ impl CachesSetup {
                 Ok(Some(file)) => tiers.disk(file, each.clone()),
                 Ok(None) => tiers,
                 Err(error) => {
-                    tracing::warn!("the caches do without their file: {error:#}");
+                    tracing::info!("the caches do without their file: {error:#}");
                     tiers.without_disk(error)
                 }
             };

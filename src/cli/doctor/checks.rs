@@ -86,6 +86,11 @@ impl<'c> Subject<'c> {
             let reason = Reason::new("disabled", "they are switched off (tiers.enabled)");
             return check.but(HealthState::Disabled, reason);
         }
+        // In memory alone: whether the types fit together.
+        let clock = Arc::new(cardex::SystemClock);
+        if let Err(error) = setup.clone().without_disk().open(None, clock) {
+            return check.but(HealthState::Unhealthy, Reason::from(&error));
+        }
         match ping(&setup) {
             Ok(()) => check,
             // The file and the memory go on without it.
