@@ -213,6 +213,11 @@ fn export_import_and_check() {
 }
 
 #[test]
+fn caches_of_derived_results() {
+    run_command_document("cache.md", &[]);
+}
+
+#[test]
 fn configuration() {
     let files = fs::read_dir(fixture("config")).unwrap();
     let files: Vec<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();

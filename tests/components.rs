@@ -14,10 +14,13 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use cardex::component::{
-    Component, ComponentRegistry, ComponentState, ConfigManagerComponent, CoordinatorComponent,
-    DatabaseComponent, InitializationContext, MemoryCacheComponent, Settings,
+    CachesComponent, Component, ComponentRegistry, ComponentState, ConfigManagerComponent,
+    CoordinatorComponent, DatabaseComponent, InitializationContext, MemoryCacheComponent, Settings,
 };
+use cardex::kv::CachesSetup;
+use cardex::kv::write_behind::{Operation, Outcome, Sink, WriteBehind, WriteBehindOptions};
 use cardex::store::{MetadataStore, SqliteOptions, SqliteStore};
+use cardex::tier::Key;
 use cardex::{
     CacheOptions, CoordinatorOptions, ErrorKind, Fetch, FileMetadata, FilePath, Function,
     MemoryLimit, PressureGauge, Query, Result, Scope, SyncMode, SystemClock,
@@ -310,7 +313,7 @@ fn a_cache_that_is_switched_off_is_not_started_and_the_database_is() {
     let config = cardex::config::ConfigSources::new(directory.path())
         .load()
         .unwrap();
-    let manager = ConfigManagerComponent::new(Settings::from(&config));
+    let manager = ConfigManagerComponent::new(Settings::try_from(&config).unwrap());
     let host = Host::with(directory, manager, config.cache_enabled());
     host.registry.start().unwrap();
     assert_not_initialized(&host.cache);
@@ -386,6 +389,96 @@ fn a_host_without_a_cache_has_a_coordinator_that_knows_none() {
     host.start().unwrap();
     assert!(component.coordinator().unwrap().list().is_empty());
     host.stop().unwrap();
+}
+
+#[test]
+fn the_caches_of_a_host_are_there_while_it_runs_and_their_file_outlives_a_run() {
+    use cardex::tier::{DiskFileOptions, DiskTierOptions, Lifetime};
+
+    let directory = tempfile::tempdir().unwrap();
+    let (file, each) = (DiskFileOptions::default(), DiskTierOptions::default());
+    let path = directory.path().join("derived.db");
+    let settings = Settings {
+        caches: CachesSetup::default().disk(path, file, each),
+        ..Settings::default()
+    };
+    let caches = Arc::new(CachesComponent::new());
+    let coordinator = Arc::new(CoordinatorComponent::new());
+    let host = ComponentRegistry::new();
+    let config = Arc::new(ConfigManagerComponent::new(settings));
+    host.register(caches.clone(), CachesComponent::DEPENDENCIES, true)
+        .unwrap();
+    let on = &[ConfigManagerComponent::NAME];
+    host.register(coordinator.clone(), on, true).unwrap();
+    host.register(config, &[], true).unwrap();
+    let stopped = caches.get("general").unwrap_err();
+    assert_eq!(stopped.kind(), ErrorKind::NotInitialized);
+    assert!(stopped.to_string().contains("`caches`"), "{stopped}");
+    for run in 0..2u32 {
+        host.start().unwrap();
+        let general = caches.get("general").unwrap();
+        assert_eq!(general.get::<u32>("run").unwrap(), run.checked_sub(1));
+        assert!(general.set("run", &run, Lifetime::Default).unwrap());
+        assert_eq!(coordinator.coordinator().unwrap().list(), ["general"]);
+        assert_eq!(caches.report().unwrap().caches[0].requests, 1);
+        drop(general);
+        host.stop().unwrap();
+        assert!(caches.caches().is_err());
+    }
+}
+
+#[test]
+fn a_host_without_a_coordinator_has_caches_that_nobody_evicts() {
+    let caches = Arc::new(CachesComponent::new());
+    let host = ComponentRegistry::new();
+    let config = Arc::new(ConfigManagerComponent::new(Settings::default()));
+    host.register(config, &[], true).unwrap();
+    let on = &[ConfigManagerComponent::NAME];
+    host.register(caches.clone(), on, true).unwrap();
+    host.start().unwrap();
+    let kept = caches.caches().unwrap();
+    assert!(kept.get("general").unwrap().is_enabled());
+    host.stop().unwrap();
+    assert!(caches.get("general").is_err());
+}
+
+/// What a journal delivers to: it counts.
+#[derive(Debug, Default)]
+struct Counting(std::sync::atomic::AtomicUsize);
+
+impl Sink for Counting {
+    fn apply(&self, operations: &[Operation]) -> Vec<Outcome> {
+        let count = operations.len();
+        self.0.fetch_add(count, std::sync::atomic::Ordering::SeqCst);
+        operations.iter().map(|_| Outcome::Applied).collect()
+    }
+}
+
+#[test]
+fn what_a_journal_holds_is_delivered_before_the_caches_of_a_host_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let caches = Arc::new(CachesComponent::new());
+    let host = ComponentRegistry::new();
+    let config = Arc::new(ConfigManagerComponent::new(Settings::default()));
+    host.register(config, &[], true).unwrap();
+    let on = &[ConfigManagerComponent::NAME];
+    host.register(caches.clone(), on, true).unwrap();
+    host.start().unwrap();
+    let sink = Arc::new(Counting::default());
+    let journal = WriteBehind::open(
+        directory.path().join("journal.db"),
+        WriteBehindOptions::default(),
+        sink.clone(),
+        Arc::new(SystemClock),
+    );
+    let journal = Arc::new(journal.unwrap());
+    caches.closes(&journal).unwrap();
+    let key = Key::new("k").unwrap();
+    journal.write(&key, Some(b"1"[..].into()), 1).unwrap();
+    host.stop().unwrap();
+    assert_eq!(sink.0.load(std::sync::atomic::Ordering::SeqCst), 1);
+    assert!(journal.write(&key, None, 2).is_err(), "it is closed");
+    assert!(caches.closes(&journal).is_err());
 }
 
 /// An example as its source is now: a run of this test alone does not build it.

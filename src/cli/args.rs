@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use cardex::tier::Lifetime;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 const EXIT_CODES: &str = "Exit codes: 0 found or done; 1 nothing found, or a check has findings; \
@@ -137,6 +138,13 @@ pub(super) enum Command {
     /// up to date with the tree, and --watch keeps it so. The standard output gets one line, the address that is listened on.
     /// Requests under way are finished before the end, for five seconds at most.
     Serve(ServeArgs),
+    /// Look into the caches of derived results, change and copy them
+    ///
+    /// They are seen as they lie in their file and on the Redis server: what a process has in its own
+    /// memory it alone can tell, a server at /v1/caches. The file belongs to one process at a time; while
+    /// another one has it, Redis alone is asked, and where that does not do, the command fails.
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// Import, export and check the database
     #[command(subcommand)]
     Db(DbCommand),
@@ -289,6 +297,100 @@ pub(super) enum DbCommand {
         /// Mend what can be mended: restores change capture and logs every file anew
         #[arg(long)]
         repair: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CacheCommand {
+    /// Print the value of a key, as JSON
+    ///
+    /// The exit code is 1 if there is none. With --format json come its time to live and its size.
+    Get {
+        /// The type of cache: one of the predefined ones, or of [types.NAME] of the configuration
+        #[arg(value_name = "TYPE")]
+        name: String,
+        /// The key
+        key: String,
+    },
+    /// Keep a value under a key
+    Set {
+        /// The type of cache
+        #[arg(value_name = "TYPE")]
+        name: String,
+        /// The key
+        key: String,
+        /// The value, as JSON; - is the standard input
+        #[arg(value_name = "JSON", allow_negative_numbers = true)]
+        value: String,
+        /// How long: a duration such as 10m, never, or what the type says
+        #[arg(
+            long,
+            value_name = "TIME",
+            default_value = "default",
+            hide_default_value = true
+        )]
+        ttl: Lifetime,
+    },
+    /// Forget the value of a key, or of all keys that match
+    ///
+    /// The exit code is 1 if there was none.
+    Delete {
+        /// The type of cache
+        #[arg(value_name = "TYPE")]
+        name: String,
+        /// The key
+        #[arg(required_unless_present = "pattern", conflicts_with = "pattern")]
+        key: Option<String>,
+        /// Every key that matches: * is any text, ? any character, [abc] one of these
+        #[arg(long, value_name = "GLOB")]
+        pattern: Option<String>,
+    },
+    /// List the keys that have a value, in their order
+    Keys {
+        /// The type of cache
+        #[arg(value_name = "TYPE")]
+        name: String,
+        /// Those that match: * is any text, ? any character, [abc] one of these
+        pattern: Option<String>,
+    },
+    /// Print how much longer the value of a key lives
+    Ttl {
+        /// The type of cache
+        #[arg(value_name = "TYPE")]
+        name: String,
+        /// The key
+        key: String,
+    },
+    /// Show what each type holds, how it does, and where it lies
+    ///
+    /// Of all types, those are shown that are configured or hold something. Requests are counted by the
+    /// process that makes them.
+    Stats {
+        /// The type of cache
+        #[arg(value_name = "TYPE")]
+        name: Option<String>,
+    },
+    /// Forget every value of a type
+    Clear {
+        /// The type of cache
+        #[arg(value_name = "TYPE")]
+        name: String,
+    },
+    /// Show how the types that are configured do against what they are held to
+    Report,
+    /// Copy the file of the caches
+    Backup {
+        /// The new file; it must not exist
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Put what a copy holds in place of what the file of the caches holds
+    ///
+    /// Each entry is checked; what is damaged, or has expired meanwhile, is left out.
+    Restore {
+        /// A file that `cardex cache backup` wrote
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
     },
 }
 

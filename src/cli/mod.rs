@@ -5,6 +5,7 @@
 //! when stopped by SIGINT and SIGTERM.
 
 mod args;
+mod cache;
 mod changes;
 mod check;
 mod config;
@@ -93,6 +94,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         Command::Changes(args) => changes::run(&context, &args),
         Command::Watch => watch::run(&context),
         Command::Stats => stats::run(&context),
+        Command::Cache(command) => cache::run(&context, command),
         Command::Db(DbCommand::Import { file }) => import::run(&context, &file),
         Command::Db(DbCommand::Export { file }) => export::run(&context, file.as_deref()),
         Command::Db(DbCommand::Check { repair }) => check::run(&context, repair),

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cardex::kv::CachesSetup;
 use cardex::store::SqliteStore;
 use cardex::{CacheOptions, Cardex, Error, ErrorKind, Result, SyncReport, SystemClock};
 
@@ -78,6 +79,30 @@ impl Context {
         let options = self.config.sqlite().clone();
         SqliteStore::open(self.config.database(), PROJECT, options)
             .map_err(|error| self.suggest_elsewhere(error))
+    }
+
+    /// What the caches of derived results are opened by. With `makes`, the directory of their file is made
+    /// like that of the database; without, a file that is not there is done without.
+    pub(super) fn caches_setup(&self, makes: bool) -> Result<CachesSetup> {
+        let setup = self.config.derived().setup(&self.root)?;
+        let Some(file) = setup.disk_path().map(Path::to_path_buf) else {
+            return Ok(setup);
+        };
+        assert_no_links(&file, &self.root)?;
+        if !makes {
+            return Ok(match file.exists() {
+                true => setup,
+                false => setup.without_disk(),
+            });
+        }
+        let data = self.root.join(DATA);
+        if file.starts_with(&data)
+            && let Err(error) = make_data_directory(&data)
+        {
+            // Whoever opens the file is told again.
+            tracing::debug!("the directory of the cache file: {error:#}");
+        }
+        Ok(setup)
     }
 
     /// A tree that cannot be written to can still be indexed.

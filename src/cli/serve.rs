@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cardex::config::{LiveConfig, Reload};
+use cardex::kv::{Caches, CachesSetup};
 use cardex::server::{Served, Server};
 use cardex::{CacheCoordinator, Cardex, Error, ErrorKind, SystemClock};
 
@@ -34,10 +35,12 @@ pub(super) fn run(global: Global, args: &ServeArgs) -> Result<Outcome, Failure> 
     coordinator.register(cardex.as_cache())?;
     coordinator.start()?;
     let coordinator = Arc::new(coordinator);
+    let caches = derived(&context, &coordinator)?;
     let live = Arc::new(context.live);
     let served = Served::new(&cardex, &coordinator)
         .at(&context.root, context.config.database())
-        .configured_by(&live);
+        .configured_by(&live)
+        .with_results(&caches);
     let served = match &watcher {
         Some(watcher) => {
             watcher.start()?;
@@ -61,6 +64,41 @@ pub(super) fn run(global: Global, args: &ServeArgs) -> Result<Outcome, Failure> 
     }
     cardex.shutdown();
     match ended? {}
+}
+
+/// The caches of derived results: those of the types that the configuration names, each enrolled with the
+/// coordinator. Without such a type there is none, and no file is opened.
+fn derived(context: &Context, coordinator: &Arc<CacheCoordinator>) -> Result<Arc<Caches>, Failure> {
+    let setup = match context.config.derived().types.is_empty() {
+        true => CachesSetup::default(),
+        false => context.caches_setup(true)?,
+    };
+    let caches = setup.open(Some(Arc::clone(coordinator)), Arc::new(SystemClock))?;
+    for known in setup.types() {
+        match caches.get(known.name()) {
+            Err(error) if may_be_absent(error.kind()) => {
+                let name = known.name();
+                say(&format!(
+                    "warning: the cache `{name}` is left out: {error:#}"
+                ));
+            }
+            made => drop(made?),
+        }
+    }
+    for why in caches.health().reasons {
+        say(&format!("warning: {}", why.message));
+    }
+    Ok(Arc::new(caches))
+}
+
+/// Whether a cache that could not be made for this reason does not stop a start: its file is not there,
+/// which is told by the health, too. What is wrong with the configuration does.
+fn may_be_absent(kind: ErrorKind) -> bool {
+    use ErrorKind::{Database, DatabaseBusy, DatabaseCorrupt, Io, Unavailable};
+    matches!(
+        kind,
+        Database | DatabaseBusy | DatabaseCorrupt | Io | Unavailable
+    )
 }
 
 /// Whoever can takes other limits and intervals when the configuration is read again.

@@ -67,7 +67,7 @@ impl Component for ConfigManagerComponent {
             #[cfg(feature = "cli")]
             Source::Layers(sources) => {
                 let config = sources.as_ref().clone().load()?;
-                Ok(Arc::new(Settings::from(&config)))
+                Ok(Arc::new(Settings::try_from(&config)?))
             }
         })
     }
@@ -115,7 +115,11 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::NotInitialized);
         assert!(error.to_string().contains("`config_manager`"), "{error}");
         host.start().unwrap();
-        assert_eq!(*config.settings().unwrap(), settings);
+        let told = config.settings().unwrap();
+        assert_eq!(
+            (&told.project, &told.database),
+            (&settings.project, &settings.database)
+        );
         host.stop().unwrap();
         assert!(config.settings().is_err());
     }

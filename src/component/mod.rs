@@ -7,7 +7,8 @@
 
 Three components make this crate's cache a part of a host: [`ConfigManagerComponent`],
 [`DatabaseComponent`] and [`MemoryCacheComponent`]. A fourth, [`CoordinatorComponent`], lets the caches
-of the host give room when memory is tight.
+of the host give room when memory is tight; a fifth, [`CachesComponent`], holds its caches of derived
+results.
 
 ```
 use std::sync::Arc;
@@ -33,6 +34,8 @@ assert!(cache.query(&Query::builder().build()?).is_err());
 )]
 
 #[cfg(feature = "sqlite")]
+mod caches;
+#[cfg(feature = "sqlite")]
 mod config_manager;
 mod context;
 #[cfg(feature = "sqlite")]
@@ -56,6 +59,8 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+#[cfg(feature = "sqlite")]
+pub use self::caches::CachesComponent;
 #[cfg(feature = "sqlite")]
 pub use self::config_manager::ConfigManagerComponent;
 pub use self::context::InitializationContext;

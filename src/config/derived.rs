@@ -39,6 +39,8 @@ pub struct DerivedSettings {
     pub redis_ttl: Duration,
     /// The server, which may hold a secret; `None` is none.
     pub redis_url: Option<RedisUrl>,
+    /// What sets this project apart on it, or `auto`.
+    pub redis_namespace: String,
     /// The most connections to it.
     pub redis_max_connections: u32,
     /// How long it is waited for.
@@ -139,6 +141,7 @@ impl DerivedSettings {
             ("redis.url", Value::Text(url)) => {
                 self.redis_url = (url != UNSET).then_some(RedisUrl(url));
             }
+            ("redis.namespace", Value::Text(name)) => self.redis_namespace = name,
             ("redis.max_connections", Value::Count(most)) => {
                 self.redis_max_connections = u32::try_from(most).unwrap_or(u32::MAX);
             }

@@ -9,9 +9,11 @@ mod database_url;
 mod derived;
 mod keys;
 mod layers;
+mod lifetime;
 mod live;
 mod named;
 mod schema;
+mod setup;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -210,6 +212,11 @@ fn assert_inside(setting: &Setting, root: &Path) -> Result<()> {
             "would say whom to trust",
             "a project's own file cannot; take it out there, and use REDIS_URL, \
              CARDEX_REDIS__URL or your user file",
+        )),
+        "redis.namespace" if text != setup::AUTO => Err(setting.refuse(
+            "would say whose results to share",
+            "a project's own file cannot; take it out there, and use CARDEX_REDIS__NAMESPACE or your \
+             user file",
         )),
         "tiers.disk.path" if text != keys::UNSET => {
             assert_file_inside(setting, text, &root.join(text), root, "a cache file")
@@ -608,6 +615,11 @@ impl Config {
     /// The database file.
     pub fn database(&self) -> &Path {
         &self.database
+    }
+
+    /// The project's root, as it was given.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// What the cache of records may hold.

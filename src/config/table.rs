@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::keys::{Key, Kind, UNSET, Value};
+use super::setup::AUTO;
 use crate::coordinator::CoordinatorOptions;
 use crate::eviction::Strategy;
 use crate::machine;
@@ -255,6 +256,13 @@ pub static KEYS: &[Key] = &[
         doc: "The Redis server that processes share; REDIS_URL is honoured, too.",
         is_live: false,
         default: || Value::Text(UNSET.to_owned()),
+    },
+    Key {
+        name: "redis.namespace",
+        kind: Kind::Prefix,
+        doc: "What sets a project's results apart there; auto is this project on this machine alone, a name is for machines that share them.",
+        is_live: false,
+        default: || Value::Text(AUTO.to_owned()),
     },
     Key {
         name: "redis.max_connections",

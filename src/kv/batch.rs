@@ -15,6 +15,7 @@ impl KvCache {
     pub fn mget<T: DeserializeOwned>(&self, keys: &[impl AsKey]) -> Vec<Result<Option<T>>> {
         let keys: Vec<Result<Key>> = keys.iter().map(|key| self.key(key)).collect();
         let asked: Vec<&Key> = keys.iter().flatten().collect();
+        let began = self.begins();
         let mut found = match self.is_enabled() {
             true => self.look_many(&asked),
             false => Vec::new(),
@@ -27,7 +28,7 @@ impl KvCache {
             };
             let fresh = found.filter(|found| !found.entry.is_stale());
             let value = fresh.and_then(|found| self.read(key, &found, Envelope::read));
-            self.0.counters.asked(value.is_some());
+            self.asked(value.is_some(), began);
             Ok(value)
         });
         values.collect()

@@ -15,6 +15,7 @@ use super::bulk::Bulk;
 use super::envelope::Envelope;
 use super::key::AsKey;
 use super::leases::Keeper;
+use super::monitor::{Assessment, Gauges, Monitor, Thresholds};
 use super::options::KvOptions;
 use super::pool::Pool;
 use super::stats::{Counters, KvStats};
@@ -65,6 +66,8 @@ pub(super) struct Core {
     pub(super) versions: Versions,
     pub(super) counters: Counters,
     listeners: RwLock<Vec<Listener>>,
+    /// Judges the requests, where somebody wants them judged.
+    monitor: Option<Monitor>,
 }
 
 /// Somebody who wants to know what this process changes.
@@ -105,8 +108,29 @@ impl KvCache {
         tier: Arc<dyn Tier>,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        Self::build(name.into(), options, tier, clock, None)
+    }
+
+    /// The same with a monitor, which is told of each request and how long it took.
+    pub(super) fn monitored(
+        name: &str,
+        options: KvOptions,
+        tier: Arc<dyn Tier>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let monitor = Monitor::new(name, Thresholds::default(), Arc::clone(&clock));
+        Self::build(name.to_owned(), options, tier, clock, Some(monitor))
+    }
+
+    fn build(
+        name: String,
+        options: KvOptions,
+        tier: Arc<dyn Tier>,
+        clock: Arc<dyn Clock>,
+        monitor: Option<Monitor>,
+    ) -> Self {
         KvCache(Arc::new(Core {
-            name: name.into(),
+            name,
             is_on: AtomicBool::new(options.is_enabled),
             is_paused: AtomicBool::new(false),
             is_unsure: AtomicBool::new(false),
@@ -122,6 +146,7 @@ impl KvCache {
             versions: Versions::default(),
             counters: Counters::default(),
             listeners: RwLock::default(),
+            monitor,
         }))
     }
 
@@ -151,9 +176,10 @@ impl KvCache {
         if !self.is_enabled() {
             return Ok(None);
         }
+        let began = self.begins();
         let found = self.look(&key).filter(|found| !found.entry.is_stale());
         let value = found.and_then(|found| self.read(&key, &found, read));
-        self.0.counters.asked(value.is_some());
+        self.asked(value.is_some(), began);
         Ok(value)
     }
 
@@ -170,6 +196,25 @@ impl KvCache {
         let entry = entry.filter(|entry| !entry.is_stale());
         let envelope = entry.and_then(|entry| Envelope::open(&entry.value, self.0.options.schema));
         Ok(envelope.and_then(|envelope| envelope.read()))
+    }
+
+    /// As [`KvCache::get_bytes`], for who only looks: no request, and no use of the value; what cannot be
+    /// read stays where it is. With the value comes how much longer it lives.
+    ///
+    /// # Errors
+    /// Those of [`KvCache::get`].
+    pub fn peek_bytes(&self, key: impl AsKey) -> Result<Option<(Vec<u8>, Ttl)>> {
+        let key = self.key(key)?;
+        if !self.is_enabled() {
+            return Ok(None);
+        }
+        let entry = self.counted(self.0.tier.peek(&key)).unwrap_or(None);
+        let entry = entry.filter(|entry| !entry.is_stale());
+        Ok(entry.and_then(|entry| {
+            let envelope = Envelope::open(&entry.value, self.0.options.schema)?;
+            let ttl = entry.fresh().map_or(Ttl::Never, Ttl::For);
+            Some((envelope.payload().to_vec(), ttl))
+        }))
     }
 
     /// Keeps the value under the key, in place of the one that it had; whether it is kept: one that
@@ -300,6 +345,25 @@ impl KvCache {
         Health::healthy(name).with_parts(vec![self.0.tier.health()])
     }
 
+    /// What its monitor has found, if it has one; it is judged when it is assessed.
+    pub fn monitor(&self) -> Option<&Monitor> {
+        self.0.monitor.as_ref()
+    }
+
+    /// Judges the last window of requests; `None` if nobody wants them judged.
+    pub fn assess(&self) -> Option<Assessment> {
+        let monitor = self.0.monitor.as_ref()?;
+        let stats = self.0.tier.tier_stats().unwrap_or_default();
+        Some(monitor.assess(&Gauges {
+            evictions: stats.report.evictions,
+            expirations: stats.expirations,
+            memory_bytes: stats.report.usage.bytes,
+            max_memory_bytes: stats.report.usage.max_bytes,
+            waiters: self.0.counters.take_crowd(),
+            split_brain: None,
+        }))
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.0.name
@@ -361,6 +425,25 @@ impl KvCache {
             self.0.counters.invalid_keys.bump();
             self.0.counters.errors.bump();
         })
+    }
+
+    /// When a request begins, where somebody wants to know how long it takes.
+    pub(super) fn begins(&self) -> Option<Duration> {
+        let monitor = self.0.monitor.as_ref();
+        monitor.map(|_| self.0.clock.elapsed())
+    }
+
+    /// One request, for one value, which began then.
+    pub(super) fn asked(&self, found: bool, began: Option<Duration>) {
+        // Switched off, it was not asked.
+        if !self.is_enabled() {
+            return;
+        }
+        self.0.counters.asked(found);
+        if let (Some(monitor), Some(began)) = (&self.0.monitor, began) {
+            let took = self.0.clock.elapsed().saturating_sub(began);
+            monitor.record(took, found);
+        }
     }
 
     /// The outcome, counted if it is an error.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::KvCache;
+use super::report::Report;
 use super::stats::KvStats;
 use super::tier_set::TierSet;
 use super::types::CacheType;
@@ -15,7 +16,7 @@ use crate::cache::{Cache, CacheReport};
 use crate::clock::Clock;
 use crate::coordinator::CacheCoordinator;
 use crate::error::{Error, ErrorKind, Result};
-use crate::health::Health;
+use crate::health::{Health, HealthState, Reason};
 use crate::primitives::Mutex;
 use crate::single_flight::{Boarding, Flights};
 use crate::suggest;
@@ -206,10 +207,42 @@ impl Caches {
         }
     }
 
-    /// How the caches do: as bad as the worst of them, healthy if there is none.
+    /// How the caches do: as bad as the worst of them, healthy if there is none. It is degraded without a
+    /// file that there should be, and while a cache was judged to do badly.
     pub fn health(&self) -> Health {
-        let parts = self.list().iter().map(KvCache::health).collect();
-        Health::healthy("caches").with_parts(parts)
+        let parts = self.list().iter().map(judged).collect();
+        let health = Health::healthy("caches").with_parts(parts);
+        match self.tiers.absent() {
+            Some(why) => health.but(HealthState::Degraded, Reason::from(why)),
+            None => health,
+        }
+    }
+
+    /// How each cache does against what it is held to, judged now over the last window of its requests.
+    pub fn report(&self) -> Report {
+        let caches = self.list();
+        caches.iter().for_each(|cache| drop(cache.assess()));
+        let monitors = caches.iter().filter_map(KvCache::monitor);
+        monitors.fold(Report::new(self.clock.now()), Report::cache)
+    }
+
+    /// Judges each cache: what is found is in the health, in the log, and with who listens.
+    pub fn assess(&self) {
+        self.list().iter().for_each(|cache| drop(cache.assess()));
+    }
+
+    /// Why a type lacks the file that it would take; `None` if it lacks nothing.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such type.
+    pub fn absent_tier(&self, name: &str) -> Result<Option<Error>> {
+        let known = self.known(CacheType::own_name(name))?;
+        Ok(self.tiers.lacks(&known))
+    }
+
+    /// The tiers that the caches take their shares of.
+    pub fn tiers(&self) -> &TierSet {
+        &self.tiers
     }
 
     fn made(&self, name: &str) -> Option<KvCache> {
@@ -223,7 +256,7 @@ impl Caches {
         let known = self.known(name)?;
         let tier = self.tiers.tier_of(&known, &self.clock)?;
         let options = known.its_options().clone();
-        let cache = KvCache::new(name, options, tier, Arc::clone(&self.clock));
+        let cache = KvCache::monitored(name, options, tier, Arc::clone(&self.clock));
         if known.its_options().is_enabled {
             self.enrol(Arc::new(cache.clone()))?;
         }
@@ -256,6 +289,22 @@ impl Caches {
             Some(coordinator) => coordinator.register(cache),
             None => Ok(()),
         }
+    }
+}
+
+/// How a cache does, and how it was judged, unless nobody asked it for long.
+fn judged(cache: &KvCache) -> Health {
+    let health = cache.health();
+    let last = cache.monitor().and_then(|monitor| monitor.last());
+    let is_bad = |state| matches!(state, HealthState::Degraded | HealthState::Unhealthy);
+    match last.filter(|last| is_bad(last.state)) {
+        Some(last) => {
+            let judged = last.health(cache.name());
+            let reasons = judged.reasons.into_iter();
+            // It answers all the same, if not as often or as soon as it should.
+            reasons.fold(health, |health, why| health.but(HealthState::Degraded, why))
+        }
+        None => health,
     }
 }
 

@@ -88,6 +88,7 @@ impl KvCache {
     ) -> Result<T> {
         let key = self.key(key)?;
         let term = self.counted(self.loaded_term(lifetime))?;
+        let began = self.begins();
         let found = self.is_enabled().then(|| self.look(&key)).flatten();
         let order = Order {
             before: found.as_ref().map(|found| found.entry.version),
@@ -107,12 +108,10 @@ impl KvCache {
         let value = found.as_ref().and_then(read);
         let value = value.filter(|value| !is_refused(value));
         let usable = found.as_ref().filter(|_| value.is_some());
-        // Switched off, it was not asked.
-        if self.is_enabled() {
-            self.0.counters.asked(usable.is_some_and(|usable| {
-                !usable.entry.is_stale() || self.0.options.stale_while_revalidate
-            }));
-        }
+        let is_hit = usable.is_some_and(|usable| {
+            !usable.entry.is_stale() || self.0.options.stale_while_revalidate
+        });
+        self.asked(is_hit, began);
         let made = match (usable, value) {
             (Some(usable), Some(value)) if !usable.entry.is_stale() => {
                 if self.is_early(usable, lifetime) {

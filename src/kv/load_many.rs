@@ -19,6 +19,8 @@ use crate::tier::{Key, Lifetime};
 
 /// What is known of each key of a batch, in its order.
 struct Batch<T> {
+    /// When its keys were looked for, where somebody wants to know how long that took.
+    began: Option<Duration>,
     orders: Vec<Option<Order>>,
     stale: Vec<Option<Found>>,
     values: Vec<Option<Result<Option<T>>>>,
@@ -83,6 +85,7 @@ impl KvCache {
         lifetime: Lifetime,
     ) -> Batch<T> {
         let mut batch = Batch {
+            began: self.begins(),
             orders: Vec::new(),
             stale: Vec::new(),
             values: Vec::new(),
@@ -122,7 +125,7 @@ impl KvCache {
         let is_stale = |found: &Found| found.entry.is_stale();
         let fresh = found.as_ref().filter(|found| !is_stale(found));
         let value = fresh.and_then(|found| self.read(&order.key, found, Envelope::read));
-        self.0.counters.asked(value.is_some());
+        self.asked(value.is_some(), batch.began);
         order.before = found.as_ref().map(|found| found.entry.version);
         batch.stale[at] = found.filter(is_stale);
         batch.values[at] = value.map(|value| Ok(Some(value)));

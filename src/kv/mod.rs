@@ -43,6 +43,7 @@ mod pool;
 mod pooled;
 mod refresh;
 pub mod report;
+mod setup;
 mod source;
 mod sourced;
 mod stats;
@@ -64,6 +65,7 @@ pub use self::key::AsKey;
 pub use self::lock::{FENCE_CHECK, FENCE_TABLE, SharedLock, SharedLocks};
 pub use self::namespace::{Level, Namespace, Reach};
 pub use self::options::KvOptions;
+pub use self::setup::CachesSetup;
 pub use self::source::Source;
 #[cfg(feature = "sqlite")]
 pub use self::sourced::SourceSink;

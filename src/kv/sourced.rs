@@ -105,6 +105,7 @@ impl SourcedCache {
         let cache = &self.0.cache;
         let key = cache.key(key)?;
         let term = cache.counted(cache.loaded_term(Lifetime::Default))?;
+        let began = cache.begins();
         let found = cache.is_enabled().then(|| cache.look(&key)).flatten();
         let order = Order {
             before: found.as_ref().map(|found| found.entry.version),
@@ -117,7 +118,7 @@ impl SourcedCache {
             let answers = !is_stale || options.stale_while_revalidate;
             let read = || cache.read(&order.key, found, Envelope::read);
             if let Some(value) = answers.then(read).flatten() {
-                counters.asked(true);
+                cache.asked(true, began);
                 counters.stale_answers.add(is_stale.into());
                 if is_stale || cache.is_early(found, Lifetime::Default) {
                     let make = self.maker(&order.key);
@@ -126,10 +127,7 @@ impl SourcedCache {
                 return Ok(Some(value));
             }
         }
-        // Switched off, it was not asked.
-        if cache.is_enabled() {
-            counters.asked(false);
-        }
+        cache.asked(false, began);
         let stale = found.filter(|found| found.entry.is_stale());
         let made = cache.load_behind(&order, &self.maker(&order.key), stale.as_ref())?;
         let read = |made: Envelope| made.read().ok_or_else(|| another_type::<T>(&order.key));

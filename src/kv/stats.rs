@@ -66,6 +66,8 @@ pub(super) struct Counters {
     pub(super) voided: Counter,
     pub(super) stale_answers: Counter,
     most_waiters: AtomicU64,
+    /// The same since it was asked for last.
+    crowd: AtomicU64,
 }
 
 impl Counters {
@@ -79,8 +81,15 @@ impl Counters {
 
     /// So many wait for one load.
     pub(super) fn crowd(&self, waiters: usize) {
-        self.most_waiters
-            .fetch_max(waiters as u64, Ordering::Relaxed);
+        for most in [&self.most_waiters, &self.crowd] {
+            most.fetch_max(waiters as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// The most that waited for one load since this was asked last.
+    pub(super) fn take_crowd(&self) -> usize {
+        let most = self.crowd.swap(0, Ordering::Relaxed);
+        usize::try_from(most).unwrap_or(usize::MAX)
     }
 
     pub(super) fn most_waiters(&self) -> u64 {

@@ -16,13 +16,16 @@ use crate::tier::{MemoryTier, MemoryTierOptions, Tier, Tiered, TieredOptions};
 #[cfg(feature = "redis")]
 use crate::tier::{RedisTier, RedisTierOptions};
 
-/// The tiers that there are. What is not set is not there; there is always memory.
+/// The tiers that there are. What is not set is not there; there is memory unless it is left out.
 #[derive(Clone, Default)]
 pub struct TierSet {
     memory: MemoryTierOptions,
+    is_without_memory: bool,
     tiered: TieredOptions,
     /// Where it is written what the tiers of a type have missed.
     ledgers: Option<PathBuf>,
+    /// Why there is no file, although there should be one.
+    absent: Option<Error>,
     #[cfg(feature = "sqlite")]
     disk: Option<(Arc<DiskFile>, DiskTierOptions)>,
     #[cfg(feature = "redis")]
@@ -37,6 +40,21 @@ impl TierSet {
             memory: options,
             ..TierSet::default()
         }
+    }
+
+    /// The same without memory: for who only looks after what outlives him.
+    #[must_use]
+    pub fn without_memory(mut self) -> Self {
+        self.is_without_memory = true;
+        self
+    }
+
+    /// The same without the file that there should be, and why: a type that has another tier does with
+    /// that, and whoever wants the file alone gets this error.
+    #[must_use]
+    pub fn without_disk(mut self, why: Error) -> Self {
+        self.absent = Some(why);
+        self
     }
 
     /// How the tiers of a type work together: all but the ledger, for which see [`TierSet::ledgers`].
@@ -90,6 +108,7 @@ impl TierSet {
     ) -> Result<Arc<dyn Tier>> {
         let behind = self.behind(known)?;
         let takes_memory = match known.its_backend() {
+            _ if self.is_without_memory => false,
             Backend::Memory => true,
             Backend::Auto | Backend::Tiered => !is_strict(known, &behind),
             Backend::Disk | Backend::Redis => false,
@@ -97,26 +116,89 @@ impl TierSet {
         let mut tiers = behind;
         if takes_memory {
             let options = known.memory(&self.memory, !tiers.is_empty())?;
-            let memory = MemoryTier::new(known.name(), options, Arc::clone(clock));
+            let name = format!("{} in memory", known.name());
+            let memory = MemoryTier::new(name, options, Arc::clone(clock));
             tiers.insert(0, Arc::new(memory));
         }
         match (known.its_backend(), tiers.len()) {
-            (Backend::Tiered, 1) if !is_strict(known, &tiers) => Err(missing(known, "second tier")),
-            (backend, 0) => Err(missing(known, backend.name())),
+            (Backend::Tiered, 1) if !self.is_without_memory && !is_strict(known, &tiers) => {
+                Err(self.lacks(known).unwrap_or_else(|| missing(known)))
+            }
+            (_, 0) => Err(self.lacks(known).unwrap_or_else(|| missing(known))),
             (_, 1) => Ok(tiers.remove(0)),
             _ => {
-                let ledger = |folder: &PathBuf| folder.join(format!("{}.owed", known.its_prefix()));
-                let options = match self.ledgers.as_ref().map(ledger) {
-                    Some(ledger) => self.tiered.clone().ledger(ledger),
-                    None => self.tiered.clone(),
-                };
-                Ok(Tiered::new(
-                    known.name(),
-                    tiers,
-                    options,
-                    Arc::clone(clock),
-                )?)
+                let options = self.tiered_of(known, &tiers);
+                let clock = Arc::clone(clock);
+                Ok(Tiered::new(known.name(), tiers, options, clock)?)
             }
+        }
+    }
+
+    /// Why the type lacks the file, if it would take it.
+    pub(super) fn lacks(&self, known: &CacheType) -> Option<Error> {
+        let takes_redis = matches!(
+            known.its_backend(),
+            Backend::Auto | Backend::Tiered | Backend::Redis
+        );
+        let is_strict = known.its_consistency() == Consistency::Strong;
+        let takes_disk = match known.its_backend() {
+            Backend::Memory | Backend::Redis => false,
+            Backend::Disk => true,
+            Backend::Auto | Backend::Tiered => !(is_strict && takes_redis && self.has_redis()),
+        };
+        self.absent.clone().filter(|_| takes_disk)
+    }
+
+    /// Why there is no file, although there should be one.
+    pub(super) fn absent(&self) -> Option<&Error> {
+        self.absent.as_ref()
+    }
+
+    /// The file, if there is one.
+    #[cfg(feature = "sqlite")]
+    pub fn disk_file(&self) -> Option<&Arc<DiskFile>> {
+        self.disk.as_ref().map(|(file, _)| file)
+    }
+
+    /// The client of the Redis server, if there is one.
+    #[cfg(feature = "redis")]
+    pub fn redis_client(&self) -> Option<&Arc<RedisClient>> {
+        self.redis.as_ref().map(|(client, ..)| client)
+    }
+
+    #[cfg(feature = "redis")]
+    fn has_redis(&self) -> bool {
+        self.redis.is_some()
+    }
+
+    #[cfg(not(feature = "redis"))]
+    fn has_redis(&self) -> bool {
+        false
+    }
+
+    /// How its tiers work together. What a shared one is owed outlives the process beside the file, which
+    /// is this process' own, unless a place was given for it.
+    #[cfg(feature = "sqlite")]
+    fn tiered_of(&self, known: &CacheType, tiers: &[Arc<dyn Tier>]) -> TieredOptions {
+        let options = self.tiered.clone();
+        if let Some(folder) = &self.ledgers {
+            return options.ledger(folder.join(format!("{}.owed", known.its_prefix())));
+        }
+        match &self.disk {
+            Some((file, _)) if tiers.iter().any(|tier| tier.is_shared()) => {
+                let suffix = format!(".{}.owed", known.its_prefix());
+                options.ledger(crate::store::beside(file.path(), &suffix))
+            }
+            _ => options,
+        }
+    }
+
+    #[cfg(not(feature = "sqlite"))]
+    fn tiered_of(&self, known: &CacheType, _: &[Arc<dyn Tier>]) -> TieredOptions {
+        let options = self.tiered.clone();
+        match &self.ledgers {
+            Some(folder) => options.ledger(folder.join(format!("{}.owed", known.its_prefix()))),
+            None => options,
         }
     }
 
@@ -156,7 +238,8 @@ impl TierSet {
         let namespace = format!("{namespace}.{}", known.its_prefix());
         let options = RedisTierOptions::new(&namespace)?.ttl(*ttl)?;
         let options = options.schema(known.its_options().schema);
-        let tier = RedisTier::new(known.name(), options, Arc::clone(client));
+        let name = format!("{} in Redis", known.name());
+        let tier = RedisTier::new(name, options, Arc::clone(client));
         Ok(Some(Arc::new(tier)))
     }
 
@@ -171,8 +254,9 @@ fn is_strict(known: &CacheType, tiers: &[Arc<dyn Tier>]) -> bool {
     known.its_consistency() == Consistency::Strong && tiers.iter().any(|tier| tier.is_shared())
 }
 
-fn missing(known: &CacheType, what: &str) -> Error {
-    let message = format!("the type of cache `{}` has no {what}", known.name());
+fn missing(known: &CacheType) -> Error {
+    let (name, backend) = (known.name(), known.its_backend());
+    let message = format!("the type of cache `{name}` lacks what the backend {backend} takes");
     Error::new(ErrorKind::InvalidConfig, message)
         .with_help("switch the tier on, or choose the backend auto")
 }

@@ -16,6 +16,18 @@ pub use self::limit::MemoryLimit;
 /// The source of the machine's own limit.
 const MACHINE: &str = "machine";
 
+/// The name of this machine, which others hardly have; `None` where it is not known.
+#[cfg(all(feature = "cli", feature = "redis"))]
+pub(crate) fn name() -> Option<String> {
+    let files = Files::below("/".into());
+    let names = ["etc/machine-id", "proc/sys/kernel/hostname"].into_iter();
+    let mut names = names.filter_map(|file| match files.text(file) {
+        files::Text::Says(name) => Some(name.trim().to_owned()),
+        files::Text::Absent | files::Text::Unreadable => None,
+    });
+    names.find(|name| !name.is_empty())
+}
+
 /// The name of this boot of the machine, which no other has; `None` where it is not known.
 #[cfg(feature = "sqlite")]
 pub(crate) fn boot_name() -> Option<String> {

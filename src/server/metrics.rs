@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::caches::{Caches, Told};
 use super::table::Route;
 use crate::cardex::Cardex;
+use crate::kv;
 
 /// The content type of OpenMetrics.
 pub(super) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -84,7 +86,7 @@ struct Asked {
 }
 
 impl Metrics {
-    pub(super) fn new(cardex: &Cardex, caches: &Caches) -> Self {
+    pub(super) fn new(cardex: &Cardex, caches: &Caches, results: Option<&Arc<kv::Caches>>) -> Self {
         let mut registry = Registry::with_prefix("cardex");
         let requests = Family::default();
         let histogram: fn() -> Histogram = || Histogram::new(BUCKETS);
@@ -113,6 +115,7 @@ impl Metrics {
         registry.register_collector(Box::new(Asker {
             cardex: cardex.clone(),
             caches: caches.clone(),
+            results: results.map(Arc::clone),
         }));
         Metrics {
             registry,
@@ -178,6 +181,7 @@ impl Metrics {
 struct Asker {
     cardex: Cardex,
     caches: Caches,
+    results: Option<Arc<kv::Caches>>,
 }
 
 impl Collector for Asker {
@@ -232,6 +236,38 @@ impl Collector for Asker {
                 "The used share of the tightest limit on memory",
                 None,
                 share,
+            )?;
+        }
+        if let Some(file) = self
+            .results
+            .as_ref()
+            .and_then(|caches| caches.tiers().disk_file())
+        {
+            measured(
+                "results_file_bytes",
+                "What the file of derived results holds",
+                None,
+                file.bytes() as f64,
+            )?;
+            measured(
+                "results_file_max_bytes",
+                "The most that it may hold",
+                None,
+                file.max_bytes() as f64,
+            )?;
+        }
+        #[cfg(feature = "redis")]
+        if let Some(client) = self
+            .results
+            .as_ref()
+            .and_then(|caches| caches.tiers().redis_client())
+        {
+            let is_asked = client.health().state == crate::health::HealthState::Healthy;
+            measured(
+                "redis_up",
+                "Whether the Redis server is asked, as far as is known",
+                None,
+                f64::from(u8::from(is_asked)),
             )?;
         }
         let Ok(stats) = self.cardex.stats() else {

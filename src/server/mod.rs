@@ -99,7 +99,7 @@ impl Server {
         let caches = Caches::new(Arc::clone(&served.coordinator));
         let state = Arc::new(State {
             cardex: cardex.clone(),
-            metrics: Metrics::new(&cardex, &caches),
+            metrics: Metrics::new(&cardex, &caches, served.results.as_ref()),
             caches,
             served,
             auth,

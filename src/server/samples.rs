@@ -82,6 +82,9 @@ impl Samples {
         let state = Arc::clone(state);
         let worker = Worker::spawn("cardex-samples", move |_| {
             state.samples.add(&state);
+            if let Some(caches) = &state.served.results {
+                caches.assess();
+            }
             if let Err(error) = state.samples.follow(&state) {
                 tracing::debug!("what changed is not known: {error:#}");
             }

@@ -18,6 +18,7 @@ use crate::cardex::Cardex;
 #[cfg(feature = "cli")]
 use crate::config::LiveConfig;
 use crate::coordinator::CacheCoordinator;
+use crate::kv;
 #[cfg(feature = "watch")]
 use crate::watch::Watcher;
 
@@ -26,6 +27,7 @@ use crate::watch::Watcher;
 pub struct Served {
     pub(super) cardex: Cardex,
     pub(super) coordinator: Arc<CacheCoordinator>,
+    pub(super) results: Option<Arc<kv::Caches>>,
     #[cfg(feature = "cli")]
     pub(super) config: Option<Arc<LiveConfig>>,
     #[cfg(feature = "watch")]
@@ -41,6 +43,7 @@ impl Served {
         Served {
             cardex: cardex.clone(),
             coordinator: Arc::clone(coordinator),
+            results: None,
             #[cfg(feature = "cli")]
             config: None,
             #[cfg(feature = "watch")]
@@ -48,6 +51,14 @@ impl Served {
             root: PathBuf::new(),
             database: PathBuf::new(),
         }
+    }
+
+    /// The caches of derived results of this process, for their report, their health and their tiers. They
+    /// are shown and emptied by the coordinator that they are enrolled with.
+    #[must_use]
+    pub fn with_results(mut self, caches: &Arc<kv::Caches>) -> Self {
+        self.results = Some(Arc::clone(caches));
+        self
     }
 
     /// The configuration that may be read again over HTTP. What a change of it changes is decided by

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "sqlite")]
-pub use self::disk::{DiskFile, DiskFileOptions, DiskTier, DiskTierOptions};
+pub use self::disk::{DiskFile, DiskFileOptions, DiskTier, DiskTierOptions, Restored};
 pub(crate) use self::key::escaped;
 pub use self::key::{Key, MAX_KEY_CHARS};
 pub use self::memory::{MemoryTier, MemoryTierOptions};
@@ -154,6 +154,12 @@ pub trait Tier: Cache {
 
     /// How it does. Changes neither data nor counters, and does no I/O.
     fn health(&self) -> Health;
+
+    /// Puts right what it has missed, as far as that can be done now; whether nothing is owed any more. Who
+    /// misses nothing has nothing to do.
+    fn repair(&self) -> bool {
+        true
+    }
 
     /// How long it keeps values that are put by default, and, in front of another tier, any value.
     fn ttl(&self) -> Duration;

@@ -451,7 +451,7 @@ fn the_document_lists_exactly_what_is_answered() {
     }
     assert_eq!(
         operations,
-        21 + usize::from(cfg!(feature = "cli")),
+        22 + usize::from(cfg!(feature = "cli")),
         "who adds a route adds it here, and to the README"
     );
 }

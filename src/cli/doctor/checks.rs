@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use cardex::extract::Language;
+use cardex::kv::CachesSetup;
 use cardex::store::SqliteStore;
 use cardex::watch;
 use cardex::{CacheCoordinator, HealthState, Reason};
@@ -49,6 +50,7 @@ impl<'c> Subject<'c> {
             self.descriptors(),
             self.watches(),
             self.server(),
+            self.results(),
             languages(),
         ]);
         checks
@@ -64,6 +66,38 @@ impl<'c> Subject<'c> {
                 let reason = Reason::new("io", message).with_help("give yourself read permission");
                 check.but(HealthState::Unhealthy, reason)
             }
+        }
+    }
+
+    /// The file and the server of derived results. Nothing is opened; the server is asked whether it is
+    /// there.
+    fn results(&self) -> Check {
+        let unknown = Check::new("results", "");
+        let setup = match self.context.caches_setup(false) {
+            Ok(setup) => setup,
+            Err(error) => return unknown.but(HealthState::Unhealthy, Reason::from(&error)),
+        };
+        let file = setup.disk_path().map(|path| path.display().to_string());
+        let server = setup.redis_server();
+        let seen: Vec<String> = file.into_iter().chain(server).collect();
+        let seen = match seen.is_empty() {
+            true => "nothing is kept yet".to_owned(),
+            false => seen.join(", "),
+        };
+        let check = Check::new("results", seen);
+        if !setup.is_enabled() {
+            let reason = Reason::new("disabled", "they are switched off (tiers.enabled)");
+            return check.but(HealthState::Disabled, reason);
+        }
+        // In memory alone: whether the types fit together.
+        let clock = Arc::new(cardex::SystemClock);
+        if let Err(error) = setup.clone().without_disk().open(None, clock) {
+            return check.but(HealthState::Unhealthy, Reason::from(&error));
+        }
+        match ping(&setup) {
+            Ok(()) => check,
+            // The file and the memory go on without it.
+            Err(error) => check.but(HealthState::Degraded, Reason::from(&error)),
         }
     }
 
@@ -292,4 +326,16 @@ fn network_file_system(path: &Path) -> Option<&'static str> {
 #[cfg(not(target_os = "linux"))]
 fn network_file_system(_: &Path) -> Option<&'static str> {
     None
+}
+
+#[cfg(feature = "redis")]
+fn ping(setup: &CachesSetup) -> cardex::Result<()> {
+    let clock: Arc<dyn cardex::Clock> = Arc::new(cardex::SystemClock);
+    let client = setup.redis_client(&clock);
+    client.map_or(Ok(()), |client| client.ping())
+}
+
+#[cfg(not(feature = "redis"))]
+fn ping(_: &CachesSetup) -> cardex::Result<()> {
+    Ok(())
 }

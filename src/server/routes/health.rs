@@ -74,13 +74,14 @@ fn ready(state: &State, _: &Call) -> Result<Reply, Problem> {
 
 /// The health of the whole.
 pub(super) fn health(state: &State) -> Health {
-    let parts = vec![state.cardex.health(), state.caches.stats().health()];
+    let mut parts = vec![state.cardex.health(), state.caches.stats().health()];
+    if let Some(caches) = &state.served.results {
+        let mut results = caches.health();
+        "results".clone_into(&mut results.name);
+        parts.push(results);
+    }
     #[cfg(feature = "watch")]
-    let parts = {
-        let mut parts = parts;
-        parts.extend(state.served.watcher.iter().map(|watcher| watcher.health()));
-        parts
-    };
+    parts.extend(state.served.watcher.iter().map(|watcher| watcher.health()));
     Health::healthy("cardex").with_parts(parts)
 }
 

@@ -10,6 +10,7 @@ mod events;
 mod files;
 mod health;
 mod query;
+mod report;
 mod spec;
 mod stats;
 mod symbols;
@@ -32,6 +33,7 @@ pub(super) static ROUTES: &[&Route] = &[
     &caches::EVICT,
     &caches::EVICT_ALL,
     &caches::CLEAR,
+    &report::REPORT,
     &sync::SYNC,
     #[cfg(feature = "cli")]
     &config::RELOAD,

@@ -279,6 +279,22 @@ impl DiskFile {
         Err(error)
     }
 
+    /// Does something with the open file in its turn, outside of a transaction; nothing in it changes.
+    pub(super) fn aside<R>(
+        &self,
+        operation: &str,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<R>,
+    ) -> Result<R> {
+        let mut turn = self.turn()?;
+        let told = |fault| match fault {
+            Fault::Failed(error) => error,
+            _ => self.restless(operation),
+        };
+        let database = self.made_up(&mut turn).map_err(told)?;
+        let done = work(&database.conn);
+        done.map_err(|cause| told(schema::fault(&self.path, operation, cause)))
+    }
+
     fn attempt<R>(
         &self,
         slot: &mut Slot,

@@ -5,6 +5,7 @@
 //! written first, however often it was read.
 
 mod condition;
+mod copy;
 mod doom;
 mod file;
 mod files;
@@ -25,6 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::copy::Restored;
 use self::doom::Touched;
 pub use self::file::DiskFile;
 use self::file::Stop;

@@ -14,6 +14,9 @@ const SELECT: &str = "SELECT head, value, seq FROM entries WHERE space = ?1 AND 
 const INSERT: &str = "INSERT INTO entries (space, key, head, ends_ns, value)
     VALUES (?1, ?2, ?3, ?4, ?5)";
 
+/// Every row, in the order of writing.
+const ALL: &str = "SELECT head, value, seq, space, key FROM entries ORDER BY seq";
+
 const RENEW: &str = "UPDATE entries SET head = ?2, ends_ns = ?3 WHERE seq = ?1";
 
 const DELETE: &str = "DELETE FROM entries WHERE space = ?1 AND key = ?2";
@@ -69,6 +72,62 @@ pub(super) fn prepare(conn: &Connection) -> rusqlite::Result<()> {
     ];
     all.iter()
         .try_for_each(|sql| conn.prepare_cached(sql).map(drop))
+}
+
+/// A row of a copy of the file.
+pub(super) enum Copied<'r> {
+    /// It is whole, and lives.
+    Lives {
+        space: &'r str,
+        key: Key,
+        version: u64,
+        times: Times,
+        value: &'r [u8],
+    },
+    Expired,
+    Damaged,
+}
+
+/// Hands out every row of a copy of the file, in the order of their writing.
+pub(super) fn each<E: From<rusqlite::Error>>(
+    conn: &Connection,
+    now: Instant,
+    mut take: impl FnMut(Copied<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut select = conn.prepare(ALL)?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        take(copied(row, now).unwrap_or(Copied::Damaged))?;
+    }
+    Ok(())
+}
+
+fn copied<'r>(row: &'r Row<'_>, now: Instant) -> Option<Copied<'r>> {
+    let text = |at| row.get_ref(at).ok()?.as_str().ok();
+    let (space, key) = (text(3)?, text(4)?);
+    let head = Head::unpack(row.get_ref(0).ok()?.as_blob().ok()?, space, key)?;
+    if head.times.remaining(now).is_none() {
+        return Some(Copied::Expired);
+    }
+    let value = row.get_ref(1).ok()?.as_blob().ok()?;
+    let (version, times) = (head.version, head.times);
+    let key: Result<Key> = Key::new(key);
+    (row::sum(value) == head.sum).then_some(Copied::Lives {
+        space,
+        key: key.ok()?,
+        version,
+        times,
+        value,
+    })
+}
+
+/// Takes all rows of all spaces out.
+pub(super) fn take_everything(conn: &Connection, tally: &mut Tally) -> rusqlite::Result<()> {
+    for space in spaces(conn)? {
+        let rows = usize::try_from(count(conn, &space)?).unwrap_or(usize::MAX);
+        tally.of(&space).removed += rows;
+    }
+    conn.prepare_cached(EVERYTHING)?.execute([]).map(drop)
 }
 
 /// What was found under a key.

@@ -255,6 +255,23 @@ fn recognise(conn: &Connection, file: &Path) -> Result<(), Fault> {
     }
 }
 
+/// Refuses what is no copy of a cache file of this version.
+pub(super) fn recognise_copy(conn: &Connection, file: &Path) -> Result<()> {
+    let refuse = |what: String| {
+        let message = format!("{} is no backup of a cache file: {what}", file.display());
+        let error = Error::new(ErrorKind::InvalidInput, message);
+        Err(error.with_help("name a file that `cardex cache backup` wrote"))
+    };
+    match header(conn) {
+        Ok((APPLICATION_ID, SCHEMA_VERSION)) => Ok(()),
+        Ok((APPLICATION_ID, version)) => refuse(format!(
+            "it has version {version}, and this program knows {SCHEMA_VERSION}"
+        )),
+        Ok(_) => refuse("it is a database of something else".to_owned()),
+        Err(cause) => refuse(cause.to_string()),
+    }
+}
+
 fn header(conn: &Connection) -> rusqlite::Result<(i32, i32)> {
     let pragma = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     Ok((pragma("application_id")?, pragma("user_version")?))

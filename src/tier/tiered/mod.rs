@@ -421,6 +421,10 @@ impl Tier for Tiered {
         health
     }
 
+    fn repair(&self) -> bool {
+        Tiered::repair(self)
+    }
+
     /// That of the last tier.
     fn ttl(&self) -> Duration {
         self.last().tier.ttl()
@@ -496,7 +500,17 @@ impl Cache for Tiered {
             bytes: Some(0),
             max_bytes: Some(0),
         };
-        let usages = usages.filter(|usage| usage.bytes.is_some());
+        let usages: Vec<CacheUsage> = usages.collect();
+        if usages.iter().all(|usage| usage.bytes.is_none()) {
+            // None is memory: what the tiers hold, as far as it is known, counts once.
+            return CacheUsage {
+                entries: usages.iter().map(|usage| usage.entries).max().unwrap_or(0),
+                capacity: None,
+                bytes: None,
+                max_bytes: None,
+            };
+        }
+        let usages = usages.iter().filter(|usage| usage.bytes.is_some());
         usages.fold(none, |whole, part| CacheUsage {
             entries: whole.entries + part.entries,
             capacity: whole
