@@ -5,6 +5,7 @@
 
 mod files;
 mod graph;
+mod history;
 mod races;
 mod restart;
 mod world;

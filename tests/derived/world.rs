@@ -43,13 +43,19 @@ impl World {
 
     /// Memory before a file that outlives this.
     pub fn durable(folder: tempfile::TempDir) -> Self {
-        let clock = Arc::new(SystemClock);
-        let memory = MemoryTier::new("tool", MemoryTierOptions::default(), clock.clone());
-        let file = folder.path().join("derived.db");
-        let disk = DiskTier::open("tool", file, DiskTierOptions::default(), clock.clone()).unwrap();
-        let tiers: Vec<Arc<dyn Tier>> = vec![Arc::new(memory), Arc::new(disk)];
-        let tiered = Tiered::new("tool", tiers, TieredOptions::default(), clock).unwrap();
-        Self::over(folder, tiered)
+        let tier = durable(folder.path());
+        Self::over(folder, tier)
+    }
+
+    /// The same with the file in one place and the tree in another.
+    pub fn durable_at(place: &Path, tree: &Path) -> Self {
+        fs::create_dir_all(place).unwrap();
+        let (kv, clock) = (KvOptions::default(), Arc::new(SystemClock));
+        World {
+            tools: ToolCache::of_tree(KvCache::new("tool", kv, durable(place), clock), tree),
+            folder: tempfile::tempdir().unwrap(),
+            made: AtomicUsize::new(0),
+        }
     }
 
     pub fn write(&self, path: &str, text: &str) {
@@ -107,4 +113,13 @@ impl World {
 
 fn io(cause: std::io::Error) -> Error {
     Error::new(ErrorKind::Io, cause.to_string())
+}
+
+fn durable(place: &Path) -> Arc<dyn Tier> {
+    let clock = Arc::new(SystemClock);
+    let memory = MemoryTier::new("tool", MemoryTierOptions::default(), clock.clone());
+    let file = place.join("derived.db");
+    let disk = DiskTier::open("tool", file, DiskTierOptions::default(), clock.clone()).unwrap();
+    let tiers: Vec<Arc<dyn Tier>> = vec![Arc::new(memory), Arc::new(disk)];
+    Tiered::new("tool", tiers, TieredOptions::default(), clock).unwrap()
 }
