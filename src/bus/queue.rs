@@ -157,7 +157,7 @@ mod tests {
         let mut queue = Queue::new(10);
         queue.push(keys("other", "x"));
         (0..20).for_each(|n| queue.push(keys("c", &n.to_string())));
-        assert_eq!((queue.counts.overflows, queue.counts.coalesced), (1, 10));
+        assert_eq!((queue.counts.overflows, queue.counts.coalesced), (1, 11));
         assert_eq!(told(&mut queue), ["other: x", "c: *"]);
     }
 
