@@ -105,7 +105,8 @@ impl Queue {
         taken
     }
 
-    /// Puts back what was taken and could not be used, before those that came meanwhile.
+    /// Puts back what was taken and could not be told, before those that came meanwhile.
+    #[cfg(any(feature = "redis", test))]
     pub(super) fn put_back(&mut self, taken: Vec<Invalidation>) {
         let later = self.take(usize::MAX);
         taken
