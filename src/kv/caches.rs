@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::coordinator::CacheCoordinator;
 use crate::error::{Error, ErrorKind, Result};
 use crate::health::{Health, HealthState, Reason};
+use crate::panics::caught;
 use crate::primitives::Mutex;
 use crate::single_flight::{Boarding, Flights};
 use crate::suggest;
@@ -51,7 +52,11 @@ struct State {
     made: Vec<KvCache>,
     is_paused: bool,
     has_weak: bool,
+    guests: Vec<Guest>,
 }
+
+/// Somebody who is shown each cache.
+type Guest = Arc<dyn Fn(&KvCache) -> Result<()> + Send + Sync>;
 
 /// What all caches hold and have done.
 #[derive(Clone, Debug, Serialize)]
@@ -114,6 +119,25 @@ impl Caches {
             return refuse(what, "give each type a prefix of its own");
         }
         state.defined.insert(name.to_owned(), known);
+        Ok(())
+    }
+
+    /// Has each cache shown to the guest when it is made, before anybody has it: a bus among processes, for
+    /// example, joins it. One that he refuses is not made.
+    ///
+    /// # Errors
+    /// `InvalidConfig` if there is a cache already.
+    pub fn on_make(
+        &self,
+        guest: impl Fn(&KvCache) -> Result<()> + Send + Sync + 'static,
+    ) -> Result<()> {
+        let mut state = self.state.lock();
+        if let Some(made) = state.made.first() {
+            let message = format!("the cache `{}` is made already", made.name());
+            return Err(Error::new(ErrorKind::InvalidConfig, message)
+                .with_help("say who is shown caches before they are asked for"));
+        }
+        state.guests.push(Arc::new(guest));
         Ok(())
     }
 
@@ -259,6 +283,14 @@ impl Caches {
         let cache = KvCache::monitored(name, options, tier, Arc::clone(&self.clock));
         if known.its_options().is_enabled {
             self.enrol(Arc::new(cache.clone()))?;
+        }
+        let guests = self.state.lock().guests.clone();
+        let show = |guest: Guest| caught(ErrorKind::Internal, || guest(&cache));
+        if let Err(error) = guests.into_iter().try_for_each(show) {
+            if let Some(coordinator) = &self.coordinator {
+                coordinator.unregister(name);
+            }
+            return Err(error);
         }
         let mut state = self.state.lock();
         // Nothing is in doubt of a new cache: this does nothing else.

@@ -1,13 +1,15 @@
 //! Messages among nodes that can hear each other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use cardex::bus::{Invalidation, Told};
-use cardex::tier::Lifetime;
+use cardex::bus::{BusOptions, Invalidation, InvalidationBus, RedisBus, Told};
+use cardex::kv::{Caches, TierSet};
+use cardex::tier::{Lifetime, MemoryTierOptions};
 
 use crate::redis_support::proxy::{Proxy, Way};
-use crate::redis_support::{SOON, Server, soon};
-use crate::support::{node, pattern};
+use crate::redis_support::{SOON, Server, hasty_client, soon};
+use crate::support::{clock, node, pattern};
 
 #[test]
 fn every_verb_that_changes_something_is_heard_by_the_others() {
@@ -72,6 +74,29 @@ fn any_program_can_publish_a_pattern_of_full_keys() {
         (stats.patterns, stats.invalid_patterns, stats.unreadable) == (1, 2, 1)
     });
     assert_eq!(other.get("8:name"), Some(1));
+}
+
+#[test]
+fn the_caches_of_a_program_join_when_they_are_made() {
+    let server = Server::start();
+    let program = || {
+        let client = hasty_client(&server.url());
+        let tiers = TierSet::memory(MemoryTierOptions::default());
+        let tiers = tiers.redis(Arc::clone(&client), "program", Duration::from_secs(300));
+        let caches = Caches::new(tiers.unwrap(), None, clock());
+        let bus = InvalidationBus::new(clock()).unwrap();
+        let redis = RedisBus::start(client, BusOptions::default(), bus, clock()).unwrap();
+        caches.on_make(move |cache| redis.share(cache)).unwrap();
+        caches
+    };
+    let (one, other) = (program(), program());
+    let (mine, theirs) = (one.get("session").unwrap(), other.get("session").unwrap());
+    for n in 0..20 {
+        mine.set("k", &n, Lifetime::Default).unwrap();
+        soon("it is heard", || theirs.get("k").unwrap() == Some(n));
+    }
+    let error = one.on_make(|_| Ok(())).unwrap_err();
+    assert_eq!(error.kind(), cardex::ErrorKind::InvalidConfig);
 }
 
 #[test]

@@ -68,13 +68,17 @@ impl Node {
         self.memory.peek(&Key::new(key).unwrap()).unwrap().is_some()
     }
 
-    /// Waits until it has heard itself, and is well.
+    /// Waits until it has heard itself, and is well, its cache too: what that is told is in the shared tier
+    /// then, and not owed to it.
     #[track_caller]
     pub fn settle(&self) {
         let echoes = self.redis.stats().echoes;
         soon("the node is well", || {
-            let stats = self.redis.stats();
-            self.redis.health().state == HealthState::Healthy && stats.echoes > echoes
+            // A tier that is let alone is tried again when somebody asks.
+            _ = self.get("probe");
+            let states = [self.redis.health().state, self.cache.health().state];
+            let is_well = states.iter().all(|state| *state == HealthState::Healthy);
+            is_well && self.redis.stats().echoes > echoes
         });
     }
 
