@@ -46,6 +46,7 @@ pub(super) fn run(global: Global, args: &ServeArgs) -> Result<Outcome, Failure> 
         note(quiet, "note: requests that took too long were cut off");
     }
     cardex.shutdown();
+    caches.close();
     match ended? {}
 }
 
