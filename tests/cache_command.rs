@@ -209,6 +209,14 @@ impl Serving {
         }
     }
 
+    /// Ends it in good order.
+    fn end(mut self) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(sent.unwrap().success());
+        assert_eq!(self.child.wait().unwrap().code(), Some(143));
+    }
+
     fn text(&self, path: &str) -> String {
         let url = format!("http://{}{path}", self.address);
         let mut answer = ureq::get(&url).call().unwrap();
@@ -222,7 +230,8 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        self.child.kill().unwrap();
+        // It may have ended already.
+        _ = self.child.kill();
         self.child.wait().unwrap();
     }
 }
@@ -275,7 +284,15 @@ fn a_server_shows_the_caches_that_are_configured_and_keeps_their_file() {
     }
     let said = project.cache(2, &["restore", "copy.db"]);
     assert!(said.contains("unix://"), "{said}");
-    drop(serving);
+    serving.end();
+    let file = rusqlite::Connection::open(project.file()).unwrap();
+    let says = "SELECT boot = CAST('closed properly.' AS BLOB) FROM state";
+    let is_closed = file.query_row(says, [], |row| row.get::<_, bool>(0));
+    assert!(
+        is_closed.unwrap(),
+        "what it held outlives the machine's next boot"
+    );
+    drop(file);
     assert_eq!(project.cache(0, &["get", "pages", "p"]), "1\n");
 }
 

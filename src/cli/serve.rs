@@ -63,6 +63,7 @@ pub(super) fn run(global: Global, args: &ServeArgs) -> Result<Outcome, Failure> 
         watcher.stop();
     }
     cardex.shutdown();
+    caches.close();
     match ended? {}
 }
 

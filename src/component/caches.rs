@@ -127,7 +127,10 @@ impl Component for CachesComponent {
                 tracing::warn!(file, left, "writes are delivered at the next start");
             }
         }
-        drop(caches);
+        // Somebody may keep them, or a cache of them.
+        if let Some(caches) = caches {
+            caches.close();
+        }
         Ok(())
     }
 

@@ -187,6 +187,7 @@ impl KvCache {
     ///
     /// # Errors
     /// Those of [`KvCache::get`].
+    #[cfg(feature = "sqlite")]
     pub(crate) fn peek<T: DeserializeOwned>(&self, key: impl AsKey) -> Result<Option<T>> {
         let key = self.key(key)?;
         if !self.is_enabled() {

@@ -264,6 +264,15 @@ impl Caches {
         Ok(self.tiers.lacks(&known))
     }
 
+    /// Closes the file, if there is one, for an end in good order while others may still have a cache of
+    /// these. Whoever uses one opens it again.
+    pub fn close(&self) {
+        #[cfg(feature = "sqlite")]
+        if let Some(file) = self.tiers.disk_file() {
+            file.close();
+        }
+    }
+
     /// The tiers that the caches take their shares of.
     pub fn tiers(&self) -> &TierSet {
         &self.tiers

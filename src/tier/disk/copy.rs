@@ -214,6 +214,25 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_was_closed_says_so_and_is_opened_again_by_whoever_uses_it() {
+        let place = Place::new();
+        place.backup();
+        let file = place.open("a.db");
+        file.close();
+        let says = || {
+            let conn = Connection::open(place.at("a.db")).unwrap();
+            let boot = "SELECT CAST(boot AS TEXT) = 'closed properly.' FROM state";
+            conn.query_row(boot, [], |row| row.get::<_, Option<bool>>(0))
+                .unwrap()
+        };
+        assert_eq!(says(), Some(true));
+        assert_eq!(values(&file)[1], Some(b"long".to_vec()));
+        file.close();
+        file.close();
+        assert_eq!(says(), Some(true));
+    }
+
+    #[test]
     fn a_copy_is_for_its_owner_alone_and_never_overwrites() {
         let place = Place::new();
         let copy = place.backup();

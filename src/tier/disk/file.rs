@@ -137,6 +137,27 @@ impl DiskFile {
         Ok(file)
     }
 
+    /// Says in the file that it was closed, unless there is something in it that must not be found: as
+    /// dropping it does, for who cannot wait until nobody has it any more. It stays this process' own, and
+    /// whoever uses it opens it again.
+    pub fn close(&self) {
+        self.readers.retire();
+        let Ok(mut turn) = self.turn() else {
+            return;
+        };
+        if self.doom.is_pending() {
+            drop(self.made_up(&mut turn));
+        }
+        self.readers.retire();
+        if let Slot::Open(database) = std::mem::replace(&mut *turn, Slot::Closed) {
+            if self.doom.is_pending() {
+                drop(database.let_go());
+            } else if let Err(error) = database.close(&self.guard) {
+                tracing::warn!(file = %self.path.display(), %error, "a cache file was not closed properly");
+            }
+        }
+    }
+
     /// The file's path.
     pub fn path(&self) -> &Path {
         &self.path
@@ -595,24 +616,9 @@ fn boot() -> [u8; 16] {
 }
 
 impl Drop for DiskFile {
-    /// Says in the file that it was closed, unless there is something in it that must not be found.
     fn drop(&mut self) {
         drop(self.sweeper.lock().take());
-        self.readers.retire();
-        let Ok(mut turn) = self.turn() else {
-            return;
-        };
-        if self.doom.is_pending() {
-            drop(self.made_up(&mut turn));
-        }
-        self.readers.retire();
-        if let Slot::Open(database) = std::mem::replace(&mut *turn, Slot::Closed) {
-            if self.doom.is_pending() {
-                drop(database.let_go());
-            } else if let Err(error) = database.close(&self.guard) {
-                tracing::warn!(file = %self.path.display(), %error, "a cache file was not closed properly");
-            }
-        }
+        self.close();
     }
 }
 
