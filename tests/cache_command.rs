@@ -297,6 +297,29 @@ fn a_server_shows_the_caches_that_are_configured_and_keeps_their_file() {
 }
 
 #[test]
+fn neither_a_file_that_is_in_use_nor_a_redis_that_is_away_stops_a_start() {
+    let project = Project::new()
+        .configured("[types.chat]\nttl = '10m'\n[types.pages]\nbackend = 'disk'\n")
+        .with("CARDEX_REDIS__URL", "unix:///nowhere/redis.sock")
+        .with("CARDEX_REDIS__TIMEOUT", "100ms");
+    let (first, second) = (Serving::start(&project), Serving::start(&project));
+    let names = |serving: &Serving| {
+        let caches = serving.json("/v1/caches");
+        let caches = caches["caches"].as_array().unwrap().iter();
+        let names = caches.map(|cache| cache["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<String>>()
+    };
+    assert!(names(&first).contains(&"pages".to_owned()));
+    let without = names(&second);
+    assert!(without.contains(&"chat".to_owned()) && !without.contains(&"pages".to_owned()));
+    let health = second.json("/healthz");
+    let parts = health["parts"].as_array().unwrap();
+    let results = parts.iter().find(|part| part["name"] == "results").unwrap();
+    assert_eq!(results["state"], "degraded", "{health}");
+    assert_eq!(results["reasons"][0]["code"], "database-busy");
+}
+
+#[test]
 fn a_server_without_types_opens_no_file() {
     let project = Project::new();
     let serving = Serving::start(&project);
