@@ -46,19 +46,27 @@ pub struct Sources {
 }
 
 /// The files and directories that the arguments name: strings and lists of strings under a name that
-/// means a path, in maps at any depth. Trimmed and normalised under the root; blanks, and what is no
-/// string, do not count.
+/// means a path, and all in maps under such a name, at any depth. Trimmed and normalised under the root;
+/// blanks, and what is no string, do not count. A path with `..` in it counts as outside: which file that
+/// is depends on where links lead.
 pub fn sources_of(arguments: &Value, root: &Path) -> Sources {
     let mut sources = Sources::default();
     // Without recursion: arguments come from outside, and may be deep.
     let mut rest = vec![(arguments, false)];
     while let Some((value, is_named)) = rest.pop() {
         match value {
-            Value::Object(map) => {
-                rest.extend(map.iter().map(|(name, value)| (value, means_path(name))))
-            }
+            Value::Object(map) => rest.extend(
+                map.iter()
+                    .map(|(name, value)| (value, is_named || means_path(name))),
+            ),
             Value::Array(items) => rest.extend(items.iter().map(|item| (item, is_named))),
-            Value::String(text) if is_named => sources.add(text.trim(), root),
+            Value::String(text) if is_named => {
+                sources.add(text.trim(), root);
+                // A file may really be called so.
+                if text.trim() != text && !text.trim().is_empty() {
+                    sources.add(text, root);
+                }
+            }
             _ => {}
         }
     }
@@ -74,11 +82,12 @@ impl Sources {
         if text.is_empty() {
             return;
         }
+        let climbs = text.split(['/', '\\']).any(|part| part == "..");
         match Source::under(root, text) {
-            Ok(source) => {
+            Ok(source) if !climbs => {
                 self.inside.insert(source);
             }
-            Err(_) => {
+            _ => {
                 self.outside.insert(text.to_owned());
             }
         }
@@ -101,7 +110,7 @@ mod tests {
     #[test]
     fn paths_stand_under_each_of_the_names() {
         for name in NAMES {
-            assert_eq!(inside(json!({name: " src/a.rs "})), ["src/a.rs"], "{name}");
+            assert_eq!(inside(json!({name: "src/a.rs"})), ["src/a.rs"], "{name}");
         }
         assert_eq!(inside(json!({"File_Path": "a"})), ["a"]);
         assert_eq!(
@@ -113,11 +122,15 @@ mod tests {
     #[test]
     fn strings_lists_and_nested_maps_count_and_each_path_once() {
         let arguments = json!({
-            "files": ["b.rs", "./a.rs", ["c.rs"], {"path": "d.rs", "text": "e.rs"}],
+            "files": ["b.rs", "./a.rs", ["c.rs"], {"path": "d.rs", "left": "e.rs"}],
             "options": {"deep": {"dir": "src/"}},
             "path": "/p/a.rs",
         });
-        assert_eq!(inside(arguments), ["a.rs", "b.rs", "c.rs", "d.rs", "src"]);
+        assert_eq!(
+            inside(arguments),
+            ["a.rs", "b.rs", "c.rs", "d.rs", "e.rs", "src"]
+        );
+        assert_eq!(inside(json!({"path": " a "})), [" a ", "a"]);
         assert_eq!(inside(json!({"root": "."})), ["."]);
     }
 
@@ -132,11 +145,11 @@ mod tests {
     #[test]
     fn what_lies_outside_is_told_apart() {
         let sources = sources_of(
-            &json!({"files": ["/etc/passwd", "../x", "a"]}),
+            &json!({"files": ["/etc/passwd", "../x", "a", "link/../y"]}),
             Path::new("/p"),
         );
         let outside: Vec<&str> = sources.outside.iter().map(String::as_str).collect();
-        assert_eq!(outside, ["../x", "/etc/passwd"]);
+        assert_eq!(outside, ["../x", "/etc/passwd", "link/../y"]);
         assert_eq!(sources.inside.len(), 1);
     }
 

@@ -36,6 +36,8 @@ struct Core {
     graph: DependencyGraph,
     /// The number of the last result that was made here.
     made: AtomicU64,
+    /// How many results had edges after they were looked through the last time.
+    left: AtomicU64,
     counters: Counters,
 }
 
@@ -114,21 +116,32 @@ impl Making<'_> {
         }
     }
 
-    /// The result is made from the one of this key, which was just answered, and from all that that was
-    /// made from. If it is not there any more, this one is not kept.
-    pub fn uses_entry(&mut self, key: &Key) {
-        match self.cache.head(key) {
-            Some(head) if self.from.len() + head.from.len() < MOST_SOURCES => {
-                for seen in head.from {
-                    // Twice, if it was seen to be another one before: then it is not still both.
-                    if !self.from.contains(&seen) {
-                        self.from.push(seen);
-                    }
-                }
-                self.entries.push((key.clone(), head.number));
-            }
-            _ => self.is_kept = false,
+    /// Another result, as [`DerivedCache::run`] answers it, from which this one is made, and so from all
+    /// that that was made from.
+    ///
+    /// # Errors
+    /// Those of [`DerivedCache::run`].
+    pub fn run<T: Serialize + DeserializeOwned>(
+        &mut self,
+        key: &Key,
+        lifetime: Lifetime,
+        sources: &[Source],
+        make: impl FnOnce(&mut Making<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let made = self.cache.made(key, lifetime, sources, make)?;
+        let head = made.head;
+        if !head.is_kept || self.from.len() + head.from.len() > MOST_SOURCES {
+            self.is_kept = false;
+            return Ok(made.value);
         }
+        for seen in head.from {
+            // Twice, if it was seen to be another one before: then it is not still both.
+            if !self.from.contains(&seen) {
+                self.from.push(seen);
+            }
+        }
+        self.entries.push((key.clone(), head.number));
+        Ok(made.value)
     }
 
     /// It is not to be kept, whatever its sources are.
@@ -168,6 +181,7 @@ impl DerivedCache {
             witness,
             graph: DependencyGraph::new(),
             made: AtomicU64::default(),
+            left: AtomicU64::default(),
             counters: Counters::default(),
         }))
     }
@@ -186,6 +200,17 @@ impl DerivedCache {
         sources: &[Source],
         make: impl FnOnce(&mut Making<'_>) -> Result<T>,
     ) -> Result<T> {
+        self.made(key, lifetime, sources, make)
+            .map(|made| made.value)
+    }
+
+    fn made<T: Serialize + DeserializeOwned>(
+        &self,
+        key: &Key,
+        lifetime: Lifetime,
+        sources: &[Source],
+        make: impl FnOnce(&mut Making<'_>) -> Result<T>,
+    ) -> Result<Made<T>> {
         let core = &*self.0;
         let mut make = Some(make);
         let mut build = |own: &mut bool| {
@@ -197,7 +222,8 @@ impl DerivedCache {
             if !head.is_kept {
                 // A write of the key keeps the cache from keeping it.
                 core.counters.unkept.bump();
-                core.kv.delete(key)?;
+                // Where that fails it is kept, and answered to nobody.
+                let _ = core.kv.delete(key);
             }
             Ok(Made { head, value })
         };
@@ -215,7 +241,7 @@ impl DerivedCache {
                 if made.head.is_kept {
                     self.note(key);
                 }
-                return Ok(made.value);
+                return Ok(made);
             }
             // What somebody else made meanwhile may have been begun before a change that the caller
             // knows of.
@@ -223,10 +249,10 @@ impl DerivedCache {
                 if !core.graph.holds(key) {
                     self.note(key);
                 }
-                return Ok(made.value);
+                return Ok(made);
             }
         }
-        build(&mut false).map(|made| made.value)
+        build(&mut false)
     }
 
     fn making(&self, sources: &[Source]) -> Making<'_> {
@@ -285,12 +311,15 @@ impl DerivedCache {
         self.forget_departed();
     }
 
-    /// Takes the edges of results out that are no longer there, when there may be as many of those as of
-    /// others.
+    /// Takes the edges of results out that are no longer there, each time that there are twice as many as
+    /// were left the last time.
     fn forget_departed(&self) {
         let (held, _) = self.0.graph.len();
-        if held > 2 * self.0.kv.usage().entries + 64 {
+        let left = self.0.left.load(Ordering::Relaxed);
+        if held as u64 > 2 * left + 64 {
             self.sweep_edges();
+            let (held, _) = self.0.graph.len();
+            self.0.left.store(held as u64, Ordering::Relaxed);
         }
     }
 

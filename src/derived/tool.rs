@@ -77,7 +77,10 @@ impl ToolCache {
     /// was, the one that `run` makes. `run` may tell of more that it reads: see [`Making`].
     ///
     /// What comes from files outside the root is made each time, and never kept: nobody hears of changes
-    /// there.
+    /// there. So is what a directory has a part in that holds more than 10,000 files, or links that lead to
+    /// directories or out of the root. Of a git repository in a directory, what is checked out, staged and
+    /// committed counts; `.cardex` does not, so what a tool makes of cardex's own database is for
+    /// [`Making::keep_nothing`].
     ///
     /// # Errors
     /// That of `run`; `InvalidInput` for a tool or arguments that can be no key.
@@ -114,7 +117,35 @@ impl ToolCache {
             })
     }
 
-    /// The key of a result: what another result names that is made from it.
+    /// The result of a tool from which another result is being made: that one lives no longer than this.
+    ///
+    /// # Errors
+    /// Those of [`ToolCache::run`].
+    pub fn run_for<T: Serialize + DeserializeOwned>(
+        &self,
+        making: &mut Making<'_>,
+        tool: &str,
+        arguments: &Value,
+        run: impl FnOnce(&mut Making<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let key = self.tools.key(&self.namespace, tool, arguments)?;
+        let (inside, is_outside) = self.sources(arguments);
+        making.run(&key, Lifetime::Default, &inside, |making| {
+            if is_outside {
+                making.keep_nothing();
+            }
+            run(making)
+        })
+    }
+
+    /// The files that arguments name, and whether they name others that nobody hears of.
+    fn sources(&self, arguments: &Value) -> (Vec<Source>, bool) {
+        let sources = sources_of(arguments, &self.root);
+        let inside = sources.inside.into_iter().collect();
+        (inside, !sources.outside.is_empty())
+    }
+
+    /// The key of a result.
     ///
     /// # Errors
     /// `InvalidInput` for a tool or arguments that can be no key.

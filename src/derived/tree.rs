@@ -2,7 +2,9 @@
 //! no index, sees a change as soon as it is made, and costs one `stat` a file.
 //!
 //! A file system gives equal times to changes that follow closely upon each other. Of a file that changed
-//! just now, the contents are compared as well, as git does with its index ("racy git").
+//! just now, the contents are compared as well, as git does with its index ("racy git"). "Just now" is told
+//! by this machine's clock: on a network disk whose server's clock is behind by more than a tenth of a second,
+//! and of what is written through shared memory without a call, a change may go unseen until the next one.
 
 use std::fs::Metadata;
 use std::io;
@@ -23,8 +25,20 @@ const MOST_BYTES: u64 = 16 << 20;
 const TICK_NS: i64 = 100_000_000;
 /// The same on file systems that count in seconds, or in pairs of them.
 const COARSE_NS: i64 = 2_100_000_000;
-/// Directories that change by being used: no result is taken to be made from them unless it names them.
-const LEFT_OUT: [&str; 2] = [".git", ".cardex"];
+/// A directory that changes by being used: no result is taken to be made from it unless it names it.
+const LEFT_OUT: &str = ".cardex";
+/// Another one, of which these parts count: what is checked out, staged and committed.
+const GIT: &str = ".git";
+const GIT_PARTS: [&str; 8] = [
+    "HEAD",
+    "index",
+    "packed-refs",
+    "logs/HEAD",
+    "config",
+    "FETCH_HEAD",
+    "MERGE_HEAD",
+    "ORIG_HEAD",
+];
 
 /// Files and directories below a root, as they are on disk.
 #[derive(Clone, Debug)]
@@ -72,7 +86,7 @@ impl TreeWitness {
             Err(e) => return Err(failed(&path, e)),
         };
         if metadata.is_dir() {
-            return directory(&path);
+            return self.directory(&path);
         }
         if !metadata.is_file() {
             return Ok(None);
@@ -176,60 +190,101 @@ fn short(hasher: &blake3::Hasher) -> String {
     hasher.finalize().to_hex()[..32].to_owned()
 }
 
-/// What a directory is like, all below it included; `None` if there is too much of that, or if it
-/// changes meanwhile. Links in it count as links, and are not followed.
-fn directory(path: &Path) -> Result<Option<Stamp>> {
-    let now = nanoseconds_now();
-    let mut found: Vec<(PathBuf, String)> = Vec::new();
-    let mut ahead = vec![path.to_path_buf()];
-    while let Some(next) = ahead.pop() {
-        let entries = match std::fs::read_dir(&next) {
-            Ok(entries) => entries,
-            Err(e) if is_absent(&e) => return Ok(None),
-            Err(e) => return Err(failed(&next, e)),
-        };
-        for entry in entries {
-            let entry = entry.map_err(|e| failed(&next, e))?;
-            if LEFT_OUT.iter().any(|name| entry.file_name() == *name) {
-                continue;
-            }
-            let path = entry.path();
-            let metadata = match path.symlink_metadata() {
-                Ok(metadata) => metadata,
+impl TreeWitness {
+    /// What a directory is like, all below it included; `None` if there is too much of that, if it changes
+    /// meanwhile, or if a link in it leads to what cannot be told with it.
+    fn directory(&self, path: &Path) -> Result<Option<Stamp>> {
+        let root = self.root.canonicalize();
+        let root = root.map_err(|e| failed(&self.root, e))?;
+        let now = nanoseconds_now();
+        let mut found: Vec<(PathBuf, String)> = Vec::new();
+        let mut ahead = vec![path.to_path_buf()];
+        while let Some(next) = ahead.pop() {
+            let entries = match std::fs::read_dir(&next) {
+                Ok(entries) => entries,
                 Err(e) if is_absent(&e) => return Ok(None),
-                Err(e) => return Err(failed(&path, e)),
+                Err(e) => return Err(failed(&next, e)),
             };
-            let Some(like) = inside(&path, &metadata, now)? else {
-                return Ok(None);
-            };
-            if metadata.is_dir() {
-                ahead.push(path.clone());
-            }
-            found.push((path, like));
-            if found.len() > MOST_BELOW {
-                return Ok(None);
+            for entry in entries {
+                let entry = entry.map_err(|e| failed(&next, e))?;
+                let path = entry.path();
+                let metadata = match path.symlink_metadata() {
+                    Ok(metadata) => metadata,
+                    Err(e) if is_absent(&e) => return Ok(None),
+                    Err(e) => return Err(failed(&path, e)),
+                };
+                let name = entry.file_name();
+                if name == LEFT_OUT {
+                    continue;
+                }
+                if name == GIT {
+                    let Some(parts) = git(&path, &metadata, now)? else {
+                        return Ok(None);
+                    };
+                    found.extend(parts);
+                    ahead.extend(Some(path.join("refs")).filter(|refs| refs.is_dir()));
+                    continue;
+                }
+                let Some(like) = inside(&path, &metadata, now, &root)? else {
+                    return Ok(None);
+                };
+                if metadata.is_dir() {
+                    ahead.push(path.clone());
+                }
+                found.push((path, like));
+                if found.len() > MOST_BELOW {
+                    return Ok(None);
+                }
             }
         }
-    }
-    found.sort_unstable();
-    let mut hasher = blake3::Hasher::new();
-    for (path, like) in &found {
-        for part in [path.as_os_str().as_encoded_bytes(), like.as_bytes()] {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part);
+        found.sort_unstable();
+        let mut hasher = blake3::Hasher::new();
+        for (path, like) in &found {
+            for part in [path.as_os_str().as_encoded_bytes(), like.as_bytes()] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part);
+            }
         }
+        Ok(Some(Stamp::Directory(found.len() as u64, short(&hasher))))
     }
-    Ok(Some(Stamp::Directory(found.len() as u64, short(&hasher))))
 }
 
-/// What something in a directory is like. Of a directory only that it is one: what is in it follows.
-fn inside(path: &Path, metadata: &Metadata, now: i64) -> Result<Option<String>> {
+/// What a repository is like, but for its references, which are walked; `None` if it lies elsewhere.
+fn git(path: &Path, metadata: &Metadata, now: i64) -> Result<Option<Vec<(PathBuf, String)>>> {
+    if !metadata.is_dir() {
+        return Ok(None);
+    }
+    let mut parts = Vec::new();
+    for part in GIT_PARTS.map(|part| path.join(part)) {
+        let Ok(metadata) = part.metadata() else {
+            continue;
+        };
+        match file(&part, &metadata, now)? {
+            Some(stamp) => parts.push((part, format!("f{stamp:?}"))),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(parts))
+}
+
+/// What something in a directory is like. Of a directory only that it is one: what is in it follows. A link
+/// counts with the file that it leads to, below the root; one that leads elsewhere is `None`.
+fn inside(path: &Path, metadata: &Metadata, now: i64, root: &Path) -> Result<Option<String>> {
     if metadata.is_dir() {
         return Ok(Some("d".to_owned()));
     }
     if metadata.is_symlink() {
-        let target = path.read_link().map_err(|e| failed(path, e))?;
-        return Ok(Some(format!("l{}", target.display())));
+        let Ok(target) = path.canonicalize() else {
+            return Ok(None);
+        };
+        let Ok(metadata) = target.metadata() else {
+            return Ok(None);
+        };
+        if !target.starts_with(root) || !metadata.is_file() {
+            return Ok(None);
+        }
+        let stamp = file(&target, &metadata, now)?;
+        return Ok(stamp.map(|stamp| format!("l{} {stamp:?}", target.display())));
     }
     if !metadata.is_file() {
         return Ok(Some("o".to_owned()));
@@ -362,7 +417,9 @@ mod tests {
     fn a_directory_is_all_that_is_below_it() {
         let tree = Tree::new();
         tree.write("d/e/a", "one");
-        tree.write("d/.git/index", "one");
+        tree.write("d/.git/objects/one", "one");
+        tree.write("d/.git/HEAD", "ref: refs/heads/main");
+        tree.write("d/.git/refs/heads/main", "one");
         tree.write("other", "one");
         for source in ["d", "d/e", "."] {
             assert!(tree.sees(source, |root| fs::write(root.join("d/e/a"), "two").unwrap()));
@@ -375,8 +432,16 @@ mod tests {
                 fs::rename(root.join("d/e/f"), root.join("d/e/g")).unwrap();
             }));
             fs::remove_dir(tree.folder.path().join("d/e/g")).unwrap();
-            let elsewhere = |root: &Path| fs::write(root.join("d/.git/index"), "two").unwrap();
+            let elsewhere =
+                |root: &Path| fs::write(root.join("d/.git/objects/one"), "two").unwrap();
             assert!(!tree.sees(source, elsewhere));
+        }
+        for part in ["HEAD", "refs/heads/main", "refs/heads/new", "index"] {
+            let path = format!("d/.git/{part}");
+            assert!(
+                tree.sees("d", |root| fs::write(root.join(&path), "two!").unwrap()),
+                "{part}"
+            );
         }
         assert!(!tree.sees("d", |root| fs::write(root.join("other"), "two").unwrap()));
     }
@@ -401,6 +466,34 @@ mod tests {
             fs::File::create(many.join(n.to_string())).unwrap();
         }
         assert_eq!(tree.witness.stamp(&tree.source("many")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_link_in_a_directory_counts_with_what_it_leads_to() {
+        let tree = Tree::new();
+        let link = |to: &str, name: &str| {
+            let name = tree.folder.path().join(name);
+            std::os::unix::fs::symlink(to, name).unwrap();
+        };
+        tree.write("src/a", "one");
+        tree.write("lib/a", "one");
+        link("../lib/a", "src/linked");
+        assert!(tree.sees("src", |root| fs::write(root.join("lib/a"), "two").unwrap()));
+        for (to, name) in [
+            ("../lib", "src/dir"),
+            ("/etc/hostname", "src/out"),
+            ("no", "src/none"),
+        ] {
+            link(to, name);
+            assert_eq!(
+                tree.witness.stamp(&tree.source("src")).unwrap(),
+                None,
+                "{name}"
+            );
+            fs::remove_file(tree.folder.path().join(name)).unwrap();
+        }
+        tree.write("worktree/.git", "gitdir: /elsewhere");
+        assert_eq!(tree.witness.stamp(&tree.source("worktree")).unwrap(), None);
     }
 
     #[test]

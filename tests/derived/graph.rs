@@ -9,8 +9,10 @@ impl World {
     fn twice(&self, path: &str) -> (String, usize) {
         let arguments = json!({"path": path});
         let text = self.run("twice", &json!({"of": path}), |making| {
-            let once = self.run("read_file", &arguments, |_| self.contents(path))?;
-            making.uses_entry(&self.tools.key("read_file", &arguments)?);
+            let once = self.tools.run_for(making, "read_file", &arguments, |_| {
+                self.made.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                self.contents(path)
+            })?;
             Ok(format!("{once}{once}"))
         });
         (text.unwrap(), self.made())
@@ -91,4 +93,21 @@ fn edges_are_those_of_the_results_that_are_there_after_any_eviction() {
     assert_eq!(results.derived_stats().held, results.usage().entries);
     results.clear().unwrap();
     assert_eq!(results.derived_stats().edges, 0);
+}
+
+#[test]
+fn a_result_is_bound_to_the_one_that_it_was_made_from_and_not_to_a_later_one() {
+    let world = World::new();
+    world.write("a", "x");
+    let arguments = json!({"path": "a"});
+    let made = world.run("twice", &json!({"of": "a"}), |making| {
+        let run = |_: &mut _| world.contents("a");
+        let once = world.tools.run_for(making, "read_file", &arguments, run)?;
+        // The file changes, and somebody else has the tool read it anew.
+        world.write("a", "y");
+        assert_eq!(world.read("a").0, "y");
+        Ok(format!("{once}{once}"))
+    });
+    assert_eq!(made.unwrap(), "xx", "to who made it");
+    assert_eq!(world.twice("a").0, "yy");
 }
