@@ -101,8 +101,9 @@ fn a_result_is_bound_to_the_one_that_it_was_made_from_and_not_to_a_later_one() {
     world.write("a", "x");
     let arguments = json!({"path": "a"});
     let made = world.run("twice", &json!({"of": "a"}), |making| {
-        let run = |_: &mut _| world.contents("a");
-        let once = world.tools.run_for(making, "read_file", &arguments, run)?;
+        let once = world
+            .tools
+            .run_for(making, "read_file", &arguments, |_| world.contents("a"))?;
         // The file changes, and somebody else has the tool read it anew.
         world.write("a", "y");
         assert_eq!(world.read("a").0, "y");
