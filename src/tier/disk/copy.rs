@@ -253,11 +253,23 @@ mod tests {
         let place = Place::new();
         let copy = place.backup();
         let conn = Connection::open(&copy).unwrap();
-        for altered in [
-            "UPDATE entries SET value = CAST('short' AS BLOB) WHERE key = 'long'",
-            "UPDATE entries SET life_ns = NULL, held_ns = NULL WHERE key = 'short'",
-        ] {
-            assert_eq!(conn.execute(altered, []).unwrap(), 1);
+        let altered = "UPDATE entries SET value = CAST('short' AS BLOB) WHERE key = 'long'";
+        assert_eq!(conn.execute(altered, []).unwrap(), 1);
+        let select = "SELECT head FROM entries WHERE key = 'short'";
+        let head: Vec<u8> = conn.query_row(select, [], |row| row.get(0)).unwrap();
+        for at in 0..head.len() {
+            let mut altered = head.clone();
+            altered[at] ^= 1;
+            let update = "UPDATE entries SET head = ?1 WHERE key = 'short'";
+            assert_eq!(conn.execute(update, [&altered]).unwrap(), 1);
+            let mut damaged = 0;
+            let count = |row: Copied<'_>| {
+                damaged += usize::from(matches!(row, Copied::Damaged));
+                Ok::<_, rusqlite::Error>(())
+            };
+            let now = super::super::row::Instant::now(&ManualClock::new(), [0; 16]);
+            rows::each(&conn, now, count).unwrap();
+            assert_eq!(damaged, 2, "byte {at}");
         }
         drop(conn);
         let file = place.open("b.db");
