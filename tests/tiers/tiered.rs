@@ -897,6 +897,20 @@ fn a_ledger_that_cannot_be_read_owes_everything_and_one_that_cannot_be_written_i
         clock.clone(),
     );
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Io);
+    #[cfg(unix)]
+    {
+        let (target, link) = (home.path().join("mine"), home.path().join("link.owed"));
+        std::fs::write(&target, "precious").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let tiers = vec![lasting.clone() as Arc<dyn Tier>];
+        let error = Tiered::new("whole", tiers, options().ledger(&link), clock.clone());
+        assert_eq!(
+            error.unwrap_err().kind(),
+            ErrorKind::Io,
+            "a link is refused"
+        );
+        assert_eq!(std::fs::read(&target).unwrap(), b"precious");
+    }
     #[cfg(target_os = "linux")]
     {
         let stack = start(&lasting, &clock, Path::new("/dev/full"));
