@@ -346,9 +346,10 @@ impl Tier for Tiered {
         self.forget(key)
     }
 
-    /// Made in the last tier that works, of which the ones above get the result. While a tier is down
-    /// that others share, each process goes on from what it has itself; when that tier is back it
-    /// begins anew there, for what others made of the entry meanwhile is not known.
+    /// Made in the last tier that works, of which the ones above get the result. While a tier is down,
+    /// it goes on from a fresh entry above it, and is an error for a key of which there is none: what the
+    /// tier holds is not known. When a tier is back that others share, an entry that was changed without
+    /// it begins anew there, for what others made of it meanwhile is not known.
     fn update(&self, key: &Key, change: &mut Change<'_>) -> Result<Option<Entry>> {
         self.change(key, change)
     }
