@@ -878,6 +878,8 @@ fn a_coordinator_wins_back_memory_and_the_disk_keeps_what_it_has() {
     coordinator.register(stack.tiered.clone()).unwrap();
     assert_eq!(coordinator.evict_from("whole", 99).unwrap(), 10);
     assert_eq!((stack.tiered.usage().entries, disk.entries()), (0, 10));
+    let stats = stack.tiered.tier_stats().unwrap();
+    assert_eq!(stats.report.usage.entries, 10, "no fewer than there are");
     assert!(
         (0..10).all(|n| stack.get(&n.to_string()).is_some()),
         "from disk"

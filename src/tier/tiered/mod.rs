@@ -387,14 +387,17 @@ impl Tier for Tiered {
         Ok(swept)
     }
 
-    /// The requests are those of the whole, the rest sums over the tiers: what leaves a tier for want
-    /// of room, or expires in it, may do so in another one too.
+    /// The requests are those of the whole, and the entries those of the tier that has most of them. The
+    /// rest sums over the tiers: what leaves a tier for want of room, or expires in it, may do so in
+    /// another one too.
     fn tier_stats(&self) -> Result<TierStats> {
         let mut sum = TierStats {
             report: self.stats()?,
             ..TierStats::default()
         };
         for stats in self.tiers().into_iter().filter_map(|tier| tier.stats.ok()) {
+            let entries = &mut sum.report.usage.entries;
+            *entries = stats.report.usage.entries.max(*entries);
             sum.bytes += stats.bytes;
             sum.max_bytes = sum.max_bytes.saturating_add(stats.max_bytes);
             sum.expirations += stats.expirations;
