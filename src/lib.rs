@@ -108,6 +108,7 @@ mod metadata;
 mod metadata_cache;
 mod panics;
 mod passes;
+mod plain_file;
 mod position;
 mod primitives;
 mod query;

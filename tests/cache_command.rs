@@ -349,8 +349,16 @@ fn a_link_of_the_tree_is_not_followed() {
     let elsewhere = tempfile::tempdir().unwrap();
     let data = project.root.path().join(".cardex");
     std::fs::create_dir(&data).unwrap();
-    let target = elsewhere.path().join("theirs.db");
-    std::os::unix::fs::symlink(&target, data.join("derived.db")).unwrap();
-    project.cache(2, &["set", "general", "k", "1"]);
-    assert!(!Path::new(&target).exists());
+    let target = elsewhere.path().join("theirs");
+    for name in ["derived.db", "derived.db.lock", "derived.db.general.owed"] {
+        std::os::unix::fs::symlink(&target, data.join(name)).unwrap();
+        project.cache(2, &["set", "general", "k", "1"]);
+        assert!(!Path::new(&target).exists(), "{name}");
+        std::fs::write(&target, "precious").unwrap();
+        project.cache(2, &["set", "general", "k", "1"]);
+        project.cache(2, &["get", "general", "k"]);
+        assert_eq!(std::fs::read(&target).unwrap(), b"precious", "{name}");
+        std::fs::remove_file(&target).unwrap();
+        std::fs::remove_file(data.join(name)).unwrap();
+    }
 }

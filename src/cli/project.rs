@@ -162,18 +162,20 @@ pub(super) fn unwritable(database: &Path) -> Option<&Path> {
 }
 
 /// What lies in the tree comes from whoever made that: no database is opened through a link there,
-/// nor one whose log would be written through a link.
+/// nor one whose log, lock or ledgers would be written through a link.
 pub(super) fn assert_no_links(database: &Path, root: &Path) -> Result<()> {
     if !database.starts_with(root) {
         return Ok(());
     }
-    let linked = ["", "-wal", "-shm", "-journal"].into_iter().map(|suffix| {
+    let suffixes = ["", "-wal", "-shm", "-journal", ".lock"].into_iter();
+    let linked = suffixes.map(|suffix| {
         let mut name = database.as_os_str().to_owned();
         name.push(suffix);
         PathBuf::from(name)
     });
     let data = root.join(DATA);
     let Some(link) = linked
+        .chain(ledgers_beside(database))
         .chain(database.starts_with(&data).then_some(data))
         .find(|path| path.is_symlink())
     else {
@@ -182,6 +184,20 @@ pub(super) fn assert_no_links(database: &Path, root: &Path) -> Result<()> {
     let message = format!("{} is a symbolic link in the tree", link.display());
     Err(Error::new(ErrorKind::InvalidInput, message)
         .with_help("remove it, or name what it leads to with --db PATH"))
+}
+
+/// The ledgers of tiers beside a cache file, `FILE.PREFIX.owed`, one for each type.
+fn ledgers_beside(file: &Path) -> Vec<PathBuf> {
+    let beside = file
+        .parent()
+        .and_then(|directory| directory.read_dir().ok());
+    let start = file.file_name().unwrap_or_default().as_encoded_bytes();
+    let is_ledger = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        name.starts_with(start) && name.ends_with(b".owed")
+    };
+    let paths = beside.into_iter().flatten().flatten();
+    paths.map(|entry| entry.path()).filter(is_ledger).collect()
 }
 
 /// Makes the directory, for its owner only, and tells git to ignore it.

@@ -50,6 +50,8 @@ mod metadata_cache;
 mod panics;
 #[path = "../../src/passes.rs"]
 mod passes;
+#[path = "../../src/plain_file.rs"]
+mod plain_file;
 #[path = "../../src/position.rs"]
 mod position;
 #[path = "../../src/query/mod.rs"]

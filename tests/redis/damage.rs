@@ -144,3 +144,39 @@ fn an_epoch_that_is_lost_or_replaced_makes_everything_a_miss() {
     assert_eq!(one.sweep(usize::MAX).unwrap(), 0);
     assert_eq!(get(&one, "k").unwrap(), b"new");
 }
+
+#[test]
+fn a_value_that_is_too_long_is_a_miss_that_is_taken_out_and_long_ones_are_read_among_many() {
+    let server = Server::start();
+    let tier = server.tier();
+    let long = vec![7; 3 << 20];
+    put(&tier, "k", b"value");
+    let name = name(&server);
+    put(&tier, "long", &long);
+    for many in [false, true] {
+        let last = (400_u64 << 20).to_string();
+        _ = server.ask::<i64>(&["SETRANGE", &name, &last, "end"]);
+        let before = damaged(&tier);
+        if many {
+            let keys = ["k", "long", "none"].map(key);
+            let found = tier.get_many(&keys.each_ref());
+            let found: Vec<_> = found.into_iter().map(|entry| entry.unwrap()).collect();
+            assert!(found[0].is_none() && found[2].is_none());
+            assert!(found[1].as_ref().is_some_and(|entry| *entry.value == *long));
+        } else {
+            assert_eq!(get(&tier, "k"), None);
+        }
+        assert_eq!(damaged(&tier), before + 1);
+        assert_eq!(server.ask::<i64>(&["EXISTS", &name]), 0, "it is taken out");
+    }
+    assert_eq!(get(&tier, "long").unwrap(), long);
+    let too_long = vec![0; (64 << 20) + 1];
+    let kept = tier.put(
+        &key("long"),
+        too_long.into(),
+        1,
+        cardex::tier::Lifetime::Never.into(),
+    );
+    assert!(!kept.unwrap());
+    assert_eq!(get(&tier, "long"), None, "nor the one before");
+}

@@ -251,6 +251,34 @@ fn whatever_changes_the_key_voids_its_lease() {
     }
 }
 
+/// Leases of before a removal, under which values are kept while it goes through the server's keys.
+#[test]
+fn what_is_filled_while_a_pattern_is_removed_does_not_outlive_the_removal() {
+    let server = Server::start();
+    let (one, other) = (server.tier(), server.tier());
+    for round in 0..5 {
+        for n in 0..3000 {
+            put(&one, format!("there:{n}"), b"old");
+        }
+        let keys: Vec<Key> = (0..400).map(|n| key(format!("made:{n}"))).collect();
+        let leases: Vec<Lease> = keys
+            .iter()
+            .map(|key| granted(one.lease(key, LONG)))
+            .collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for (key, lease) in keys.iter().zip(&leases) {
+                    fill(&one, key, lease);
+                }
+            });
+            let all = KeyPattern::new("*").unwrap();
+            other.remove_matching(&all).unwrap();
+        });
+        let left = keys.iter().filter(|key| one.peek(key).unwrap().is_some());
+        assert_eq!(left.count(), 0, "round {round}");
+    }
+}
+
 #[test]
 fn a_lease_ends_by_itself_and_its_holder_comes_too_late() {
     let server = Server::start();

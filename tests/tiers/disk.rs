@@ -303,3 +303,20 @@ fn limits_that_keep_nothing_are_refused() {
         assert_eq!(options.unwrap_err().kind(), ErrorKind::InvalidConfig);
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_lock_file_that_is_a_link_is_refused_and_what_it_leads_to_stays() {
+    let home = tempfile::tempdir().unwrap();
+    let (file, target) = (home.path().join("t.db"), home.path().join("mine"));
+    std::os::unix::fs::symlink(&target, home.path().join("t.db.lock")).unwrap();
+    let clock = Arc::new(ManualClock::new());
+    assert_eq!(open(&file, &clock).unwrap_err().kind(), ErrorKind::Io);
+    assert!(!target.exists(), "nothing is made there");
+    fs::write(&target, "precious").unwrap();
+    let error = open(&file, &clock).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert!(format!("{error:#}").contains("t.db.lock"), "{error:#}");
+    assert_eq!(fs::read(&target).unwrap(), b"precious");
+    assert!(!file.exists(), "the cache file is not begun");
+}

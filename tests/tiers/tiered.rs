@@ -586,6 +586,65 @@ fn a_count_goes_on_from_the_tier_that_still_has_it() {
 }
 
 #[test]
+fn a_change_without_the_tier_that_has_the_entry_is_an_error_and_loses_nothing() {
+    for fault in [Fault::Before, Fault::Panic] {
+        for make in [Stack::of, Stack::shared] {
+            for is_stale in [false, true] {
+                let stack = make(&[300, 3600], options());
+                stack.plant(1, "n", "1000", NEVER);
+                if is_stale {
+                    stack.plant(0, "n", "990", term(10, 100));
+                    stack.clock.advance(seconds(20));
+                }
+                stack.fault(&[1], Some(fault));
+                let error = add(&*stack.tiered, &key("n"), 1).unwrap_err();
+                assert!(error.to_string().contains("`L2`"), "{error}");
+                let soon = Lifetime::For(seconds(5)).into();
+                stack.tiered.expire(&key("n"), soon).unwrap_err();
+                assert!(!stack.tiered.is_owed(), "nothing was written");
+                stack.mend_all();
+                assert!(stack.tiered.repair());
+                assert_eq!(stack.held(1, "n").as_deref(), Some("1000"), "{fault:?}");
+                assert_eq!(add(&*stack.tiered, &key("n"), 1).unwrap(), 1001);
+            }
+        }
+    }
+    // What was perhaps written is owed, and what only looks is not.
+    let stack = Stack::of(&[300, 3600], options());
+    stack.plant(1, "n", "1000", NEVER);
+    stack.fault(&[1], Some(Fault::After));
+    let leave = &mut |_: Option<&_>| Ok(Update::Leave);
+    stack.tiered.update(&key("n"), leave).unwrap_err();
+    assert!(!stack.tiered.is_owed());
+    add(&*stack.tiered, &key("n"), 1).unwrap_err();
+    assert!(stack.tiered.is_owed());
+    // A stale entry between does not hold back a fresh one above it, nor comes back after it.
+    let stack = Stack::of(&[300, 3600, 7200], options());
+    stack.plant(0, "n", "7", term(100, 0));
+    stack.plant(1, "n", "5", term(10, 900));
+    stack.fault(&[2], Some(Fault::Before));
+    stack.clock.advance(seconds(20));
+    assert_eq!(add(&*stack.tiered, &key("n"), 1).unwrap(), 8);
+    let left = stack.peek(1, "n").unwrap().remaining;
+    assert_eq!(left, Some(seconds(80)), "the end of the one that went on");
+    stack.mend_all();
+    assert!(stack.tiered.repair());
+    assert_eq!(stack.all_hold("n"), ["8", "8", "8"].map(|n| Some(n.into())));
+}
+
+#[test]
+fn whoever_only_looks_gets_a_fresh_entry_rather_than_a_stale_one_above_it() {
+    let stack = Stack::of(&[300, 3600], options());
+    stack.plant(0, "k", "old", term(10, 100));
+    stack.plant(1, "k", "new", term(100, 100));
+    stack.clock.advance(seconds(20));
+    let look = || text(stack.tiered.peek(&key("k")).unwrap());
+    assert_eq!(look().as_deref(), Some("new"));
+    stack.parts[1].remove(&key("k")).unwrap();
+    assert_eq!(look().as_deref(), Some("old"), "rather than none");
+}
+
+#[test]
 fn counts_are_exact_among_threads() {
     let stack = Stack::of(&[300, 3600], options());
     std::thread::scope(|scope| {
@@ -819,6 +878,8 @@ fn a_coordinator_wins_back_memory_and_the_disk_keeps_what_it_has() {
     coordinator.register(stack.tiered.clone()).unwrap();
     assert_eq!(coordinator.evict_from("whole", 99).unwrap(), 10);
     assert_eq!((stack.tiered.usage().entries, disk.entries()), (0, 10));
+    let stats = stack.tiered.tier_stats().unwrap();
+    assert_eq!(stats.report.usage.entries, 10, "no fewer than there are");
     assert!(
         (0..10).all(|n| stack.get(&n.to_string()).is_some()),
         "from disk"
@@ -897,6 +958,20 @@ fn a_ledger_that_cannot_be_read_owes_everything_and_one_that_cannot_be_written_i
         clock.clone(),
     );
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Io);
+    #[cfg(unix)]
+    {
+        let (target, link) = (home.path().join("mine"), home.path().join("link.owed"));
+        std::fs::write(&target, "precious").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let tiers = vec![lasting.clone() as Arc<dyn Tier>];
+        let error = Tiered::new("whole", tiers, options().ledger(&link), clock.clone());
+        assert_eq!(
+            error.unwrap_err().kind(),
+            ErrorKind::Io,
+            "a link is refused"
+        );
+        assert_eq!(std::fs::read(&target).unwrap(), b"precious");
+    }
     #[cfg(target_os = "linux")]
     {
         let stack = start(&lasting, &clock, Path::new("/dev/full"));

@@ -192,8 +192,7 @@ impl Model {
                     Ok(false) => {
                         self.check(*k, None, op);
                     }
-                    Err(_) if tiered.is_bypassed() => {}
-                    Err(_) => _ = self.keys.remove(k),
+                    Err(_) => self.doubt(*k),
                 }
             }
             Op::RemoveMatching(odd) => {
@@ -259,6 +258,13 @@ impl Model {
         self.doubt_all();
     }
 
+    /// A change that no tier took: what was there before is there still, or nothing is.
+    fn doubt(&mut self, k: u8) {
+        if let Some(last) = self.keys.get_mut(&k) {
+            last.is_certain = false;
+        }
+    }
+
     fn add(&mut self, k: u8, op: &Op) {
         let tiered = Arc::clone(&self.stack.tiered);
         match add(&*tiered, &name(k), 1) {
@@ -275,8 +281,7 @@ impl Model {
                 };
                 self.remember(k, sum, end);
             }
-            Err(_) if tiered.is_bypassed() => {}
-            Err(_) => _ = self.keys.remove(&k),
+            Err(_) => self.doubt(k),
         }
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::plain_file::open_plain;
 
 /// Which file of the file system it is: another one under the same name differs. A file that nobody has
 /// open any more leaves its number to the next one, which was made later.
@@ -97,7 +98,7 @@ pub(crate) fn create_if_missing(path: &Path) -> Result<()> {
 
 /// Takes the lock that one process at a time holds on a file of its own, as long as the result lives;
 /// `what` is what the file is to people. The lock is on a file beside it, `NAME.lock`, which stays when
-/// the file itself is moved aside.
+/// the file itself is moved aside. It is written to, so that no link in its place is followed.
 ///
 /// # Errors
 /// `DatabaseBusy` if somebody has it; `Io`.
@@ -108,7 +109,7 @@ pub(crate) fn own(file: &Path, what: &str) -> Result<File> {
         let message = format!("cannot {operation} {}", path.display());
         Error::new(ErrorKind::Io, message).because(cause)
     };
-    let held = File::options().read(true).write(true).open(&path);
+    let held = open_plain(File::options().read(true).write(true), &path);
     let held = held.map_err(|e| fail("open", e))?;
     match held.try_lock() {
         Ok(()) => Ok(held),

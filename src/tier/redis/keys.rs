@@ -104,11 +104,20 @@ impl Names {
         format!("{}[vl]:*", self.start)
     }
 
-    /// The server's pattern of values and leases that may match; its `?` is a byte, so that it decides
-    /// by what matches begin with, and no more.
+    /// The server's pattern of values that may match; its `?` is a byte, so that it decides by what
+    /// matches begin with, and no more.
     pub(super) fn matching(&self, epoch: Epoch, pattern: &KeyPattern) -> String {
+        self.matching_of('v', epoch, pattern)
+    }
+
+    /// The same, of leases.
+    pub(super) fn leases_matching(&self, epoch: Epoch, pattern: &KeyPattern) -> String {
+        self.matching_of('l', epoch, pattern)
+    }
+
+    fn matching_of(&self, kind: char, epoch: Epoch, pattern: &KeyPattern) -> String {
         let prefix = KeyPattern::escape(&pattern.prefix());
-        format!("{}[vl]:{}.{epoch}:{prefix}*", self.start, self.schema)
+        format!("{}{kind}:{}.{epoch}:{prefix}*", self.start, self.schema)
     }
 
     /// What a name says; `None` of a name that is not of a value or a lease here.

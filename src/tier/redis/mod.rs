@@ -42,8 +42,11 @@ use crate::stats::Counter;
 const MAX_CHANGES: u32 = 1000;
 /// The most that is waited before it is made anew, so that those who meet come apart.
 const MAX_PAUSE: Duration = Duration::from_millis(2);
-/// The largest value: what the server takes, with room for its head.
-const MAX_VALUE_BYTES: usize = (512 << 20) - 1024;
+/// The largest value. Of one that somebody else put there no more than this is read, before it is judged.
+const MAX_VALUE_BYTES: usize = 64 << 20;
+/// The most that is read of each value where many are asked for together: a longer one is asked for again,
+/// alone.
+const MAX_BYTES_TOGETHER: usize = 1 << 20;
 /// How many keys one transaction asks for: others wait meanwhile.
 const TOGETHER: usize = 256;
 
@@ -96,7 +99,8 @@ impl RedisTierOptions {
 /// errors of kind `Unavailable`, soon at once: see [`RedisClient`].
 ///
 /// A write whose reply did not come is such an error, too. It was done, or it never will be: the key
-/// holds what it held before, or what was written.
+/// holds what it held before, or what was written. A value of more than 64 MiB is not kept, and one that is
+/// longer on the server is damaged.
 pub struct RedisTier {
     name: String,
     ttl: Duration,
@@ -133,6 +137,8 @@ enum Found {
     Absent,
     Entry(Entry),
     Damaged,
+    /// More than was asked for.
+    Long,
 }
 
 impl RedisTier {
@@ -209,14 +215,18 @@ impl RedisTier {
     /// What the server holds under each of the keys. This is no transaction, which a server without room
     /// would refuse.
     fn read(&self, keys: &[&Key]) -> Result<Vec<Found>> {
+        let limit = match keys {
+            [_] => MAX_VALUE_BYTES,
+            _ => MAX_BYTES_TOGETHER,
+        };
         self.run(|link, epoch| {
             let names: Vec<String> = keys
                 .iter()
                 .map(|key| self.names.value(epoch, key))
                 .collect();
             let mut read = redis::pipe();
-            self.add_read(&mut read, &names);
-            let (now, held) = held(&names, &link.ask_each(&read)?)?;
+            self.add_read(&mut read, &names, limit);
+            let (now, held) = held(&names, &link.ask_each(&read)?, limit)?;
             if now != Some(epoch) {
                 return Ok(Step::Moved(now));
             }
@@ -225,21 +235,25 @@ impl RedisTier {
         })
     }
 
-    /// Asks for the epoch and the values, how long they stay, and their heads again: if those are still
-    /// the same, all that was read of a value is of one moment.
-    fn add_read(&self, pipe: &mut Pipeline, names: &[String]) {
+    /// Asks for the values, as far as the limit and a byte more, how long they stay, and their heads again:
+    /// if those are still the same, all that was read of a value is of one moment. Before and after them
+    /// it asks for the epoch: if that is the same in the end, it was so all the time.
+    fn add_read(&self, pipe: &mut Pipeline, names: &[String], limit: usize) {
         let epoch = self.names.epoch();
-        pipe.add_command(strings([&epoch].into_iter().chain(names)));
+        pipe.add_command(strings([&epoch]));
         for name in names {
+            let last = stored::HEAD + limit;
+            pipe.cmd("GETRANGE").arg(name).arg(0).arg(last);
             pipe.cmd("PTTL").arg(name);
             add_head(pipe, name);
         }
+        pipe.add_command(strings([&epoch]));
     }
 
     /// The entry of a key, if it is whole. A damaged one leaves.
     fn whole(&self, key: &Key, found: Found) -> Option<Entry> {
         match found {
-            Found::Absent => None,
+            Found::Absent | Found::Long => None,
             Found::Entry(entry) => Some(entry),
             Found::Damaged => {
                 self.counters.damaged.bump();
@@ -279,9 +293,10 @@ impl RedisTier {
         let names = [name.to_owned()];
         let mut watch = redis::pipe();
         watch.cmd("WATCH").arg(self.names.epoch()).arg(name);
-        self.add_read(&mut watch, &names);
+        self.add_read(&mut watch, &names, MAX_VALUE_BYTES);
         let replies = link.watch(&watch)?;
-        let (now, mut held) = held(&names, replies.get(1..).unwrap_or_default())?;
+        let replies = replies.get(1..).unwrap_or_default();
+        let (now, mut held) = held(&names, replies, MAX_VALUE_BYTES)?;
         Ok((now, held.pop().ok_or_else(no_reply)?))
     }
 
@@ -388,32 +403,52 @@ struct Held {
 }
 
 /// The epoch and what is held under the names, of the replies to [`RedisTier::add_read`].
-fn held(names: &[String], replies: &[Value]) -> Result<(Option<Epoch>, Vec<Held>), Trouble> {
-    let (strings, rest) = replies.split_first().ok_or_else(no_reply)?;
-    if let Value::ServerError(refusal) = strings {
-        return Err(redis::RedisError::from(refusal.clone()).into());
-    }
-    let ([now, values @ ..], (rest, [])) = (array(strings), rest.as_chunks::<2>()) else {
+fn held(
+    names: &[String],
+    replies: &[Value],
+    limit: usize,
+) -> Result<(Option<Epoch>, Vec<Held>), Trouble> {
+    let [before, rest @ .., now] = replies else {
         return Err(no_reply());
     };
-    if values.len() != names.len() || rest.len() != names.len() {
+    for epoch in [before, now] {
+        refused(epoch)?;
+    }
+    let (rest, []) = rest.as_chunks::<3>() else {
+        return Err(no_reply());
+    };
+    if rest.len() != names.len() {
         return Err(no_reply());
     }
-    let values = names.iter().zip(values).zip(rest);
-    let held = values.map(|((name, value), [pttl, head])| {
-        let Some(bytes) = bytes(value) else {
-            return Held::nothing();
-        };
-        let is_same = self::bytes(head) == Some(&bytes[..bytes.len().min(stored::HEAD)]);
-        match is_same {
-            true => Held::read(name, bytes, Stay::read(number(pttl))),
-            false => Held {
-                found: None,
-                head: None,
-            },
+    let mut held = Vec::with_capacity(names.len());
+    for (name, [value, pttl, head]) in names.iter().zip(rest) {
+        held.push(match bytes(value) {
+            // As the server says of what is not there.
+            Some([]) if number(pttl) == -2 => Held::nothing(),
+            Some(bytes)
+                if bytes.get(..stored::HEAD).unwrap_or(bytes)
+                    != self::bytes(head).unwrap_or_default() =>
+            {
+                Held::changed()
+            }
+            Some(bytes) => Held::read(name, bytes, Stay::read(number(pttl)), limit),
+            None => {
+                refused(value)?;
+                Held::nothing()
+            }
+        });
+    }
+    Ok((first(now), held))
+}
+
+/// A refusal, but for that of what is no string, which is as good as not there.
+fn refused(reply: &Value) -> Result<(), Trouble> {
+    match reply {
+        Value::ServerError(refusal) if refusal.code() != "WRONGTYPE" => {
+            Err(redis::RedisError::from(refusal.clone()).into())
         }
-    });
-    Ok((Epoch::read(now), held.collect()))
+        _ => Ok(()),
+    }
 }
 
 impl Held {
@@ -424,8 +459,23 @@ impl Held {
         }
     }
 
-    fn read(name: &str, bytes: &[u8], stay: Stay) -> Self {
-        let Some((head, value)) = Head::decode(name, bytes) else {
+    /// Somebody changed it while it was read.
+    fn changed() -> Self {
+        Held {
+            found: None,
+            head: None,
+        }
+    }
+
+    fn read(name: &str, bytes: &[u8], stay: Stay, limit: usize) -> Self {
+        if bytes.len() > stored::HEAD + limit && limit < MAX_VALUE_BYTES {
+            return Held {
+                found: Some(Found::Long),
+                head: None,
+            };
+        }
+        let whole = Some(bytes).filter(|bytes| bytes.len() <= stored::HEAD + limit);
+        let Some((head, value)) = whole.and_then(|bytes| Head::decode(name, bytes)) else {
             return Held {
                 found: Some(Found::Damaged),
                 head: None,
@@ -481,6 +531,16 @@ impl Tier for RedisTier {
                 }
             };
             for (key, found) in keys.iter().zip(found) {
+                let found = match found {
+                    Found::Long => match self.read(&[key]) {
+                        Ok(mut found) => found.pop().unwrap_or(Found::Absent),
+                        Err(error) => {
+                            entries.push(Err(error));
+                            continue;
+                        }
+                    },
+                    found => found,
+                };
                 let entry = self.whole(key, found);
                 let counter = match entry {
                     Some(_) => &self.counters.hits,
@@ -552,7 +612,7 @@ impl Tier for RedisTier {
             }
             let old = match held.found {
                 Some(Found::Entry(entry)) => Some(entry),
-                Some(Found::Absent | Found::Damaged) => None,
+                Some(Found::Absent | Found::Damaged | Found::Long) => None,
                 None => return Ok(Step::Contested),
             };
             let mut write = self.transaction();

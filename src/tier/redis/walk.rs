@@ -51,14 +51,18 @@ impl RedisTier {
         })
     }
 
-    /// The leases leave first: who holds one keeps nothing from then on.
+    /// All leases leave first, and then all values: who holds one of before keeps nothing from then on, and
+    /// what was kept under one meanwhile is there before the values are walked through.
     pub(super) fn remove_all(&self, pattern: &KeyPattern) -> Result<usize> {
         let epoch = self.now()?;
+        self.walk(&self.names.leases_matching(epoch, pattern), |page| {
+            let keys = self.matches(&page, epoch, pattern, false);
+            self.unlink(keys.iter().map(|key| self.names.lease(epoch, key)))?;
+            Ok(ControlFlow::Continue(()))
+        })?;
         let mut removed = 0;
         self.walk(&self.names.matching(epoch, pattern), |page| {
-            let keys = self.matches(&page, epoch, pattern, false);
-            let leases = keys.iter().map(|key| self.names.lease(epoch, key));
-            self.unlink(leases)?;
+            let keys = self.matches(&page, epoch, pattern, true);
             removed += self.unlink(keys.iter().map(|key| self.names.value(epoch, key)))?;
             Ok(ControlFlow::Continue(()))
         })?;
@@ -240,16 +244,16 @@ impl RedisTier {
         Ok(usize::try_from(removed).unwrap_or(0))
     }
 
-    /// The keys on the page that match in this epoch, once each: of values only, or of leases, too.
+    /// The keys on the page that match in this epoch, once each: of values, or of leases.
     fn matches(
         &self,
         page: &Page,
         epoch: Epoch,
         pattern: &KeyPattern,
-        only_values: bool,
+        of_values: bool,
     ) -> HashSet<Key> {
         let names = page.names.iter();
-        let names = names.filter(|name| !only_values || self.names.is_value(name));
+        let names = names.filter(|name| self.names.is_value(name) == of_values);
         let ours = names.filter_map(|name| {
             let named = self.names.parse(name)?;
             self.names.is_ours(&named, epoch).then_some(named)

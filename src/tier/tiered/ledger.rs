@@ -15,6 +15,7 @@ use super::TieredOptions;
 use super::debts::{Debts, Wide};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key_turns::KeyTurns;
+use crate::plain_file::open_plain;
 use crate::primitives::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::tier::{Key, KeyPattern};
 
@@ -64,7 +65,8 @@ pub(super) enum Missed<'m> {
 
 impl Ledger {
     /// Opens the file, made (mode 0600) if it is missing, and gives each debt in it to the tier that it
-    /// names; if anything cannot be read, all of them are owed everything.
+    /// names; if anything cannot be read, all of them are owed everything. A link is not followed: the
+    /// file is emptied now and then.
     ///
     /// # Errors
     /// `Io`, which names the file.
@@ -77,7 +79,7 @@ impl Ledger {
         opening.read(true).append(true).create(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut opening, 0o600);
-        let opened = opening.open(path);
+        let opened = open_plain(&mut opening, path);
         let file = opened.map_err(|cause| failed(path, "open", cause))?;
         let ledger = Ledger {
             path: path.to_owned(),
@@ -208,6 +210,6 @@ impl Ledger {
 fn failed(path: &Path, what: &str, cause: std::io::Error) -> Error {
     let message = format!("cannot {what} the ledger of tiers {}", path.display());
     Error::new(ErrorKind::Io, message)
-        .with_help("give a file in a directory that this process may write to")
+        .with_help("give a file, no link, in a directory that this process may write to")
         .because(cause)
 }

@@ -346,9 +346,10 @@ impl Tier for Tiered {
         self.forget(key)
     }
 
-    /// Made in the last tier that works, of which the ones above get the result. While a tier is down
-    /// that others share, each process goes on from what it has itself; when that tier is back it
-    /// begins anew there, for what others made of the entry meanwhile is not known.
+    /// Made in the last tier that works, of which the ones above get the result. While a tier is down,
+    /// it goes on from a fresh entry above it, and is an error for a key of which there is none: what the
+    /// tier holds is not known. When a tier is back that others share, an entry that was changed without
+    /// it begins anew there, for what others made of it meanwhile is not known.
     fn update(&self, key: &Key, change: &mut Change<'_>) -> Result<Option<Entry>> {
         self.change(key, change)
     }
@@ -386,14 +387,17 @@ impl Tier for Tiered {
         Ok(swept)
     }
 
-    /// The requests are those of the whole, the rest sums over the tiers: what leaves a tier for want
-    /// of room, or expires in it, may do so in another one too.
+    /// The requests are those of the whole, and the entries those of the tier that has most of them. The
+    /// rest sums over the tiers: what leaves a tier for want of room, or expires in it, may do so in
+    /// another one too.
     fn tier_stats(&self) -> Result<TierStats> {
         let mut sum = TierStats {
             report: self.stats()?,
             ..TierStats::default()
         };
         for stats in self.tiers().into_iter().filter_map(|tier| tier.stats.ok()) {
+            let entries = &mut sum.report.usage.entries;
+            *entries = stats.report.usage.entries.max(*entries);
             sum.bytes += stats.bytes;
             sum.max_bytes = sum.max_bytes.saturating_add(stats.max_bytes);
             sum.expirations += stats.expirations;

@@ -191,12 +191,20 @@ impl Tiered {
         self.unless_overtaken(key, since);
     }
 
-    /// The entry of the first tier that has one, uncounted, and left where it is.
+    /// A fresh entry of the first tier that has one, else one in its grace; uncounted, and left where it
+    /// is.
     pub(super) fn look(&self, key: &Key) -> Option<Entry> {
         if self.is_bypassed() {
             return None;
         }
-        self.parts.iter().find_map(|part| part.peek(key))
+        let mut found: Option<Entry> = None;
+        for part in &self.parts {
+            match part.peek(key) {
+                Some(entry) if !entry.is_stale() => return Some(entry),
+                stale => found = found.or(stale),
+            }
+        }
+        found
     }
 
     /// Visits each key once.

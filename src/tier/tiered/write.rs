@@ -124,7 +124,9 @@ impl Tiered {
         filled
     }
 
-    /// Changes the entry in the last tier that works, and brings what comes of it to those above.
+    /// Changes the entry in the last tier that works, and brings what comes of it to those above. After a
+    /// tier that does not work, that is done only where an upper one holds a fresh entry to go on from:
+    /// elsewhere nobody knows what the tier that failed holds.
     pub(super) fn change(&self, key: &Key, change: &mut Change<'_>) -> Result<Option<Entry>> {
         let _turn = self.turns.take(key)?;
         if self.is_bypassed() {
@@ -137,11 +139,17 @@ impl Tiered {
                 failures.push(self.owed(&self.parts[at], key));
                 continue;
             }
-            match self.change_in(at, key, change, may_copy) {
+            match self.change_in(at, key, change, may_copy, !failures.is_empty()) {
                 Changed::Refused(error) => return Err(error),
                 Changed::Left(entry) => return Ok(entry),
+                Changed::Unknown => {}
                 Changed::Made(entry) => {
                     let began = self.clock.elapsed();
+                    // They have missed it, or hold nothing that goes with it.
+                    if !failures.is_empty() {
+                        self.parts[at + 1..].iter().for_each(|part| part.owe(key));
+                        self.ring();
+                    }
                     for part in self.parts[..at].iter().rev() {
                         self.follow(part, key, entry.as_ref().filter(|_| may_copy), began);
                     }
@@ -149,9 +157,12 @@ impl Tiered {
                     self.flights.void(key);
                     return Ok(entry);
                 }
-                Changed::Failed(error) => {
-                    self.parts[at].owe(key);
-                    self.ring();
+                Changed::Failed { error, is_in_doubt } => {
+                    // What wrote nothing holds what it held.
+                    if is_in_doubt {
+                        self.parts[at].owe(key);
+                        self.ring();
+                    }
                     failures.push(error);
                 }
             }
@@ -161,8 +172,16 @@ impl Tiered {
     }
 
     /// One tier's part of a change. An entry that it has lost for want of room, and one above it has
-    /// not, is the one that is changed; not if others may have removed it.
-    fn change_in(&self, at: usize, key: &Key, change: &mut Change<'_>, may_copy: bool) -> Changed {
+    /// not, is the one that is changed; not if others may have removed it. With `needs_entry`, only one
+    /// that is fresh is changed, and none is made.
+    fn change_in(
+        &self,
+        at: usize,
+        key: &Key,
+        change: &mut Change<'_>,
+        may_copy: bool,
+        needs_entry: bool,
+    ) -> Changed {
         let part = &self.parts[at];
         let above = if may_copy && !part.tier.is_shared() {
             let mut above = self.parts[..at].iter();
@@ -171,12 +190,19 @@ impl Tiered {
             None
         };
         if let Err(error) = part.admit() {
-            return Changed::Failed(error);
+            let is_in_doubt = false;
+            return Changed::Failed { error, is_in_doubt };
         }
         let (mut refused, mut is_left, mut left) = (None, true, None);
+        let mut is_unknown = false;
         let outcome = caught(ErrorKind::Internal, || {
             part.tier.update(key, &mut |held| {
+                let held = held.filter(|held| !needs_entry || !held.is_stale());
                 let entry = held.or(above.as_ref());
+                is_unknown = needs_entry && entry.is_none();
+                if is_unknown {
+                    return Ok(Update::Leave);
+                }
                 let update = caught(ErrorKind::Internal, || change(entry));
                 let update = update.inspect_err(|error| refused = Some(error.clone()))?;
                 refused = None;
@@ -189,9 +215,13 @@ impl Tiered {
         match (outcome, refused) {
             (Err(_), Some(error)) => Changed::Refused(error),
             (outcome, _) => match part.account(outcome) {
+                Ok(_) if is_unknown => Changed::Unknown,
                 Ok(_) if is_left => Changed::Left(left),
                 Ok(entry) => Changed::Made(entry),
-                Err(error) => Changed::Failed(error),
+                Err(error) => Changed::Failed {
+                    error,
+                    is_in_doubt: !is_left,
+                },
             },
         }
     }
@@ -356,6 +386,8 @@ enum Changed {
     Left(Option<Entry>),
     /// The entry as it is now.
     Made(Option<Entry>),
-    /// The tier failed, and may have changed it or not.
-    Failed(Error),
+    /// The tier has no fresh entry, which was needed.
+    Unknown,
+    /// The tier failed; with `is_in_doubt`, it may have changed it or not.
+    Failed { error: Error, is_in_doubt: bool },
 }
