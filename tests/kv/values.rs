@@ -159,6 +159,21 @@ fn only_a_new_key_needs_room_and_what_has_expired_goes_first() {
     }
 }
 
+/// Any bits of a float that is a number come back as they are.
+#[test]
+fn floats_come_back_to_the_last_bit() {
+    let (cache, mut random) = (case(), fastrand::Rng::with_seed(7));
+    let bits = std::iter::repeat_with(|| f64::from_bits(random.u64(..)));
+    let floats: Vec<f64> = bits.filter(|float| float.is_finite()).take(20_000).collect();
+    for part in floats.chunks(1000) {
+        cache.set("k", part, NEVER).unwrap();
+        let found = cache.get::<Vec<f64>>("k").unwrap().unwrap();
+        let differ = |(put, found): &(&f64, &f64)| put.to_bits() != found.to_bits();
+        assert_eq!(part.iter().zip(&found).find(differ), None);
+        assert_eq!(found.len(), part.len());
+    }
+}
+
 #[test]
 fn a_value_that_alone_exceeds_the_limits_is_not_kept() {
     let memory = MemoryTierOptions::default().max_bytes(1000).unwrap();
