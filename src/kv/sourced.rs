@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::KvCache;
 use super::envelope::Envelope;
+use super::finite::Finite;
 use super::key::AsKey;
 use super::load::{Made, Order, another_type};
 use super::pooled::Maker;
@@ -169,7 +170,7 @@ impl SourcedCache {
     /// it may answer with an older one.
     pub fn set<T: Serialize + ?Sized>(&self, key: impl AsKey, value: &T) -> Result<()> {
         let key = self.0.cache.key(key)?;
-        let value = serde_json::to_value(value).map_err(|cause| {
+        let value = serde_json::to_value(Finite(value)).map_err(|cause| {
             let message = format!("the value for {key} cannot be written as JSON");
             Error::new(ErrorKind::InvalidInput, message).because(cause)
         })?;

@@ -393,3 +393,15 @@ mod behind {
         assert_eq!(cache.get("k").unwrap(), Some(2), "from the source");
     }
 }
+
+#[test]
+fn a_float_that_is_no_number_reaches_neither_the_source_nor_the_cache() {
+    let table = Table::with(&[("k", json!(1.5))]);
+    let case = case_with(KvOptions::default());
+    let strategy = CacheStrategy::WriteThrough;
+    let cache = SourcedCache::new(case.cache.clone(), table.clone(), strategy).unwrap();
+    let error = cache.set("k", &f64::NAN).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error:#}");
+    assert_eq!(table.row("k"), Some(json!(1.5)));
+    assert_eq!(cache.get::<f64>("k").unwrap(), Some(1.5));
+}

@@ -175,6 +175,20 @@ fn floats_come_back_to_the_last_bit() {
 }
 
 #[test]
+fn floats_that_are_no_numbers_are_refused_and_change_nothing() {
+    let cache = case();
+    cache.set("k", &1.5, NEVER).unwrap();
+    for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let error = cache.set("k", &vec![Some(odd)], NEVER).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error:#}");
+        let error = cache.get_or_load("l", NEVER, || Ok(odd)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error:#}");
+    }
+    assert_eq!(cache.get::<f64>("k").unwrap(), Some(1.5));
+    assert!(!cache.exists("l").unwrap());
+}
+
+#[test]
 fn a_value_that_alone_exceeds_the_limits_is_not_kept() {
     let memory = MemoryTierOptions::default().max_bytes(1000).unwrap();
     let cache = case_of(KvOptions::default(), memory);

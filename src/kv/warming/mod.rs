@@ -43,6 +43,7 @@ use self::round::Round;
 #[cfg(feature = "cli")]
 pub use self::schedule::WarmingSchedule;
 use super::KvCache;
+use super::finite::Finite;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::passes::Passes;
@@ -174,7 +175,7 @@ impl Warmth {
 }
 
 fn json(value: &(impl Serialize + ?Sized)) -> Result<Value> {
-    serde_json::to_value(value).map_err(|cause| {
+    serde_json::to_value(Finite(value)).map_err(|cause| {
         let message = "a warmed value cannot be written as JSON";
         Error::new(ErrorKind::InvalidInput, message).because(cause)
     })
