@@ -44,9 +44,8 @@ pub(super) enum Right<'k> {
     Alone,
     /// That of a lease.
     Leased(Kept<'k>),
-    /// The tier did not tell, or was not to be asked: others may make it too.
-    Doubtful,
-    /// Somebody else's, who takes too long: what is made is answered, and not kept.
+    /// Somebody else's, who takes too long, or the tier did not tell: what is made is answered, and not
+    /// kept, as nobody would know of a change of the key meanwhile.
     None,
     /// There is no need: it was made meanwhile.
     Needless(Envelope),
@@ -208,25 +207,26 @@ impl KvCache {
         if !self.is_enabled() {
             return Right::None;
         }
-        let is_shared = self.0.tier.is_shared();
-        if !(is_shared && self.0.options.cross_process) {
+        if !self.0.tier.is_shared() {
             return match self.made_meanwhile(order) {
                 Some(envelope) => Right::Needless(envelope),
-                None if is_shared => Right::Doubtful,
                 None => Right::Alone,
             };
         }
-        let mut polls = Polls::within(self.0.options.load_timeout);
+        // Whoever does not wait for others asks all the same: a lease is how a change by them is known of.
+        let mut polls = Polls::within(match self.0.options.cross_process {
+            true => self.0.options.load_timeout,
+            false => Duration::ZERO,
+        });
         loop {
             let asked = self.counted(self.0.keeper.ask(&order.key));
             if let Some(envelope) = self.made_meanwhile(order) {
                 return Right::Needless(envelope);
             }
             match asked {
-                Err(_) => return Right::Doubtful,
                 Ok(Asked::Granted(kept)) => return Right::Leased(kept),
                 Ok(Asked::Held) if polls.wait() => {}
-                Ok(Asked::Held) => return Right::None,
+                Ok(Asked::Held) | Err(_) => return Right::None,
             }
         }
     }
@@ -280,21 +280,6 @@ impl KvCache {
                 .put(key, value, version, order.term)
                 .map(|_| true),
             Right::Leased(kept) => kept.fill(value, version, order.term),
-            Right::Doubtful => {
-                let mut put = false;
-                self.0.tier.update(key, &mut |entry| {
-                    put = order.is_before(entry);
-                    Ok(match put {
-                        true => Update::Put {
-                            value: value.clone(),
-                            version,
-                            term: Some(order.term),
-                        },
-                        false => Update::Leave,
-                    })
-                })?;
-                Ok(put)
-            }
             Right::None | Right::Needless(_) => Ok(false),
         }
     }

@@ -216,7 +216,7 @@ pub struct Warmer {
 
 impl Warmer {
     /// One without loaders. Its cache is to be in memory, or on disk: of what other processes change in
-    /// a tier that they share, nothing is known here.
+    /// a tier that they share, nothing is known here, and nothing is kept there.
     pub fn new(cache: KvCache, options: WarmerOptions, clock: Arc<dyn Clock>) -> Self {
         Warmer {
             cache,
