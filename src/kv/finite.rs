@@ -4,8 +4,8 @@
 use std::fmt;
 
 use serde::ser::{
-    Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
-    SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
+    Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
+    SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
 /// A value that is refused if a float in it is NaN or infinite.
@@ -129,7 +129,8 @@ impl<S: Serializer> Serializer for Through<S> {
         value: &T,
     ) -> Result<S::Ok, S::Error> {
         let value = &Finite(value);
-        self.0.serialize_newtype_variant(name, index, variant, value)
+        self.0
+            .serialize_newtype_variant(name, index, variant, value)
     }
 
     fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {

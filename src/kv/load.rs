@@ -2,7 +2,7 @@
 //! the tier. A load holds its place among the flights from before it begins; whatever changes its key
 //! voids it, and what a voided load made is answered to those who waited, and never kept.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -138,7 +138,7 @@ impl KvCache {
                 Boarding::Leads(lead) => return self.lead(lead, order, make),
                 Boarding::Joins(joined) => joined,
             };
-            match self.wait(&joined, self.0.options.load_timeout) {
+            match self.wait(&order.key, &joined, self.0.options.load_timeout) {
                 // A source had none; the caller's own loader may know better.
                 Waited::Landed(Ok(None)) | Waited::Lost => {}
                 Waited::Landed(outcome) => return outcome,
@@ -155,7 +155,31 @@ impl KvCache {
         order: &Order,
         make: impl FnOnce() -> Made,
     ) -> Made {
-        let mut right = self.right(order);
+        let right = self.right(order);
+        self.lead_by(right, lead, order, make)
+    }
+
+    /// Makes the value anew while there is one that answers: nobody else's load is waited for. `None`
+    /// if another process makes it, or what is made could not be kept.
+    pub(super) fn lead_refresh(
+        &self,
+        lead: Flying<'_>,
+        order: &Order,
+        make: impl FnOnce() -> Made,
+    ) -> Option<Made> {
+        match self.right_within(order, &mut Polls::within(Duration::ZERO)) {
+            Right::None => None,
+            right => Some(self.lead_by(right, lead, order, make)),
+        }
+    }
+
+    fn lead_by(
+        &self,
+        mut right: Right<'_>,
+        lead: Flying<'_>,
+        order: &Order,
+        make: impl FnOnce() -> Made,
+    ) -> Made {
         if let Right::Needless(envelope) = right {
             lead.land(Ok(Some(envelope.clone())));
             return Ok(Some(envelope));
@@ -191,19 +215,31 @@ impl KvCache {
         self.counted(Err(error))
     }
 
-    /// Waits for somebody else's load.
+    /// Waits for somebody else's load of the key. A thread of the pool makes it itself if it still waits
+    /// for a thread: all of them may be waiting like this one.
     pub(super) fn wait(
         &self,
+        key: &Key,
         joined: &Joined<Option<Envelope>>,
         time: Duration,
     ) -> Waited<Option<Envelope>> {
         self.0.counters.crowd(joined.waiters());
+        if self.0.pool.is_own_thread() {
+            while let Some(job) = self.0.pool.take_back(key) {
+                job();
+            }
+        }
         joined.wait_within(time)
     }
 
     /// The right to make the value: among processes, perhaps after another one has made it, or has
     /// been waited for.
-    pub(super) fn right(&self, order: &Order) -> Right<'_> {
+    fn right(&self, order: &Order) -> Right<'_> {
+        self.right_within(order, &mut Polls::within(self.0.options.load_timeout))
+    }
+
+    /// As [`KvCache::right`], for as long as the polls last.
+    pub(super) fn right_within(&self, order: &Order, polls: &mut Polls) -> Right<'_> {
         if !self.is_enabled() {
             return Right::None;
         }
@@ -214,10 +250,8 @@ impl KvCache {
             };
         }
         // Whoever does not wait for others asks all the same: a lease is how a change by them is known of.
-        let mut polls = Polls::within(match self.0.options.cross_process {
-            true => self.0.options.load_timeout,
-            false => Duration::ZERO,
-        });
+        let is_patient = self.0.options.cross_process;
+        polls.anew();
         loop {
             let asked = self.counted(self.0.keeper.ask(&order.key));
             if let Some(envelope) = self.made_meanwhile(order) {
@@ -225,7 +259,7 @@ impl KvCache {
             }
             match asked {
                 Ok(Asked::Granted(kept)) => return Right::Leased(kept),
-                Ok(Asked::Held) if polls.wait() => {}
+                Ok(Asked::Held) if is_patient && polls.wait() => {}
                 Ok(Asked::Held) | Err(_) => return Right::None,
             }
         }
@@ -328,6 +362,19 @@ impl Polls {
             next: POLLS.0,
             left: time,
         }
+    }
+
+    /// Begins again with a short wait, of the time that is left: it is about something else now.
+    pub(super) fn anew(&mut self) {
+        self.next = POLLS.0;
+    }
+
+    /// Waits otherwise, for at most what is left, and takes off what that took.
+    pub(super) fn spend<R>(&mut self, wait: impl FnOnce(Duration) -> R) -> R {
+        let began = Instant::now();
+        let outcome = wait(self.left);
+        self.left = self.left.saturating_sub(began.elapsed());
+        outcome
     }
 
     /// Waits; false if it has waited for long enough.

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cardex::kv::warming::{StopSign, Warmer, WarmerOptions, Warmth};
 use cardex::kv::{KvCache, KvOptions};
-use cardex::tier::Key;
+use cardex::tier::{Key, Lifetime};
 use cardex::{Error, ErrorKind, ManualClock, Result};
 
 use crate::shared::SharedTier;
@@ -88,7 +88,11 @@ fn without_locks_each_process_makes_at_most_one() {
             Ok(5)
         });
         assert!((1..=PROCESSES).contains(&loads), "{loads}");
-        assert_eq!(world.processes[0].get::<u32>("k").unwrap(), None, "not kept");
+        assert_eq!(
+            world.processes[0].get::<u32>("k").unwrap(),
+            None,
+            "not kept"
+        );
     }
 }
 
@@ -242,4 +246,62 @@ fn what_is_warmed_is_not_kept_where_other_processes_change_it() {
     let report = warmer.warm().unwrap();
     assert_eq!((report.kept(), report.is_complete()), (0, false));
     assert_eq!(one.get::<u32>("k").unwrap(), None);
+}
+
+#[test]
+fn a_batch_waits_for_all_that_others_make_once_and_not_for_each_key_anew() {
+    let time = Duration::from_millis(500);
+    let world = world_with(&KvOptions::default().load_timeout(time).unwrap());
+    let [one, other, ..] = &world.processes[..] else {
+        panic!("there are several");
+    };
+    let keys: Vec<String> = (0..10).map(|n| format!("k{n}")).collect();
+    let make = |keys: &[Key], n: u32| keys.iter().map(|key| (key.clone(), n)).collect();
+    one.get_many_or_load::<u32>(&keys, NEVER, |made| {
+        // In another process, it makes them itself.
+        let began = Instant::now();
+        let values = other.get_many_or_load(&keys, NEVER, |made| Ok(make(made, 2)));
+        assert!(values.into_iter().all(|one| one.unwrap() == Some(2)));
+        // In this one, it goes without.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let values = one.get_many_or_load(&keys, NEVER, |made| Ok(make(made, 3)));
+                let late =
+                    |one: Result<Option<u32>>| one.unwrap_err().kind() == ErrorKind::TimedOut;
+                assert!(values.into_iter().all(late));
+            });
+        });
+        assert!(began.elapsed() < 5 * time, "{:?}", began.elapsed());
+        Ok(make(made, 1))
+    });
+}
+
+/// There is an answer: the value that is stale, or soon will be.
+#[test]
+fn a_refresh_does_not_wait_for_the_one_of_another_process() {
+    let refreshed = KvOptions::default().grace(Duration::from_secs(60));
+    for options in [
+        refreshed.clone().stale_while_revalidate(true),
+        refreshed.refresh_ahead(0.9).unwrap(),
+    ] {
+        let world = world_with(&options);
+        let [one, other, ..] = &world.processes[..] else {
+            panic!("there are several");
+        };
+        let life = Lifetime::For(Duration::from_secs(10));
+        one.set("k", &1, life).unwrap();
+        let is_stale = options != options.clone().stale_while_revalidate(false);
+        let age = if is_stale { 11 } else { 8 };
+        world.clock.advance(Duration::from_secs(age));
+        let made = one.get_or_load("k", life, || {
+            let begun = Instant::now();
+            let found = other.get_or_load("k", life, || Ok(3));
+            assert_eq!(found.unwrap(), 1, "what there is");
+            assert!(begun.elapsed() < Duration::from_secs(10));
+            Ok(2)
+        });
+        assert_eq!(made.unwrap(), 2);
+        assert_eq!(other.get::<u32>("k").unwrap(), Some(2));
+        assert_eq!(other.stats().unwrap().loads, 0);
+    }
 }

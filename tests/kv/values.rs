@@ -164,7 +164,10 @@ fn only_a_new_key_needs_room_and_what_has_expired_goes_first() {
 fn floats_come_back_to_the_last_bit() {
     let (cache, mut random) = (case(), fastrand::Rng::with_seed(7));
     let bits = std::iter::repeat_with(|| f64::from_bits(random.u64(..)));
-    let floats: Vec<f64> = bits.filter(|float| float.is_finite()).take(20_000).collect();
+    let floats: Vec<f64> = bits
+        .filter(|float| float.is_finite())
+        .take(20_000)
+        .collect();
     for part in floats.chunks(1000) {
         cache.set("k", part, NEVER).unwrap();
         let found = cache.get::<Vec<f64>>("k").unwrap().unwrap();
