@@ -136,7 +136,8 @@ impl SourcedCache {
     }
 
     /// The values of the keys, in their order: those that are missing are read by one call of the
-    /// source, on the caller's thread.
+    /// source, on the caller's thread. So are those that are stale, whatever the options say of stale
+    /// values; none is refreshed before its end.
     ///
     /// # Errors
     /// For each key those of [`SourcedCache::get`].
