@@ -31,7 +31,7 @@ fn covers(taken: &Option<KeyPattern>, key: &Key) -> bool {
 }
 
 /// One of them at work, until it is dropped.
-struct Running<'c> {
+pub(super) struct Running<'c> {
     cache: &'c KvCache,
     taken: Arc<Option<KeyPattern>>,
 }
@@ -162,16 +162,31 @@ impl KvCache {
         Ok(removed)
     }
 
+    /// Keeps what matches any of the patterns from being put by loads until all that is returned is
+    /// dropped, for a caller who takes out one after the other: what is made of what has not left yet is
+    /// not kept.
+    pub(super) fn take_out_together(&self, patterns: &[KeyPattern]) -> Vec<Running<'_>> {
+        let running = patterns
+            .iter()
+            .map(|pattern| self.begin(Some(pattern.clone())));
+        running.collect()
+    }
+
+    fn begin(&self, taken: Option<KeyPattern>) -> Running<'_> {
+        let taken = Arc::new(taken);
+        self.0.bulk.running.lock().push(Arc::clone(&taken));
+        let running = Running { cache: self, taken };
+        running.void();
+        running
+    }
+
     /// Runs a verb that takes out what the pattern matches, or everything.
     pub(super) fn take_out<R>(
         &self,
         taken: Option<KeyPattern>,
         verb: impl FnOnce() -> Result<R>,
     ) -> Result<R> {
-        let taken = Arc::new(taken);
-        self.0.bulk.running.lock().push(Arc::clone(&taken));
-        let running = Running { cache: self, taken };
-        running.void();
+        let running = self.begin(taken);
         // Whoever puts in his turn at this moment, and did not see us, has put when it is ours.
         let outcome = self.0.turns.barrier().and_then(|()| verb());
         drop(running);

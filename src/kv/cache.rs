@@ -22,17 +22,20 @@ use super::stats::{Counters, KvStats};
 use super::version::Versions;
 use super::watch::Watches;
 use crate::clock::Clock;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::health::{Health, Reason};
 use crate::key_turns::KeyTurns;
 use crate::panics::caught;
-use crate::primitives::RwLock;
 use crate::primitives::atomic::{AtomicBool, Ordering};
+use crate::primitives::{Mutex, RwLock};
 use crate::single_flight::Flights;
 use crate::tier::{Entry, Key, KeyPattern, Lifetime, Term, Tier, Update};
 
 /// At most so many expired entries leave when the statistics are asked for: a moment's work.
 const SWEPT_BY_STATS: usize = 10_000;
+
+/// So often at most it is cleared before it is switched on, while others cannot forget what they change.
+const MOST_CLEARED: usize = 8;
 
 /// The longest that a writer waits for others of the same key: more than the time-outs of any tier.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -54,8 +57,8 @@ pub(super) struct Core {
     /// Switched off together with others.
     is_paused: AtomicBool,
     /// What could not be forgotten while it was switched off: then everything is, before it is
-    /// switched on.
-    is_unsure: AtomicBool,
+    /// switched on. It is switched under this lock.
+    unsure: Mutex<Unsure>,
     pub(super) turns: KeyTurns,
     /// `None` of a load is that its source has no such value.
     pub(super) flights: Arc<Flights<Key, Option<Envelope>>>,
@@ -68,6 +71,13 @@ pub(super) struct Core {
     listeners: RwLock<Vec<Listener>>,
     /// Judges the requests, where somebody wants them judged.
     monitor: Option<Monitor>,
+}
+
+/// How often something could not be forgotten, and of how many of these times everything was since.
+#[derive(Debug, Default)]
+struct Unsure {
+    missed: u64,
+    cleared: u64,
 }
 
 /// Somebody who wants to know what this process changes.
@@ -133,7 +143,7 @@ impl KvCache {
             name,
             is_on: AtomicBool::new(options.is_enabled),
             is_paused: AtomicBool::new(false),
-            is_unsure: AtomicBool::new(false),
+            unsure: Mutex::default(),
             turns: KeyTurns::new(PATIENCE),
             flights: Arc::default(),
             keeper: Keeper::new(Arc::clone(&tier), Arc::clone(&clock), options.lease),
@@ -252,7 +262,7 @@ impl KvCache {
     pub fn delete(&self, key: impl AsKey) -> Result<bool> {
         let key = self.key(key)?;
         if !self.is_enabled() {
-            self.pass_by(&key);
+            self.pass_by(&key)?;
             return Ok(false);
         }
         self.remove(&key)
@@ -287,7 +297,7 @@ impl KvCache {
     pub fn expire(&self, key: impl AsKey, lifetime: Lifetime) -> Result<bool> {
         let (key, term) = (self.key(key)?, self.counted(self.term(lifetime))?);
         if !self.is_enabled() {
-            self.pass_by(&key);
+            self.pass_by(&key)?;
             return Ok(false);
         }
         let mut found = false;
@@ -410,12 +420,22 @@ impl KvCache {
     }
 
     fn switch(&self, switch: &AtomicBool, to: bool, may_find: bool) -> Result<()> {
-        if may_find && self.0.is_unsure.load(Ordering::Acquire) {
+        for _ in 0..MOST_CLEARED {
+            let missed = {
+                let unsure = self.0.unsure.lock();
+                if !may_find || unsure.missed == unsure.cleared {
+                    // Who misses something from now on sees what it is switched to.
+                    switch.store(to, Ordering::Release);
+                    return Ok(());
+                }
+                unsure.missed
+            };
             self.clear()?;
-            self.0.is_unsure.store(false, Ordering::Release);
+            let mut unsure = self.0.unsure.lock();
+            unsure.cleared = unsure.cleared.max(missed);
         }
-        switch.store(to, Ordering::Release);
-        Ok(())
+        let message = format!("the cache `{}` is being changed by others", self.0.name);
+        Err(Error::new(ErrorKind::DatabaseBusy, message).with_help("try again"))
     }
 }
 
@@ -510,7 +530,7 @@ impl KvCache {
 
     pub(super) fn put(&self, key: &Key, envelope: &Envelope, term: Term) -> Result<bool> {
         if !self.is_enabled() {
-            self.pass_by(key);
+            self.pass_by(key)?;
             return Ok(false);
         }
         self.write(key, || {
@@ -562,10 +582,19 @@ impl KvCache {
     }
 
     /// What becomes of a key that is to change while the cache is switched off: it is forgotten.
-    pub(super) fn pass_by(&self, key: &Key) {
-        if self.write(key, || self.0.tier.remove(key)).is_err() {
-            self.0.is_unsure.store(true, Ordering::Release);
+    ///
+    /// # Errors
+    /// Whatever keeps the tier from it, if the cache has been switched on meanwhile.
+    pub(super) fn pass_by(&self, key: &Key) -> Result<()> {
+        let Err(error) = self.write(key, || self.0.tier.remove(key)) else {
+            return Ok(());
+        };
+        let mut unsure = self.0.unsure.lock();
+        if self.is_enabled() {
+            return Err(error);
         }
+        unsure.missed += 1;
+        Ok(())
     }
 
     /// The term of a value of this lifetime. The default one is jittered.

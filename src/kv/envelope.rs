@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::finite::Finite;
 use crate::error::{Error, ErrorKind, Result};
 
 const HEAD: usize = 9;
@@ -24,14 +25,15 @@ impl Envelope {
     /// A value as JSON.
     ///
     /// # Errors
-    /// `InvalidInput` if it cannot be written so: a map whose keys are no texts, for example.
+    /// `InvalidInput` if it cannot be written so: a map whose keys are no texts, a float that is NaN or
+    /// infinite.
     pub(super) fn json<T: Serialize + ?Sized>(
         value: &T,
         schema: u32,
         cost: Duration,
     ) -> Result<Self> {
         let mut bytes = head(JSON, schema, cost, 64);
-        serde_json::to_writer(&mut bytes, value).map_err(|cause| {
+        serde_json::to_writer(&mut bytes, &Finite(value)).map_err(|cause| {
             let message = format!(
                 "a value of the type {} cannot be written as JSON",
                 std::any::type_name::<T>()

@@ -2,7 +2,7 @@
 //! the tier. A load holds its place among the flights from before it begins; whatever changes its key
 //! voids it, and what a voided load made is answered to those who waited, and never kept.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -44,9 +44,8 @@ pub(super) enum Right<'k> {
     Alone,
     /// That of a lease.
     Leased(Kept<'k>),
-    /// The tier did not tell, or was not to be asked: others may make it too.
-    Doubtful,
-    /// Somebody else's, who takes too long: what is made is answered, and not kept.
+    /// Somebody else's, who takes too long, or the tier did not tell: what is made is answered, and not
+    /// kept, as nobody would know of a change of the key meanwhile.
     None,
     /// There is no need: it was made meanwhile.
     Needless(Envelope),
@@ -139,7 +138,7 @@ impl KvCache {
                 Boarding::Leads(lead) => return self.lead(lead, order, make),
                 Boarding::Joins(joined) => joined,
             };
-            match self.wait(&joined, self.0.options.load_timeout) {
+            match self.wait(&order.key, &joined, self.0.options.load_timeout) {
                 // A source had none; the caller's own loader may know better.
                 Waited::Landed(Ok(None)) | Waited::Lost => {}
                 Waited::Landed(outcome) => return outcome,
@@ -156,7 +155,31 @@ impl KvCache {
         order: &Order,
         make: impl FnOnce() -> Made,
     ) -> Made {
-        let mut right = self.right(order);
+        let right = self.right(order);
+        self.lead_by(right, lead, order, make)
+    }
+
+    /// Makes the value anew while there is one that answers: nobody else's load is waited for. `None`
+    /// if another process makes it, or what is made could not be kept.
+    pub(super) fn lead_refresh(
+        &self,
+        lead: Flying<'_>,
+        order: &Order,
+        make: impl FnOnce() -> Made,
+    ) -> Option<Made> {
+        match self.right_within(order, &mut Polls::within(Duration::ZERO)) {
+            Right::None => None,
+            right => Some(self.lead_by(right, lead, order, make)),
+        }
+    }
+
+    fn lead_by(
+        &self,
+        mut right: Right<'_>,
+        lead: Flying<'_>,
+        order: &Order,
+        make: impl FnOnce() -> Made,
+    ) -> Made {
         if let Right::Needless(envelope) = right {
             lead.land(Ok(Some(envelope.clone())));
             return Ok(Some(envelope));
@@ -192,41 +215,52 @@ impl KvCache {
         self.counted(Err(error))
     }
 
-    /// Waits for somebody else's load.
+    /// Waits for somebody else's load of the key. A thread of the pool makes it itself if it still waits
+    /// for a thread: all of them may be waiting like this one.
     pub(super) fn wait(
         &self,
+        key: &Key,
         joined: &Joined<Option<Envelope>>,
         time: Duration,
     ) -> Waited<Option<Envelope>> {
         self.0.counters.crowd(joined.waiters());
+        if self.0.pool.is_own_thread() {
+            while let Some(job) = self.0.pool.take_back(key) {
+                job();
+            }
+        }
         joined.wait_within(time)
     }
 
     /// The right to make the value: among processes, perhaps after another one has made it, or has
     /// been waited for.
-    pub(super) fn right(&self, order: &Order) -> Right<'_> {
+    fn right(&self, order: &Order) -> Right<'_> {
+        self.right_within(order, &mut Polls::within(self.0.options.load_timeout))
+    }
+
+    /// As [`KvCache::right`], for as long as the polls last.
+    pub(super) fn right_within(&self, order: &Order, polls: &mut Polls) -> Right<'_> {
         if !self.is_enabled() {
             return Right::None;
         }
-        let is_shared = self.0.tier.is_shared();
-        if !(is_shared && self.0.options.cross_process) {
+        if !self.0.tier.is_shared() {
             return match self.made_meanwhile(order) {
                 Some(envelope) => Right::Needless(envelope),
-                None if is_shared => Right::Doubtful,
                 None => Right::Alone,
             };
         }
-        let mut polls = Polls::within(self.0.options.load_timeout);
+        // Whoever does not wait for others asks all the same: a lease is how a change by them is known of.
+        let is_patient = self.0.options.cross_process;
+        polls.anew();
         loop {
             let asked = self.counted(self.0.keeper.ask(&order.key));
             if let Some(envelope) = self.made_meanwhile(order) {
                 return Right::Needless(envelope);
             }
             match asked {
-                Err(_) => return Right::Doubtful,
                 Ok(Asked::Granted(kept)) => return Right::Leased(kept),
-                Ok(Asked::Held) if polls.wait() => {}
-                Ok(Asked::Held) => return Right::None,
+                Ok(Asked::Held) if is_patient && polls.wait() => {}
+                Ok(Asked::Held) | Err(_) => return Right::None,
             }
         }
     }
@@ -280,21 +314,6 @@ impl KvCache {
                 .put(key, value, version, order.term)
                 .map(|_| true),
             Right::Leased(kept) => kept.fill(value, version, order.term),
-            Right::Doubtful => {
-                let mut put = false;
-                self.0.tier.update(key, &mut |entry| {
-                    put = order.is_before(entry);
-                    Ok(match put {
-                        true => Update::Put {
-                            value: value.clone(),
-                            version,
-                            term: Some(order.term),
-                        },
-                        false => Update::Leave,
-                    })
-                })?;
-                Ok(put)
-            }
             Right::None | Right::Needless(_) => Ok(false),
         }
     }
@@ -343,6 +362,19 @@ impl Polls {
             next: POLLS.0,
             left: time,
         }
+    }
+
+    /// Begins again with a short wait, of the time that is left: it is about something else now.
+    pub(super) fn anew(&mut self) {
+        self.next = POLLS.0;
+    }
+
+    /// Waits otherwise, for at most what is left, and takes off what that took.
+    pub(super) fn spend<R>(&mut self, wait: impl FnOnce(Duration) -> R) -> R {
+        let began = Instant::now();
+        let outcome = wait(self.left);
+        self.left = self.left.saturating_sub(began.elapsed());
+        outcome
     }
 
     /// Waits; false if it has waited for long enough.

@@ -11,7 +11,7 @@ use super::KvCache;
 use super::cache::Found;
 use super::envelope::Envelope;
 use super::key::AsKey;
-use super::load::{Flying, MAX_LOST, Made, Order, Right, another_type, late, lost};
+use super::load::{Flying, MAX_LOST, Made, Order, Polls, Right, another_type, late, lost};
 use crate::error::{Error, ErrorKind, Result};
 use crate::panics::caught;
 use crate::single_flight::{Boarding, Joined, Waited};
@@ -40,7 +40,8 @@ impl KvCache {
     /// The values of the keys, in their order; those that are missing are made by one call of `loader`,
     /// which is given their keys and returns what it has of them. As [`KvCache::get_or_load`] otherwise:
     /// a key that is being loaded already, alone or in another batch, is waited for. `None` for what the
-    /// loader does not have, which is not kept. The loader is called again for keys whose load was lost
+    /// loader does not have, which is not kept. All that others make is waited for for
+    /// [`KvOptions::load_timeout`](super::KvOptions::load_timeout) in all. The loader is called again for keys whose load was lost
     /// by others.
     ///
     /// # Errors
@@ -52,16 +53,17 @@ impl KvCache {
         mut loader: impl FnMut(&[Key]) -> Result<HashMap<Key, T>>,
     ) -> Vec<Result<Option<T>>> {
         let mut batch = self.look_for_batch(keys, lifetime);
+        let mut polls = Polls::within(self.0.options.load_timeout);
         for _ in 0..MAX_LOST {
             let missing: Vec<usize> = batch.missing().collect();
             if missing.is_empty() {
                 break;
             }
-            let (led, joins) = self.board_all(&mut batch, &missing);
+            let (led, joins) = self.board_all(&mut batch, &missing, &mut polls);
             // Those that are led land before any other is waited for.
             self.load_led(led, &mut batch, &mut loader);
             for (at, joined) in joins {
-                self.await_joined(at, &joined, &mut batch);
+                self.await_joined(at, &joined, &mut batch, &mut polls);
             }
         }
         batch.outcomes()
@@ -132,10 +134,12 @@ impl KvCache {
     }
 
     /// Begins the loads of what is missing, or joins those of others.
-    fn board_all<'c, T>(&'c self, batch: &mut Batch<T>, missing: &[usize]) -> (Vec<Led<'c>>, Joins)
-    where
-        T: DeserializeOwned,
-    {
+    fn board_all<'c, T: DeserializeOwned>(
+        &'c self,
+        batch: &mut Batch<T>,
+        missing: &[usize],
+        polls: &mut Polls,
+    ) -> (Vec<Led<'c>>, Joins) {
         let (mut leads, mut joins): (Vec<(usize, Flying<'_>)>, _) = (Vec::new(), Vec::new());
         for &at in missing {
             let Some(order) = &batch.orders[at] else {
@@ -153,7 +157,7 @@ impl KvCache {
             let Some(order) = &batch.orders[at] else {
                 continue;
             };
-            match self.right(order) {
+            match self.right_within(order, polls) {
                 Right::Needless(envelope) => {
                     lead.land(Ok(Some(envelope.clone())));
                     batch.values[at] = Some(self.opened(at, Ok(Some(envelope)), batch));
@@ -176,6 +180,9 @@ impl KvCache {
         }
         let keys: Vec<Key> = led.iter().map(|led| led.lead.key().clone()).collect();
         self.0.counters.loads.add(keys.len() as u64);
+        let orders = led.iter().filter_map(|led| batch.orders[led.at].as_ref());
+        let refreshes = orders.filter(|order| order.before.is_some()).count();
+        self.0.counters.refreshes.add(refreshes as u64);
         let began = self.0.clock.elapsed();
         let loaded = caught(ErrorKind::Internal, || Ok(loader(&keys)));
         let took = self.0.clock.elapsed().saturating_sub(began);
@@ -237,12 +244,15 @@ impl KvCache {
         at: usize,
         joined: &Joined<Option<Envelope>>,
         batch: &mut Batch<T>,
+        polls: &mut Polls,
     ) {
-        let time = self.0.options.load_timeout;
-        let made = match (self.wait(joined, time), batch.key(at)) {
-            (Waited::Landed(outcome), _) => outcome,
-            (Waited::Late, Some(key)) => Err(late(key, time)),
-            (Waited::Lost | Waited::Late, _) => return,
+        let Some(key) = batch.key(at) else {
+            return;
+        };
+        let made = match polls.spend(|left| self.wait(key, joined, left)) {
+            Waited::Landed(outcome) => outcome,
+            Waited::Late => Err(late(key, self.0.options.load_timeout)),
+            Waited::Lost => return,
         };
         batch.values[at] = Some(self.opened(at, made, batch));
     }

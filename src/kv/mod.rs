@@ -28,6 +28,7 @@ mod cache;
 mod caches;
 mod coordinated;
 mod envelope;
+mod finite;
 pub mod histogram;
 pub mod invalidation;
 mod key;

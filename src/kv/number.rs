@@ -20,7 +20,7 @@ impl KvCache {
     pub fn increment(&self, key: impl AsKey, delta: i64) -> Result<i64> {
         let key = self.key(key)?;
         if !self.is_enabled() {
-            self.pass_by(&key);
+            self.pass_by(&key)?;
             return Ok(delta);
         }
         let term = self.counted(self.term(Lifetime::Default))?;

@@ -125,7 +125,8 @@ impl KvOptions {
         self
     }
 
-    /// Whether a value is made once among all processes that share the tier, not once in each.
+    /// Whether a value is made once among all processes that share the tier, not once in each: whether
+    /// one that another process is making is waited for. What is made beside it is not kept.
     #[must_use]
     pub fn cross_process(mut self, once: bool) -> Self {
         self.cross_process = once;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::primitives::Mutex;
 use crate::primitives::atomic::{AtomicBool, Ordering};
 use crate::primitives::thread::{self, ThreadId};
+use crate::tier::Key;
 use crate::worker::Worker;
 
 /// Jobs that wait: more than that is a source that is overrun, and its callers ask it themselves.
@@ -27,7 +28,7 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct Queue {
-    jobs: Mutex<VecDeque<Job>>,
+    jobs: Mutex<VecDeque<(Key, Job)>>,
     /// Who works here.
     threads: Mutex<Vec<ThreadId>>,
 }
@@ -42,15 +43,15 @@ impl Pool {
         }
     }
 
-    /// Has the job done by one of the threads, and does not wait for it. Hands it back if too many wait,
-    /// or no thread can be started.
-    pub(super) fn run(&self, job: Job) -> Result<(), Job> {
+    /// Has the job, which is for this key, done by one of the threads, and does not wait for it. Hands
+    /// it back if too many wait, or no thread can be started.
+    pub(super) fn run(&self, key: Key, job: Job) -> Result<(), Job> {
         {
             let mut jobs = self.queue.jobs.lock();
             if jobs.len() >= MAX_QUEUED {
                 return Err(job);
             }
-            jobs.push_back(job);
+            jobs.push_back((key, job));
         }
         if self.ring() {
             return Ok(());
@@ -60,6 +61,13 @@ impl Pool {
             Some(job) => Err(job),
             None => Ok(()),
         }
+    }
+
+    /// A job for the key that waits to be done, if there is one: for a thread that cannot go on without.
+    pub(super) fn take_back(&self, key: &Key) -> Option<Job> {
+        let mut jobs = self.queue.jobs.lock();
+        let at = jobs.iter().position(|(of, _)| of == key)?;
+        jobs.remove(at).map(|(_, job)| job)
     }
 
     /// Whether this thread is one of them: it must not wait for the others.
@@ -85,7 +93,7 @@ impl Pool {
 
 impl Queue {
     fn next(&self) -> Option<Job> {
-        self.jobs.lock().pop_front()
+        self.jobs.lock().pop_front().map(|(_, job)| job)
     }
 
     fn work(&self, stop: &AtomicBool) -> Option<std::time::Duration> {

@@ -21,13 +21,16 @@ impl KvCache {
         lead.hand_over();
         let core = Arc::downgrade(&self.0);
         // A job that is not run drops the lead: then the load is lost, and somebody else begins it.
-        let _ = self.0.pool.run(Box::new(move || {
-            if let Some(core) = core.upgrade() {
-                lead.take_over();
-                // It is counted, and the old value stays.
-                let _ = KvCache(core).lead(lead, &order, || make());
-            }
-        }));
+        let _ = self.0.pool.run(
+            order.key.clone(),
+            Box::new(move || {
+                if let Some(core) = core.upgrade() {
+                    lead.take_over();
+                    // It is counted, and the old value stays.
+                    let _ = KvCache(core).lead_refresh(lead, &order, || make());
+                }
+            }),
+        );
     }
 
     /// Loads on a thread of the cache, or joins the load that is in progress. A stale value is answered
@@ -42,10 +45,13 @@ impl KvCache {
                 Boarding::Leads(lead) => {
                     let joined = lead.hand_over();
                     let (cache, order, make) = (self.clone(), order.clone(), Arc::clone(make));
-                    let job = self.0.pool.run(Box::new(move || {
-                        lead.take_over();
-                        let _ = cache.lead(lead, &order, || make());
-                    }));
+                    let job = self.0.pool.run(
+                        order.key.clone(),
+                        Box::new(move || {
+                            lead.take_over();
+                            let _ = cache.lead(lead, &order, || make());
+                        }),
+                    );
                     if let Err(job) = job {
                         job();
                     }
@@ -55,7 +61,11 @@ impl KvCache {
             };
             let hard = self.0.options.load_timeout;
             let soft = self.0.options.soft_timeout.filter(|_| stale.is_some());
-            let made = match self.wait(&joined, soft.map_or(hard, |soft| soft.min(hard))) {
+            let made = match self.wait(
+                &order.key,
+                &joined,
+                soft.map_or(hard, |soft| soft.min(hard)),
+            ) {
                 Waited::Landed(made) => made,
                 Waited::Lost => continue,
                 Waited::Late => Err(late(&order.key, hard)),

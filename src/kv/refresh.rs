@@ -35,24 +35,25 @@ impl KvCache {
     pub(super) fn refresh_here(&self, order: &Order, make: impl FnOnce() -> Made) {
         if let Boarding::Leads(lead) = self.0.flights.board(&order.key) {
             // It is counted, and the old value stays.
-            let _ = self.lead(lead, order, make);
+            let _ = self.lead_refresh(lead, order, make);
         }
     }
 
-    /// Loads a stale value anew by one caller; the others have the stale one.
+    /// Loads a stale value anew by one caller, of all processes; the others have the stale one.
     pub(super) fn refresh_or_stale(
         &self,
         order: &Order,
         stale: &Found,
         make: impl FnOnce() -> Made,
     ) -> Made {
-        match self.0.flights.board(&order.key) {
-            Boarding::Leads(lead) => self.lead(lead, order, make),
-            Boarding::Joins(_) => {
-                self.0.counters.stale_answers.bump();
-                Ok(Some(stale.envelope.clone()))
-            }
-        }
+        let made = match self.0.flights.board(&order.key) {
+            Boarding::Leads(lead) => self.lead_refresh(lead, order, make),
+            Boarding::Joins(_) => None,
+        };
+        made.unwrap_or_else(|| {
+            self.0.counters.stale_answers.bump();
+            Ok(Some(stale.envelope.clone()))
+        })
     }
 
     /// The term of a value that is loaded: jittered, whatever its lifetime.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::KvCache;
 use super::envelope::Envelope;
+use super::finite::Finite;
 use super::key::AsKey;
 use super::load::{Made, Order, another_type};
 use super::pooled::Maker;
@@ -135,7 +136,8 @@ impl SourcedCache {
     }
 
     /// The values of the keys, in their order: those that are missing are read by one call of the
-    /// source, on the caller's thread.
+    /// source, on the caller's thread. So are those that are stale, whatever the options say of stale
+    /// values; none is refreshed before its end.
     ///
     /// # Errors
     /// For each key those of [`SourcedCache::get`].
@@ -169,7 +171,7 @@ impl SourcedCache {
     /// it may answer with an older one.
     pub fn set<T: Serialize + ?Sized>(&self, key: impl AsKey, value: &T) -> Result<()> {
         let key = self.0.cache.key(key)?;
-        let value = serde_json::to_value(value).map_err(|cause| {
+        let value = serde_json::to_value(Finite(value)).map_err(|cause| {
             let message = format!("the value for {key} cannot be written as JSON");
             Error::new(ErrorKind::InvalidInput, message).because(cause)
         })?;

@@ -1,7 +1,7 @@
 //! `ToolResults`: what tools made of their arguments, each in its namespace, and which tools work on the
 //! results of which others.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,7 +12,7 @@ use super::namespace::{Level, Namespace, Reach};
 use super::tool_key::tool_key;
 use crate::error::Result;
 use crate::primitives::Mutex;
-use crate::tier::{Key, Lifetime};
+use crate::tier::{Key, KeyPattern, Lifetime};
 
 /// A cache of what tools made of their arguments.
 #[derive(Debug)]
@@ -72,42 +72,69 @@ impl ToolResults {
     }
 
     /// Forgets the results of a tool, and of those that work on them, and of those that work on these,
-    /// everywhere or in a namespace and all below it. Returns how many of each left.
+    /// everywhere or in a namespace and all below it. Returns how many of each left. What is made of a
+    /// result that has not left yet is not kept.
     ///
     /// # Errors
-    /// Those of [`KvCache::delete_matching`]; some may have left then.
+    /// The first of those of [`KvCache::delete_matching`]; all that can leave has left then.
     pub fn invalidate_tool(&self, tool: &str, namespace: Option<&Namespace>) -> Result<Cleared> {
         let global = Namespace::global();
         let namespace = namespace.unwrap_or(&global);
-        let mut cleared = Cleared::new();
+        let (mut cleared, mut failure) = (Cleared::new(), None);
+        let (mut named, mut patterns) = (Vec::new(), Vec::new());
         for tool in self.reached_from(tool) {
-            let left = self.forget(&tool, namespace)?;
-            cleared.insert(tool, left);
+            for pattern in keys_of(&tool, namespace) {
+                match self.cache.counted(pattern) {
+                    Ok(pattern) => {
+                        named.push(tool.clone());
+                        patterns.push(pattern);
+                    }
+                    Err(error) => _ = failure.get_or_insert(error),
+                }
+            }
+            cleared.insert(tool, 0);
         }
-        Ok(cleared)
-    }
-
-    /// The tool, and all that work on its results, each once.
-    fn reached_from(&self, tool: &str) -> BTreeSet<String> {
-        let users = self.users.lock();
-        let (mut reached, mut next) = (BTreeSet::new(), VecDeque::from([tool.to_owned()]));
-        while let Some(tool) = next.pop_front() {
-            if reached.insert(tool.clone()) {
-                next.extend(users.get(&tool).into_iter().flatten().cloned());
+        let together = self.cache.take_out_together(&patterns);
+        for (tool, pattern) in named.into_iter().zip(&patterns) {
+            match self.cache.delete_matching(pattern) {
+                Ok(left) => *cleared.entry(tool).or_default() += left,
+                Err(error) => _ = failure.get_or_insert(error),
             }
         }
+        drop(together);
+        failure.map_or(Ok(cleared), Err)
+    }
+
+    /// The tool, and all that work on its results, each once and after those that it works on: so what
+    /// another process makes meanwhile of a result that has not left yet leaves after that one. In a
+    /// circle there is no such order.
+    fn reached_from(&self, tool: &str) -> Vec<String> {
+        let users = self.users.lock();
+        let users_of = |tool: &str| users.get(tool).into_iter().flatten();
+        let mut seen = BTreeSet::from([tool]);
+        let (mut path, mut reached) = (vec![(tool, users_of(tool))], Vec::new());
+        while let Some((tool, users)) = path.last_mut() {
+            match users.find(|user| seen.insert(user)) {
+                Some(user) => path.push((user, users_of(user))),
+                None => {
+                    reached.push((*tool).to_owned());
+                    path.pop();
+                }
+            }
+        }
+        reached.reverse();
         reached
     }
+}
 
-    fn forget(&self, tool: &str, namespace: &Namespace) -> Result<usize> {
-        let below = self.cache.counted(namespace.keys_of_tool_below(tool))?;
-        let own = match namespace.level() {
-            Level::Tool => 0,
-            _ => {
-                let own = self.cache.counted(namespace.below(Level::Tool, tool))?;
-                self.cache.invalidate_namespace(&own, Reach::Alone)?
-            }
-        };
-        Ok(own + self.cache.delete_matching(&below)?)
+/// The keys of a tool in the namespace, and in all below it.
+fn keys_of(tool: &str, namespace: &Namespace) -> Vec<Result<KeyPattern>> {
+    let below = namespace.keys_of_tool_below(tool);
+    match namespace.level() {
+        Level::Tool => vec![below],
+        _ => {
+            let own = namespace.below(Level::Tool, tool);
+            vec![own.and_then(|own| own.keys(Reach::Alone)), below]
+        }
     }
 }

@@ -7,7 +7,7 @@ use hashbrown::HashSet;
 
 use super::KvCache;
 use super::envelope::Envelope;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::primitives::Mutex;
 use crate::tier::{Key, KeyPattern, Term};
 
@@ -95,10 +95,10 @@ impl KvCache {
 
     /// Keeps what was loaded under a watch, unless its key changed meanwhile; whether it is kept.
     ///
-    /// Of a tier that processes share, changes by others are not seen.
+    /// Of a tier that processes share, changes by others are not seen: there, nothing is kept.
     ///
     /// # Errors
-    /// Whatever keeps the tier from keeping.
+    /// `InvalidConfig` if processes share the tier; whatever keeps the tier from keeping.
     pub(super) fn put_watched(
         &self,
         watch: &Watch<'_>,
@@ -106,6 +106,9 @@ impl KvCache {
         envelope: &Envelope,
         term: Term,
     ) -> Result<bool> {
+        if self.0.tier.is_shared() {
+            return self.counted(Err(unseen(&self.0.name)));
+        }
         let turn = self.counted(self.0.turns.take(key))?;
         if watch.has_seen(key) || self.0.bulk.covers(key) || !self.is_enabled() {
             return Ok(false);
@@ -115,4 +118,10 @@ impl KvCache {
         drop(turn);
         self.counted(kept)
     }
+}
+
+fn unseen(name: &str) -> Error {
+    let message = format!("other processes change the cache `{name}` unseen while it is warmed");
+    Error::new(ErrorKind::InvalidConfig, message)
+        .with_help("warm one in memory or on disk, or load its values by `warm` of the cache")
 }

@@ -133,3 +133,14 @@ fn warming_makes_what_is_missing() {
     assert_eq!(had, 2);
     assert_eq!(cache.get::<usize>("bb").unwrap(), Some(2));
 }
+
+#[test]
+fn what_a_batch_makes_anew_is_counted_as_refreshed() {
+    let cache = case_with(KvOptions::default().grace(seconds(60)));
+    cache.set("a", &7, lasting(10)).unwrap();
+    cache.clock.advance(seconds(11));
+    let made = cache.get_many_or_load(&["a", "bb"], NEVER, |keys| Ok(lengths(keys)));
+    assert_eq!(values(made), [Some(1), Some(2)]);
+    let stats = cache.stats().unwrap();
+    assert_eq!((stats.loads, stats.refreshes), (2, 1));
+}

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use cardex::kv::warming::{StopSign, Warmer, WarmerOptions, Warmth};
 use cardex::kv::{KvCache, KvOptions};
-use cardex::tier::Key;
+use cardex::tier::{Key, Lifetime};
 use cardex::{Error, ErrorKind, ManualClock, Result};
 
 use crate::shared::SharedTier;
@@ -87,7 +88,11 @@ fn without_locks_each_process_makes_at_most_one() {
             Ok(5)
         });
         assert!((1..=PROCESSES).contains(&loads), "{loads}");
-        assert_eq!(world.processes[0].get::<u32>("k").unwrap(), Some(5));
+        assert_eq!(
+            world.processes[0].get::<u32>("k").unwrap(),
+            None,
+            "not kept"
+        );
     }
 }
 
@@ -107,8 +112,8 @@ fn what_is_made_under_a_lost_lease_is_answered_and_not_kept() {
 /// A change by any process beats the load of any other.
 #[test]
 fn a_write_in_another_process_beats_the_load_that_began_before_it() {
-    for (with_locks, kept) in [(true, None), (false, None)] {
-        let world = world();
+    for (with_locks, waits) in [(true, true), (true, false), (false, true), (false, false)] {
+        let world = world_with(&KvOptions::default().cross_process(waits));
         world
             .tier
             .locks_are_down
@@ -123,14 +128,14 @@ fn a_write_in_another_process_beats_the_load_that_began_before_it() {
         });
         assert_eq!(made.unwrap(), 1);
         assert_eq!(one.get::<u32>("l").unwrap(), Some(7), "locks: {with_locks}");
-        if with_locks {
-            let made = one.get_or_load("m", NEVER, || {
-                other.delete("m").unwrap();
-                Ok(1)
-            });
-            assert_eq!(made.unwrap(), 1);
-            assert_eq!(one.get::<u32>("m").unwrap(), kept);
-        }
+        // There is nothing before it, and nothing after it.
+        let made = one.get_or_load("m", NEVER, || {
+            other.delete("m").unwrap();
+            Ok(1)
+        });
+        assert_eq!(made.unwrap(), 1);
+        let kept = one.get::<u32>("m").unwrap();
+        assert_eq!(kept, None, "locks: {with_locks}, waits: {waits}");
     }
 }
 
@@ -207,4 +212,96 @@ fn overlapping_batches_of_processes_load_each_key_once() {
         }
     });
     assert_eq!(loaded.into_inner(), 5);
+}
+
+#[test]
+fn who_does_not_wait_for_others_keeps_what_nobody_else_makes() {
+    let world = world_with(&KvOptions::default().cross_process(false));
+    let [one, other, ..] = &world.processes[..] else {
+        panic!("there are several");
+    };
+    let made = one.get_or_load("k", NEVER, || {
+        assert_eq!(other.get_or_load("k", NEVER, || Ok(2)).unwrap(), 2);
+        Ok(1)
+    });
+    assert_eq!(made.unwrap(), 1);
+    assert_eq!(other.get::<u32>("k").unwrap(), Some(1));
+    assert_eq!(world.tier.leases(), 0);
+}
+
+/// Of a change by another process while its loader works, a warmer would know nothing.
+#[test]
+fn what_is_warmed_is_not_kept_where_other_processes_change_it() {
+    let world = world();
+    let [one, other, ..] = &world.processes[..] else {
+        panic!("there are several");
+    };
+    let warmer = Warmer::new(one.clone(), WarmerOptions::default(), world.clock.clone());
+    let other = other.clone();
+    let make = move |_: &StopSign| {
+        other.delete("k")?;
+        Warmth::one(&1)
+    };
+    warmer.loader("k", make).unwrap();
+    let report = warmer.warm().unwrap();
+    assert_eq!((report.kept(), report.is_complete()), (0, false));
+    assert_eq!(one.get::<u32>("k").unwrap(), None);
+}
+
+#[test]
+fn a_batch_waits_for_all_that_others_make_once_and_not_for_each_key_anew() {
+    let time = Duration::from_millis(500);
+    let world = world_with(&KvOptions::default().load_timeout(time).unwrap());
+    let [one, other, ..] = &world.processes[..] else {
+        panic!("there are several");
+    };
+    let keys: Vec<String> = (0..10).map(|n| format!("k{n}")).collect();
+    let make = |keys: &[Key], n: u32| keys.iter().map(|key| (key.clone(), n)).collect();
+    one.get_many_or_load::<u32>(&keys, NEVER, |made| {
+        // In another process, it makes them itself.
+        let began = Instant::now();
+        let values = other.get_many_or_load(&keys, NEVER, |made| Ok(make(made, 2)));
+        assert!(values.into_iter().all(|one| one.unwrap() == Some(2)));
+        // In this one, it goes without.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let values = one.get_many_or_load(&keys, NEVER, |made| Ok(make(made, 3)));
+                let late =
+                    |one: Result<Option<u32>>| one.unwrap_err().kind() == ErrorKind::TimedOut;
+                assert!(values.into_iter().all(late));
+            });
+        });
+        assert!(began.elapsed() < 5 * time, "{:?}", began.elapsed());
+        Ok(make(made, 1))
+    });
+}
+
+/// There is an answer: the value that is stale, or soon will be.
+#[test]
+fn a_refresh_does_not_wait_for_the_one_of_another_process() {
+    let refreshed = KvOptions::default().grace(Duration::from_secs(60));
+    for options in [
+        refreshed.clone().stale_while_revalidate(true),
+        refreshed.refresh_ahead(0.9).unwrap(),
+    ] {
+        let world = world_with(&options);
+        let [one, other, ..] = &world.processes[..] else {
+            panic!("there are several");
+        };
+        let life = Lifetime::For(Duration::from_secs(10));
+        one.set("k", &1, life).unwrap();
+        let is_stale = options != options.clone().stale_while_revalidate(false);
+        let age = if is_stale { 11 } else { 8 };
+        world.clock.advance(Duration::from_secs(age));
+        let made = one.get_or_load("k", life, || {
+            let begun = Instant::now();
+            let found = other.get_or_load("k", life, || Ok(3));
+            assert_eq!(found.unwrap(), 1, "what there is");
+            assert!(begun.elapsed() < Duration::from_secs(10));
+            Ok(2)
+        });
+        assert_eq!(made.unwrap(), 2);
+        assert_eq!(other.get::<u32>("k").unwrap(), Some(2));
+        assert_eq!(other.stats().unwrap().loads, 0);
+    }
 }

@@ -356,6 +356,42 @@ fn a_source_may_use_other_keys_of_its_cache_on_every_thread() {
     *own.lock() = None;
 }
 
+/// One thread, whose load asks for a key that others have asked for already: it is next, behind itself.
+#[test]
+fn a_source_that_asks_for_a_key_in_the_queue_of_its_own_thread_makes_it() {
+    for _ in 0..20 {
+        let options = KvOptions::default().load_threads(1).unwrap();
+        let case = case_with(options.load_timeout(seconds(10)).unwrap());
+        let own: Arc<Mutex<Option<SourcedCache>>> = Arc::default();
+        let (cache, stats) = (Arc::clone(&own), case.cache.clone());
+        let source = move |key: &Key| {
+            if key.as_str() != "outer" {
+                return Ok(Some(json!(1)));
+            }
+            until("the inner ones are asked for", || {
+                stats.stats().unwrap().misses == 3
+            });
+            let cache = cache.lock().clone().unwrap();
+            let one: Option<u64> = cache.get("inner")?;
+            let others = cache.get_many::<u64>(&["other"]).remove(0)?;
+            Ok(one.zip(others).map(|(one, other)| json!(one + other)))
+        };
+        let strategy = CacheStrategy::ReadThrough;
+        let sourced = SourcedCache::new(case.cache.clone(), Arc::new(source), strategy).unwrap();
+        *own.lock() = Some(sourced.clone());
+        std::thread::scope(|scope| {
+            let outer = scope.spawn(|| sourced.get::<u64>("outer"));
+            until("the thread is at work", || case.stats().unwrap().loads == 1);
+            for key in ["inner", "other"] {
+                let sourced = &sourced;
+                scope.spawn(move || assert_eq!(sourced.get::<u64>(key).unwrap(), Some(1)));
+            }
+            assert_eq!(outer.join().unwrap().unwrap(), Some(2));
+        });
+        *own.lock() = None;
+    }
+}
+
 #[cfg(feature = "sqlite")]
 mod behind {
     use cardex::kv::SourceSink;
@@ -392,4 +428,16 @@ mod behind {
         case.clear().unwrap();
         assert_eq!(cache.get("k").unwrap(), Some(2), "from the source");
     }
+}
+
+#[test]
+fn a_float_that_is_no_number_reaches_neither_the_source_nor_the_cache() {
+    let table = Table::with(&[("k", json!(1.5))]);
+    let case = case_with(KvOptions::default());
+    let strategy = CacheStrategy::WriteThrough;
+    let cache = SourcedCache::new(case.cache.clone(), table.clone(), strategy).unwrap();
+    let error = cache.set("k", &f64::NAN).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error:#}");
+    assert_eq!(table.row("k"), Some(json!(1.5)));
+    assert_eq!(cache.get::<f64>("k").unwrap(), Some(1.5));
 }

@@ -70,3 +70,21 @@ fn it_comes_back_empty_if_it_could_not_forget_what_changed() {
         0
     );
 }
+
+/// The removal is under way when the cache is switched on, and fails afterwards.
+#[test]
+fn what_could_not_be_forgotten_when_it_is_on_again_is_an_error() {
+    let cache = case();
+    cache.set("k", &1, NEVER).unwrap();
+    cache.set_enabled(false).unwrap();
+    cache.tier.set_down(true);
+    let switched = cache.cache.clone();
+    cache.on_change(move |_| {
+        // After the removal has failed, and before that is noted.
+        switched.set_enabled(true).unwrap();
+    });
+    assert!(cache.delete("k").is_err());
+    assert!(cache.is_enabled());
+    cache.tier.set_down(false);
+    assert_eq!(cache.get::<u32>("k").unwrap(), Some(1), "as it was told");
+}

@@ -1,5 +1,8 @@
 //! Namespaces and the results of tools: isolated, and forgotten alone, below, or along what was declared.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use cardex::kv::{Level, Namespace, Reach, ToolResults};
 use serde_json::json;
 
@@ -152,4 +155,52 @@ fn a_result_that_is_being_made_is_voided() {
     });
     assert_eq!(made.unwrap(), 1);
     assert_eq!(cache.stats().unwrap().total_entries, 0);
+}
+
+/// The dependant comes before in the order of names. It is asked for at each moment of the invalidation.
+#[test]
+fn a_result_that_is_made_again_of_one_that_has_not_left_yet_is_not_kept() {
+    let (cache, global) = (case(), Namespace::global());
+    let tools = Arc::new(ToolResults::new(cache.cache.clone()));
+    tools.declare("a", "b");
+    tools.declare("0", "a");
+    let truth = Arc::new(AtomicU32::new(1));
+    let ask = {
+        let (tools, truth) = (Arc::clone(&tools), Arc::clone(&truth));
+        move || {
+            let none = json!({});
+            let b = || Ok(truth.load(Ordering::SeqCst));
+            let a = || tools.get_or_run(&global, "b", &none, b);
+            let first = || tools.get_or_run(&global, "a", &none, a);
+            tools.get_or_run(&global, "0", &none, first).unwrap()
+        }
+    };
+    assert_eq!(ask(), 1);
+    truth.store(2, Ordering::SeqCst);
+    let asked = Arc::new(AtomicU32::new(0));
+    cache.on_change({
+        let (ask, asked) = (ask.clone(), Arc::clone(&asked));
+        move |_| {
+            asked.fetch_add(1, Ordering::SeqCst);
+            ask();
+        }
+    });
+    tools.invalidate_tool("b", None).unwrap();
+    assert!(asked.load(Ordering::SeqCst) >= 3);
+    assert_eq!(ask(), 2);
+}
+
+#[test]
+fn a_tool_that_cannot_be_forgotten_does_not_keep_the_others() {
+    let (cache, global) = (case(), Namespace::global());
+    let tools = ToolResults::new(cache.cache.clone());
+    let long = "t".repeat(2000);
+    tools.declare(&long, "b");
+    tools.declare("z", &long);
+    for tool in ["b", "z"] {
+        let made = tools.get_or_run(&global, tool, &json!({}), || Ok(1));
+        assert_eq!(made.unwrap(), 1);
+    }
+    assert!(tools.invalidate_tool("b", None).is_err());
+    assert_eq!(cache.keys(&pattern("*")).unwrap(), []);
 }

@@ -159,6 +159,38 @@ fn only_a_new_key_needs_room_and_what_has_expired_goes_first() {
     }
 }
 
+/// Any bits of a float that is a number come back as they are.
+#[test]
+fn floats_come_back_to_the_last_bit() {
+    let (cache, mut random) = (case(), fastrand::Rng::with_seed(7));
+    let bits = std::iter::repeat_with(|| f64::from_bits(random.u64(..)));
+    let floats: Vec<f64> = bits
+        .filter(|float| float.is_finite())
+        .take(20_000)
+        .collect();
+    for part in floats.chunks(1000) {
+        cache.set("k", part, NEVER).unwrap();
+        let found = cache.get::<Vec<f64>>("k").unwrap().unwrap();
+        let differ = |(put, found): &(&f64, &f64)| put.to_bits() != found.to_bits();
+        assert_eq!(part.iter().zip(&found).find(differ), None);
+        assert_eq!(found.len(), part.len());
+    }
+}
+
+#[test]
+fn floats_that_are_no_numbers_are_refused_and_change_nothing() {
+    let cache = case();
+    cache.set("k", &1.5, NEVER).unwrap();
+    for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let error = cache.set("k", &vec![Some(odd)], NEVER).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error:#}");
+        let error = cache.get_or_load("l", NEVER, || Ok(odd)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error:#}");
+    }
+    assert_eq!(cache.get::<f64>("k").unwrap(), Some(1.5));
+    assert!(!cache.exists("l").unwrap());
+}
+
 #[test]
 fn a_value_that_alone_exceeds_the_limits_is_not_kept() {
     let memory = MemoryTierOptions::default().max_bytes(1000).unwrap();

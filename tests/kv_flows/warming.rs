@@ -392,3 +392,11 @@ mod schedule {
         assert!(error.to_string().contains("`at two`"), "{error}");
     }
 }
+
+#[test]
+fn a_float_that_is_no_number_is_not_warmed() {
+    for odd in [f64::NAN, f64::INFINITY] {
+        assert!(Warmth::one(&odd).is_err());
+        assert!(Warmth::many([("k", Some(odd))]).is_err());
+    }
+}

@@ -43,6 +43,7 @@ use self::round::Round;
 #[cfg(feature = "cli")]
 pub use self::schedule::WarmingSchedule;
 use super::KvCache;
+use super::finite::Finite;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::passes::Passes;
@@ -174,7 +175,7 @@ impl Warmth {
 }
 
 fn json(value: &(impl Serialize + ?Sized)) -> Result<Value> {
-    serde_json::to_value(value).map_err(|cause| {
+    serde_json::to_value(Finite(value)).map_err(|cause| {
         let message = "a warmed value cannot be written as JSON";
         Error::new(ErrorKind::InvalidInput, message).because(cause)
     })
@@ -215,7 +216,7 @@ pub struct Warmer {
 
 impl Warmer {
     /// One without loaders. Its cache is to be in memory, or on disk: of what other processes change in
-    /// a tier that they share, nothing is known here.
+    /// a tier that they share, nothing is known here, and nothing is kept there.
     pub fn new(cache: KvCache, options: WarmerOptions, clock: Arc<dyn Clock>) -> Self {
         Warmer {
             cache,

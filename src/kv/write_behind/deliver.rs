@@ -42,7 +42,8 @@ impl Shared {
                 let is_down =
                     |(_, outcome): &(_, Outcome)| matches!(outcome, Outcome::Unavailable(_));
                 let is_sink_down = returned.iter().all(is_down);
-                let trouble = shared.count(&returned);
+                let (delivered, trouble) = tally(&returned);
+                let failed = returned.len() as u64 - delivered;
                 let judged = shared
                     .queue
                     .lock()
@@ -52,6 +53,8 @@ impl Shared {
                     shared.queue.lock().rest_sink(now, writer.backoff);
                     return Err(error);
                 }
+                shared.counters.delivered.add(delivered);
+                shared.counters.failed.add(failed);
                 tell_of_dead(&judged);
                 shared
                     .queue
@@ -96,21 +99,20 @@ impl Shared {
         });
         Ok(outcomes)
     }
+}
 
-    /// Counts what came back; returns the first failure.
-    fn count(&self, returned: &[(Operation, Outcome)]) -> Option<Error> {
-        let mut trouble = None;
-        for (_, outcome) in returned {
-            match outcome {
-                Outcome::Applied => self.counters.delivered.bump(),
-                Outcome::Refused(error) | Outcome::Unavailable(error) => {
-                    self.counters.failed.bump();
-                    trouble.get_or_insert_with(|| error.clone());
-                }
+/// How many were delivered, and the first failure.
+fn tally(returned: &[(Operation, Outcome)]) -> (u64, Option<Error>) {
+    let (mut delivered, mut trouble) = (0, None);
+    for (_, outcome) in returned {
+        match outcome {
+            Outcome::Applied => delivered += 1,
+            Outcome::Refused(error) | Outcome::Unavailable(error) => {
+                trouble.get_or_insert_with(|| error.clone());
             }
         }
-        trouble
     }
+    (delivered, trouble)
 }
 
 fn refused(batch: Vec<Operation>, error: &Error) -> Vec<(Operation, Outcome)> {
