@@ -27,6 +27,7 @@ mod bulk;
 mod cache;
 mod caches;
 mod coordinated;
+mod dependants;
 mod envelope;
 pub mod histogram;
 pub mod invalidation;
