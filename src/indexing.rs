@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use crate::error::{ErrorKind, Result};
-use crate::extract::{Outcome, Progress, Scanner, Skipped};
+use crate::error::{Error, ErrorKind, Result};
+use crate::extract::{Outcome, Progress, Scanner, SkipReason, Skipped};
 use crate::metadata::{Class, DocSections, FileMetadata, FilePath, FileState, Function};
 use crate::position::Position;
 use crate::store::{MetadataStore, Versioned, Write};
@@ -277,7 +277,7 @@ impl Run<'_> {
             mut writes,
             touched,
             removals,
-            changes,
+            mut changes,
             ..
         } = std::mem::take(&mut self.batch);
         if removals {
@@ -294,12 +294,58 @@ impl Run<'_> {
             }));
         }
         if !writes.is_empty() {
-            self.report.position = self.store.write(&writes)?;
+            match self.store.write(&writes) {
+                Err(error) if error.kind() == ErrorKind::InvalidRecord => {
+                    self.write_each(&writes, &mut changes)?;
+                }
+                written => self.report.position = written?,
+            }
         }
         for (path, change) in changes {
             (self.written)(path, change);
         }
+        // The older record of a file whose new one was refused goes, too.
+        match self.batch.writes.is_empty() {
+            true => Ok(()),
+            false => self.flush(),
+        }
+    }
+
+    /// Writes each by itself, so that a record that is refused stops no other one: its file is skipped,
+    /// and is no change.
+    fn write_each(
+        &mut self,
+        writes: &[Write],
+        changes: &mut Vec<(FilePath, FileChange)>,
+    ) -> Result<()> {
+        for write in writes {
+            match (self.store.write(std::slice::from_ref(write)), write) {
+                (Err(error), Write::Put(record)) if error.kind() == ErrorKind::InvalidRecord => {
+                    self.refused(&record.path, &error, changes);
+                }
+                (written, _) => self.report.position = written?,
+            }
+        }
         Ok(())
+    }
+
+    fn refused(
+        &mut self,
+        path: &FilePath,
+        error: &Error,
+        changes: &mut Vec<(FilePath, FileChange)>,
+    ) {
+        tracing::warn!(%path, "a file is left out: {error:#}");
+        let at = changes.iter().position(|(changed, _)| changed == path);
+        match at.map(|at| changes.remove(at).1) {
+            Some(FileChange::Added) => self.report.added -= 1,
+            Some(FileChange::Changed) => self.report.changed -= 1,
+            Some(FileChange::Removed) | None => {}
+        }
+        self.skip(Skipped {
+            path: path.as_str().into(),
+            reason: SkipReason::Refused(format!("{error:#}")),
+        });
     }
 }
 

@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use super::derived::{DerivedSettings, TypeSettings};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kv::{CacheType, CachesSetup, KvOptions};
+use crate::kv::{CacheStrategy, CacheType, CachesSetup, KvOptions};
 #[cfg(feature = "redis")]
 use crate::machine;
 #[cfg(feature = "redis")]
 use crate::redis::RedisOptions;
 use crate::tier::{DiskFileOptions, DiskTierOptions, MemoryTierOptions};
 
+/// The last share of its lifetime in which a value is read anew, where a type is refreshed ahead.
+const AHEAD: f64 = 0.2;
 /// Stands for a namespace of this machine and this project alone.
 pub(super) const AUTO: &str = "auto";
 
@@ -105,9 +107,13 @@ impl DerivedSettings {
             known = known.policy(policy);
         }
         if let Some(patterns) = &said.invalidates {
-            known = known.invalidates(patterns.clone());
+            known = at(&of("invalidates"), known.invalidates(patterns.clone()))?;
         }
-        let options = self.kv_options(known.its_options().clone(), said, of)?;
+        let mut options = known.its_options().clone();
+        if known.its_strategy() == CacheStrategy::RefreshAhead {
+            options = options.refresh_ahead(AHEAD)?;
+        }
+        let options = self.kv_options(options, said, of)?;
         Ok(known.options(options))
     }
 
@@ -209,8 +215,43 @@ mod tests {
             .policy(Strategy::Fifo)
             .consistency(Consistency::Strong)
             .invalidates(vec!["page:{id}".to_owned()])
+            .unwrap()
             .options(options.unwrap());
         assert_eq!(*chat, expected);
+    }
+
+    #[test]
+    fn a_pattern_with_another_placeholder_is_refused_by_its_key() {
+        for pattern in ["page:{user}", "page:{id", "[{user}]"] {
+            let text = format!("[types.chat]\ninvalidates = ['a:*', '{pattern}']\n");
+            let error = setup(&text).unwrap_err();
+            let told = error.to_string();
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{told}");
+            assert!(told.contains("`types.chat.invalidates`"), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_source_is_used_by_the_strategy_that_the_configuration_says() {
+        struct Empty;
+        impl crate::kv::Source for Empty {
+            fn load(&self, _: &crate::tier::Key) -> Result<Option<serde_json::Value>> {
+                Ok(None)
+            }
+        }
+        for strategy in CacheStrategy::ALL {
+            let text =
+                format!("[tiers.disk]\nenabled = false\n[types.chat]\nstrategy = '{strategy}'\n");
+            let setup = setup(&text).unwrap();
+            let caches = setup.open(None, std::sync::Arc::new(crate::SystemClock));
+            let sourced = caches.unwrap().sourced("chat", std::sync::Arc::new(Empty));
+            match strategy {
+                CacheStrategy::WriteBehind => {
+                    assert!(sourced.unwrap_err().to_string().contains("journal"));
+                }
+                _ => assert_eq!(sourced.unwrap().strategy(), strategy),
+            }
+        }
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub enum SkipReason {
     Panicked(String),
     /// The host's extractor declined it, in its own words.
     Declined(String),
+    /// The store refused the record that was made of it: it holds what no record may.
+    Refused(String),
     /// The run was told to stop. An extractor returns it; no outcome carries it.
     Stopped,
 }
@@ -98,6 +100,7 @@ impl SkipReason {
             SkipReason::RulesUnread(_) => "rules-unread",
             SkipReason::Panicked(_) => "panicked",
             SkipReason::Declined(_) => "declined",
+            SkipReason::Refused(_) => "refused",
             SkipReason::Stopped => "stopped",
         }
     }
@@ -157,7 +160,7 @@ impl fmt::Display for SkipReason {
                 )
             }
             SkipReason::Panicked(message) => write!(f, "the extractor panicked: {message}"),
-            SkipReason::Declined(message) => f.write_str(message),
+            SkipReason::Declined(message) | SkipReason::Refused(message) => f.write_str(message),
             SkipReason::Stopped => f.write_str("the run was told to stop"),
         }
     }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use ignore::overrides::{Override, OverrideBuilder};
 use ignore::{DirEntry, WalkBuilder, WalkState};
 use parking_lot::Mutex;
@@ -279,8 +279,14 @@ fn look(root: &Path, entry: &DirEntry) -> Option<Seen> {
     }
 }
 
-/// A time of the file system; none if no calendar has it.
+/// A time of the file system; none if no calendar has it, or its year has more than four digits, which
+/// no record can have.
 pub(super) fn time(at: std::time::SystemTime) -> Option<DateTime<Utc>> {
+    let time = any_time(at)?;
+    (0..=9999).contains(&time.year()).then_some(time)
+}
+
+fn any_time(at: std::time::SystemTime) -> Option<DateTime<Utc>> {
     match at.duration_since(std::time::UNIX_EPOCH) {
         Ok(after) => {
             DateTime::from_timestamp(i64::try_from(after.as_secs()).ok()?, after.subsec_nanos())
@@ -322,5 +328,23 @@ fn path_of(error: &ignore::Error) -> Option<&Path> {
             ignore::Error::Partial(errors) => error = errors.first()?,
             _ => return None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    #[test]
+    fn a_time_that_no_record_can_have_is_none() {
+        let last = 253_402_300_799;
+        let year = |seconds| time(UNIX_EPOCH + Duration::from_secs(seconds)).map(|at| at.year());
+        assert_eq!(year(last), Some(9999));
+        assert_eq!(year(last + 1), None);
+        assert_eq!(year(300_000_000_000), None);
+        let before = UNIX_EPOCH.checked_sub(Duration::from_secs(90_000_000_000));
+        assert_eq!(before.and_then(time), None);
     }
 }

@@ -157,7 +157,7 @@ impl KvCache {
         })?;
         let mut removed = 0;
         for key in keys {
-            removed += usize::from(self.remove(&key)?);
+            removed += usize::from(self.remove_alone(&key)?);
         }
         Ok(removed)
     }

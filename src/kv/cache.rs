@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::bulk::Bulk;
+use super::dependants::Dependants;
 use super::envelope::Envelope;
 use super::key::AsKey;
 use super::leases::Keeper;
@@ -71,6 +72,8 @@ pub(super) struct Core {
     listeners: RwLock<Vec<Listener>>,
     /// Judges the requests, where somebody wants them judged.
     monitor: Option<Monitor>,
+    /// What a write of a key drops besides, where anything is declared.
+    pub(super) dependants: Option<Dependants>,
 }
 
 /// How often something could not be forgotten, and of how many of these times everything was since.
@@ -118,18 +121,21 @@ impl KvCache {
         tier: Arc<dyn Tier>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self::build(name.into(), options, tier, clock, None)
+        Self::build(name.into(), options, tier, clock, None, None)
     }
 
-    /// The same with a monitor, which is told of each request and how long it took.
+    /// The same with a monitor, which is told of each request and how long it took, and with what a write
+    /// of a key drops besides.
     pub(super) fn monitored(
         name: &str,
+        dependants: Option<Dependants>,
         options: KvOptions,
         tier: Arc<dyn Tier>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let monitor = Monitor::new(name, Thresholds::default(), Arc::clone(&clock));
-        Self::build(name.to_owned(), options, tier, clock, Some(monitor))
+        let monitor = Some(monitor);
+        Self::build(name.to_owned(), options, tier, clock, monitor, dependants)
     }
 
     fn build(
@@ -138,6 +144,7 @@ impl KvCache {
         tier: Arc<dyn Tier>,
         clock: Arc<dyn Clock>,
         monitor: Option<Monitor>,
+        dependants: Option<Dependants>,
     ) -> Self {
         KvCache(Arc::new(Core {
             name,
@@ -157,6 +164,7 @@ impl KvCache {
             counters: Counters::default(),
             listeners: RwLock::default(),
             monitor,
+            dependants,
         }))
     }
 
@@ -540,7 +548,13 @@ impl KvCache {
     }
 
     pub(super) fn remove(&self, key: &Key) -> Result<bool> {
-        self.write(key, || {
+        let removed = self.remove_alone(key);
+        self.with_dependants(key, removed)
+    }
+
+    /// The same; what depends on the key stays.
+    pub(super) fn remove_alone(&self, key: &Key) -> Result<bool> {
+        self.write_alone(key, || {
             let tier = &self.0.tier;
             // What is stale is absent, but takes room.
             let is_stale = !self.0.options.grace.is_zero()
@@ -549,9 +563,22 @@ impl KvCache {
         })
     }
 
+    /// Makes a write of the key, in its turn; then what is declared to depend on the key leaves.
+    pub(super) fn write<R>(&self, key: &Key, write: impl FnOnce() -> Result<R>) -> Result<R> {
+        let outcome = self.write_alone(key, write);
+        self.with_dependants(key, outcome)
+    }
+
+    /// The outcome of a write, after what depends on the key has left: also if the write failed, and may
+    /// have changed it all the same.
+    fn with_dependants<R>(&self, key: &Key, outcome: Result<R>) -> Result<R> {
+        let dropped = self.drop_dependants(key);
+        outcome.and_then(|done| dropped.map(|()| done))
+    }
+
     /// Makes a write of the key, in its turn. The load of the key is voided before the turn is given
     /// back, however the write ends: whoever began it may have seen what was there before.
-    pub(super) fn write<R>(&self, key: &Key, write: impl FnOnce() -> Result<R>) -> Result<R> {
+    fn write_alone<R>(&self, key: &Key, write: impl FnOnce() -> Result<R>) -> Result<R> {
         let turn = self.counted(self.0.turns.take(key))?;
         let voids = Voids { cache: self, key };
         let outcome = write();

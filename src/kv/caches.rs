@@ -1,6 +1,6 @@
 //! `Caches`: one cache a type, made when it is first asked for, over the tiers of the program.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,10 +8,15 @@ use serde::Serialize;
 
 use super::KvCache;
 use super::report::Report;
+use super::source::Source;
+use super::sourced::SourcedCache;
 use super::stats::KvStats;
+use super::strategy::CacheStrategy;
 use super::tier_set::TierSet;
 use super::types::CacheType;
 use super::weak::WeakCache;
+#[cfg(feature = "sqlite")]
+use super::write_behind::WriteBehind;
 use crate::cache::{Cache, CacheReport};
 use crate::clock::Clock;
 use crate::coordinator::CacheCoordinator;
@@ -50,6 +55,8 @@ struct State {
     defined: BTreeMap<String, CacheType>,
     /// In the order of their making.
     made: Vec<KvCache>,
+    /// Those that have a source.
+    sourced: BTreeSet<String>,
     is_paused: bool,
     has_weak: bool,
     guests: Vec<Guest>,
@@ -172,6 +179,53 @@ impl Caches {
         Err(Error::new(ErrorKind::Internal, message))
     }
 
+    /// The cache of a type with the source of its values, read and written by the strategy of the type: a
+    /// program gives the source, its configuration says how it is used. Once a type: keep it, or clone it.
+    ///
+    /// # Errors
+    /// Those of [`Caches::get`] and of [`SourcedCache::new`]; `InvalidConfig` for a type that is written
+    /// behind, which needs a journal, and if the cache has a source already.
+    pub fn sourced(&self, name: &str, source: Arc<dyn Source>) -> Result<SourcedCache> {
+        self.with_source(name, |cache, strategy| {
+            SourcedCache::new(cache, source, strategy)
+        })
+    }
+
+    /// The same with a journal, which delivers to the same source, for a type that may be written behind:
+    /// see [`SourcedCache::behind`]. With any other strategy nothing is put into it.
+    ///
+    /// # Errors
+    /// Those of [`Caches::sourced`].
+    #[cfg(feature = "sqlite")]
+    pub fn sourced_with(
+        &self,
+        name: &str,
+        source: Arc<dyn Source>,
+        journal: Arc<WriteBehind>,
+    ) -> Result<SourcedCache> {
+        self.with_source(name, |cache, strategy| match strategy {
+            CacheStrategy::WriteBehind => Ok(SourcedCache::behind(cache, source, journal)),
+            strategy => SourcedCache::new(cache, source, strategy),
+        })
+    }
+
+    fn with_source(
+        &self,
+        name: &str,
+        join: impl FnOnce(KvCache, CacheStrategy) -> Result<SourcedCache>,
+    ) -> Result<SourcedCache> {
+        let name = CacheType::own_name(name);
+        let cache = self.get(name)?;
+        let sourced = join(cache, self.known(name)?.its_strategy())?;
+        // Two with one source would not wait for one another's writes.
+        if !self.state.lock().sourced.insert(name.to_owned()) {
+            let message = format!("the cache `{name}` has a source already");
+            return Err(Error::new(ErrorKind::InvalidConfig, message)
+                .with_help("keep the one that was made, and clone it"));
+        }
+        Ok(sourced)
+    }
+
     /// The cache of values that are not kept: gone when their last owner lets go of them.
     ///
     /// # Errors
@@ -289,7 +343,8 @@ impl Caches {
         let known = self.known(name)?;
         let tier = self.tiers.tier_of(&known, &self.clock)?;
         let options = known.its_options().clone();
-        let cache = KvCache::monitored(name, options, tier, Arc::clone(&self.clock));
+        let (dependants, clock) = (known.dependants()?, Arc::clone(&self.clock));
+        let cache = KvCache::monitored(name, dependants, options, tier, clock);
         if known.its_options().is_enabled {
             self.enrol(Arc::new(cache.clone()))?;
         }

@@ -27,6 +27,7 @@ mod bulk;
 mod cache;
 mod caches;
 mod coordinated;
+mod dependants;
 mod envelope;
 mod finite;
 pub mod histogram;

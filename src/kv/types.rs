@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::dependants::Dependants;
 use super::options::KvOptions;
 use super::strategy::{CacheStrategy, one_of};
 use crate::error::{Error, ErrorKind, Result};
@@ -249,11 +250,19 @@ impl CacheType {
         self
     }
 
-    /// Patterns of keys that a write to this type drops.
-    #[must_use]
-    pub fn invalidates(mut self, patterns: Vec<String>) -> Self {
+    /// Patterns of keys that depend on each key of this type, and leave its cache whenever a key is set,
+    /// deleted, counted or given another lifetime, by itself or among others. `{id}` in a pattern stands
+    /// for the key that was written, whatever characters it has, `{type}` for the name of the type; `\\{` is
+    /// a brace. The key that was written stays, and what leaves takes nothing else with it. What is deleted
+    /// by a pattern, and what is loaded, drops nothing.
+    ///
+    /// # Errors
+    /// `InvalidPattern` for a pattern that is none, has another placeholder, or would be too long with a
+    /// long key; `Full` above a thousand.
+    pub fn invalidates(mut self, patterns: Vec<String>) -> Result<Self> {
+        Dependants::new(&self.name, &patterns)?;
         self.invalidates = patterns;
-        self
+        Ok(self)
     }
 
     /// How it keeps its values: whether it is switched on, its lifetime, grace, schema version and all
@@ -297,6 +306,16 @@ impl CacheType {
     /// How it keeps its values.
     pub fn its_options(&self) -> &KvOptions {
         &self.options
+    }
+
+    /// What a write of a key drops besides, if anything.
+    ///
+    /// # Errors
+    /// None that are left: the patterns were looked at when they were set.
+    pub(super) fn dependants(&self) -> Result<Option<Dependants>> {
+        let has_any = !self.invalidates.is_empty();
+        let dependants = has_any.then(|| Dependants::new(&self.name, &self.invalidates));
+        dependants.transpose()
     }
 
     /// Its share of memory, alone or in front of other tiers.

@@ -233,6 +233,16 @@ impl Round {
         let report: IndexReport =
             bring_up_to_date(&*self.store, &scanner, only, stop, &mut written, |_| {})?;
         self.batch.position = report.position;
+        let mut refusals = report.skipped_files.iter();
+        let refusal = refusals.find_map(|file| match &file.reason {
+            SkipReason::Refused(why) => Some(Error::new(ErrorKind::InvalidRecord, why.clone())),
+            _ => None,
+        });
+        match refusal {
+            Some(error) => self.shared.state.lock().refused = Some(error),
+            None if only.is_none() => self.shared.state.lock().refused = None,
+            None => {}
+        }
         // What changed each time it was read is read again when it has been quiet.
         let restless = report.skipped_files.iter();
         let restless = restless.filter(|file| file.reason == SkipReason::ChangedWhileRead);
@@ -250,7 +260,6 @@ impl Round {
             let mut state = self.shared.state.lock();
             state.failed = None;
             if is_whole {
-                state.refused = None;
                 state.last_reconcile = Some(self.shared.clock.now());
             }
         }

@@ -5,6 +5,7 @@
 
 mod batches;
 mod caches;
+mod dependants;
 mod failures;
 mod keys;
 mod load_batches;

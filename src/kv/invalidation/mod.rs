@@ -33,7 +33,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use self::log::{Invalidated, InvalidationLog, MAX_INVALIDATIONS_KEPT};
-use self::template::Template;
+pub(super) use self::template::Template;
 use super::KvCache;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -212,7 +212,7 @@ impl Invalidator {
     }
 }
 
-fn check_room(kind: &str, what: &str, count: usize) -> Result<()> {
+pub(super) fn check_room(kind: &str, what: &str, count: usize) -> Result<()> {
     if count <= MOST_OF_A_TYPE {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use crate::tier::KeyPattern;
 
 /// `user:*:{type}:{id}`, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Template(Vec<Part>);
+pub(in crate::kv) struct Template(Vec<Part>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
@@ -17,7 +17,7 @@ enum Part {
 impl Template {
     /// # Errors
     /// `InvalidPattern` for a text that can be no pattern, or with another placeholder.
-    pub(super) fn new(text: &str) -> Result<Self> {
+    pub(in crate::kv) fn new(text: &str) -> Result<Self> {
         let mut parts = Vec::new();
         let mut pattern = String::new();
         let mut rest = text.char_indices();
@@ -49,11 +49,16 @@ impl Template {
         Ok(template)
     }
 
+    /// How many places it has for an id.
+    pub(in crate::kv) fn ids(&self) -> usize {
+        self.0.iter().filter(|part| **part == Part::Id).count()
+    }
+
     /// The pattern for a type and an id, both escaped already.
     ///
     /// # Errors
     /// `InvalidPattern` if it becomes too long.
-    pub(super) fn of(&self, kind: &str, id: &str) -> Result<KeyPattern> {
+    pub(in crate::kv) fn of(&self, kind: &str, id: &str) -> Result<KeyPattern> {
         let parts = self.0.iter().map(|part| match part {
             Part::Pattern(pattern) => pattern,
             Part::Type => kind,
