@@ -12,6 +12,9 @@ use serde_json::json;
 use crate::sourced::Table;
 use crate::support::{NEVER, pattern, seconds};
 
+/// One that writes the key `7`.
+type Verb = fn(&KvCache);
+
 fn caches(known: CacheType) -> Caches {
     let tiers = TierSet::memory(MemoryTierOptions::default());
     let caches = Caches::new(tiers, None, Arc::new(ManualClock::new()));
@@ -41,7 +44,7 @@ fn keys(cache: &KvCache) -> Vec<String> {
 
 #[test]
 fn each_verb_that_writes_a_key_drops_what_depends_on_it() {
-    let verbs: [(&str, fn(&KvCache)); 5] = [
+    let verbs: [(&str, Verb); 5] = [
         ("set", |cache| assert!(cache.set("7", &1, NEVER).unwrap())),
         ("delete", |cache| assert!(cache.delete("7").unwrap())),
         ("increment", |cache| {
@@ -178,7 +181,7 @@ fn a_type_that_is_written_behind_takes_the_journal_that_it_is_given() {
     let error = caches.sourced("order", table.clone()).unwrap_err();
     assert!(error.to_string().contains("no journal"), "{error}");
     let journal = WriteBehind::open(
-        &folder.path().join("orders.journal"),
+        folder.path().join("orders.journal"),
         WriteBehindOptions::default(),
         Arc::new(SourceSink(table.clone())),
         Arc::new(cardex::SystemClock),
