@@ -101,6 +101,13 @@ impl RedisTierOptions {
 /// A write whose reply did not come is such an error, too. It was done, or it never will be: the key
 /// holds what it held before, or what was written. A value of more than 64 MiB is not kept, and one that is
 /// longer on the server is damaged.
+///
+/// # A server that goes back in time
+/// One that is restarted from a snapshot, or whose replica takes its place before it has got everything,
+/// holds older values, and removed ones, under the epoch of before: they are answered until they end, as
+/// nothing about them tells their age. Let such a server keep no snapshots, or empty the namespace
+/// ([`Cache::clear`]) before it is used again. A bus on the same server does that by itself where it sees
+/// that the server is another one.
 pub struct RedisTier {
     name: String,
     ttl: Duration,
