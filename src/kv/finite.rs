@@ -225,6 +225,8 @@ mod tests {
 
     use serde_json::value::RawValue;
 
+    use serde::Serialize;
+
     use super::*;
 
     #[derive(Serialize)]

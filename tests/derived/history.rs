@@ -52,7 +52,7 @@ fn write_on(tree: &Path, done: &AtomicBool) {
         }
         replace(&tree.join(format!("known/f{at}")), n);
         // As fast as a person's tools, not as fast as the disk.
-        if n % 8 == 0 {
+        if n.is_multiple_of(8) {
             std::thread::park_timeout(Duration::from_millis(1));
         }
     }
@@ -81,7 +81,7 @@ fn reader() {
             assert!(answered >= known, "{path}: {answered}, {known} was known");
             answers += 1;
         }
-        if answers % 100 == 0 {
+        if answers.is_multiple_of(100) {
             println!("answers {answers} made {}", world.made());
         }
     }
