@@ -7,6 +7,8 @@ mod batches;
 mod caches;
 mod dependants;
 mod failures;
+#[cfg(feature = "redis")]
+mod herd;
 mod keys;
 mod load_batches;
 mod loads;
