@@ -19,6 +19,8 @@ pub struct Case {
     counted: Arc<dyn Tier>,
     /// Whether a part of it always fails.
     is_degraded: bool,
+    /// Whether that is the last one, which alone could say that it has no entry.
+    pub is_without_last: bool,
     pub clock: Arc<ManualClock>,
     _home: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -35,6 +37,12 @@ pub fn every(max_items: usize, max_bytes: u64) -> Vec<Case> {
 pub fn sound(max_items: usize, max_bytes: u64) -> Vec<Case> {
     let cases = every(max_items, max_bytes).into_iter();
     cases.filter(|case| !case.is_degraded).collect()
+}
+
+/// Those whose last part works: an entry that is nowhere can be made by a change.
+pub fn changeable(max_items: usize, max_bytes: u64) -> Vec<Case> {
+    let cases = every(max_items, max_bytes).into_iter();
+    cases.filter(|case| !case.is_without_last).collect()
 }
 
 /// Every tier that has none above or below it, whose counts are its own.
@@ -69,6 +77,7 @@ fn tiered(max_items: usize, max_bytes: u64) -> Vec<Case> {
             counted: lower.tier,
             tier: tiered,
             is_degraded: fails.is_some(),
+            is_without_last: fails == Some(true),
             clock,
             _home: lower._home,
         }
@@ -113,6 +122,7 @@ fn redis() -> Case {
         counted: tier.clone(),
         tier,
         is_degraded: false,
+        is_without_last: false,
         clock: Arc::new(ManualClock::new()),
         _home: Some(Box::new(server)),
     }
@@ -134,6 +144,7 @@ pub fn disk(max_items: usize, max_bytes: u64) -> Case {
         counted: tier.clone(),
         tier,
         is_degraded: false,
+        is_without_last: false,
         clock,
         _home: Some(Box::new(home)),
     }
@@ -148,6 +159,7 @@ pub fn memory(strategy: Strategy, max_items: usize, max_bytes: u64) -> Case {
         counted: tier.clone(),
         tier,
         is_degraded: false,
+        is_without_last: false,
         clock,
         _home: None,
     }

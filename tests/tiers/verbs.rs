@@ -9,7 +9,7 @@ use std::time::Duration;
 use cardex::tier::{Entry, KeyPattern, Lifetime, Term, Update};
 use cardex::{Error, ErrorKind, HealthState, Result};
 
-use crate::every::{Case, MIB, and_redis, every, key, seconds, sound};
+use crate::every::{Case, MIB, and_redis, changeable, every, key, seconds, sound};
 
 fn pattern(text: &str) -> KeyPattern {
     KeyPattern::new(text).unwrap()
@@ -57,7 +57,7 @@ fn increment(entry: Option<&Entry>) -> Result<Update> {
 #[test]
 fn increments_by_eight_threads_are_all_counted() {
     const EACH: u64 = 200;
-    for case in and_redis(every(100, 8 * MIB)) {
+    for case in and_redis(changeable(100, 8 * MIB)) {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
@@ -73,9 +73,26 @@ fn increments_by_eight_threads_are_all_counted() {
     }
 }
 
+/// Only the last tier can say that there is no entry: a count that began anew would be put over it.
+#[test]
+fn without_the_last_tier_only_an_entry_that_is_held_above_it_is_changed() {
+    let without: Vec<Case> = every(100, 8 * MIB)
+        .into_iter()
+        .filter(|case| case.is_without_last)
+        .collect();
+    assert!(!without.is_empty());
+    for case in without {
+        case.tier.update(&key("n"), &mut increment).unwrap_err();
+        assert_eq!(case.get("n"), None, "{}", case.what);
+        case.put_for("n", b"41", seconds(10));
+        let made = case.tier.update(&key("n"), &mut increment).unwrap();
+        assert_eq!(&*made.unwrap().value, b"42", "{}", case.what);
+    }
+}
+
 #[test]
 fn an_update_is_given_what_lives_and_returns_what_it_makes() {
-    for case in every(100, 8 * MIB) {
+    for case in changeable(100, 8 * MIB) {
         let what = &case.what;
         let made = case.tier.update(&key("k"), &mut |entry| {
             assert_eq!(entry, None);
@@ -195,7 +212,7 @@ fn an_update_that_panics_leaves_the_entry_and_a_tier_that_works() {
 
 #[test]
 fn another_term_counts_from_now_on_and_leaves_the_value() {
-    for case in every(100, 8 * MIB) {
+    for case in changeable(100, 8 * MIB) {
         let what = &case.what;
         case.put_for("k", b"v", seconds(10));
         case.clock.advance(seconds(9));
@@ -500,7 +517,7 @@ fn some_term(random: &mut fastrand::Rng, case: &Case) -> Term {
 /// What these verbs do, said slowly: a plain map with ends, over random sequences.
 #[test]
 fn with_room_for_all_every_verb_does_what_a_plain_map_does() {
-    for case in every(1_000, 64 * MIB) {
+    for case in changeable(1_000, 64 * MIB) {
         let what = &case.what;
         let mut random = fastrand::Rng::with_seed(17);
         let mut model: BTreeMap<String, Slow> = BTreeMap::new();
