@@ -169,19 +169,20 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
         span: Span,
     ) -> Inserted<K, V> {
         let hash = self.hasher.hash_one(&key);
-        self.insert_locked(self.ledger.lock(), hash, key, value, weight, span)
+        self.insert_locked(hash, key, value, weight, span, self.ledger.lock())
     }
 
+    /// The lock is the last argument, and so the first to be let go of: the others and what leaves
+    /// outlive it, and nothing is dropped under it.
     fn insert_locked(
         &self,
-        mut ledger: MutexGuard<'_, Ledger>,
         hash: u64,
         key: K,
         value: V,
         weight: u64,
         span: Span,
+        mut ledger: MutexGuard<'_, Ledger>,
     ) -> Inserted<K, V> {
-        // What leaves outlives the lock: no value is dropped under it.
         let mut evicted = SmallVec::new();
         if !ledger.limits().admit(weight) {
             let outgrown = self.take(&mut ledger, hash, &key, RemovalCause::Replaced);
@@ -271,7 +272,7 @@ impl<K: Hash + Eq, V: Clone> BoundedMap<K, V> {
         if Stamp(self.stamp_of(&ledger, hash, &key)) != seen {
             return None;
         }
-        Some(self.insert_locked(ledger, hash, key, value, weight, span))
+        Some(self.insert_locked(hash, key, value, weight, span, ledger))
     }
 
     /// Takes the entry out if the key still holds what it held; whether it does not hold it any more by
