@@ -224,11 +224,8 @@ impl KvCache {
         time: Duration,
     ) -> Waited<Option<Envelope>> {
         self.0.counters.crowd(joined.waiters());
-        if self.0.pool.is_own_thread() {
-            while let Some(job) = self.0.pool.take_back(key) {
-                job();
-            }
-        }
+        let pool = &self.0.pool;
+        let _awaits = pool.is_own_thread().then(|| pool.awaits(key));
         joined.wait_within(time)
     }
 

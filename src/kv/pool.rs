@@ -28,9 +28,23 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct Queue {
-    jobs: Mutex<VecDeque<(Key, Job)>>,
+    waiting: Mutex<Waiting>,
     /// Who works here.
     threads: Mutex<Vec<ThreadId>>,
+}
+
+/// What waits to be done, and who cannot go on without.
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<(Key, Job)>,
+    /// What threads of ours wait for: a job for such a key would wait for the thread that waits for it.
+    awaited: Vec<Key>,
+}
+
+/// A thread of the pool waits for what is made under the key, until this is dropped.
+pub(super) struct Awaits<'p> {
+    pool: &'p Pool,
+    key: &'p Key,
 }
 
 impl Pool {
@@ -44,14 +58,14 @@ impl Pool {
     }
 
     /// Has the job, which is for this key, done by one of the threads, and does not wait for it. Hands
-    /// it back if too many wait, or no thread can be started.
+    /// it back if too many wait, a thread of ours waits for it, or none can be started.
     pub(super) fn run(&self, key: Key, job: Job) -> Result<(), Job> {
         {
-            let mut jobs = self.queue.jobs.lock();
-            if jobs.len() >= MAX_QUEUED {
+            let mut waiting = self.queue.waiting.lock();
+            if waiting.jobs.len() >= MAX_QUEUED || waiting.awaited.contains(&key) {
                 return Err(job);
             }
-            jobs.push_back((key, job));
+            waiting.jobs.push_back((key, job));
         }
         if self.ring() {
             return Ok(());
@@ -63,9 +77,18 @@ impl Pool {
         }
     }
 
-    /// A job for the key that waits to be done, if there is one: for a thread that cannot go on without.
-    pub(super) fn take_back(&self, key: &Key) -> Option<Job> {
-        let mut jobs = self.queue.jobs.lock();
+    /// A thread of ours is going to wait for what is made under the key: it does the jobs for it that
+    /// wait already, and those that come while it waits are handed back to whoever brings them.
+    pub(super) fn awaits<'p>(&'p self, key: &'p Key) -> Awaits<'p> {
+        self.queue.waiting.lock().awaited.push(key.clone());
+        while let Some(job) = self.take_back(key) {
+            job();
+        }
+        Awaits { pool: self, key }
+    }
+
+    fn take_back(&self, key: &Key) -> Option<Job> {
+        let jobs = &mut self.queue.waiting.lock().jobs;
         let at = jobs.iter().position(|(of, _)| of == key)?;
         jobs.remove(at).map(|(_, job)| job)
     }
@@ -93,7 +116,7 @@ impl Pool {
 
 impl Queue {
     fn next(&self) -> Option<Job> {
-        self.jobs.lock().pop_front().map(|(_, job)| job)
+        self.waiting.lock().jobs.pop_front().map(|(_, job)| job)
     }
 
     fn work(&self, stop: &AtomicBool) -> Option<std::time::Duration> {
@@ -117,8 +140,17 @@ impl Queue {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        let waiting = std::mem::take(&mut *self.queue.jobs.lock());
-        drop(waiting);
+        let jobs = std::mem::take(&mut self.queue.waiting.lock().jobs);
+        drop(jobs);
+    }
+}
+
+impl Drop for Awaits<'_> {
+    fn drop(&mut self) {
+        let awaited = &mut self.pool.queue.waiting.lock().awaited;
+        if let Some(at) = awaited.iter().position(|key| key == self.key) {
+            awaited.swap_remove(at);
+        }
     }
 }
 
@@ -126,7 +158,7 @@ impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
             .field("most", &self.most)
-            .field("waiting", &self.queue.jobs.lock().len())
+            .field("waiting", &self.queue.waiting.lock().jobs.len())
             .finish_non_exhaustive()
     }
 }
