@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cardex::tier::{DiskTier, DiskTierOptions, Lifetime, Tier};
+use cardex::tier::{DiskFile, DiskFileOptions, DiskTier, DiskTierOptions, Lifetime, Tier};
 use cardex::{Cache, ErrorKind, ManualClock, Result};
 
 use crate::every::{MIB, key, seconds};
@@ -73,6 +73,45 @@ fn its_file_is_for_its_owner_and_for_one_tier_at_a_time() {
     drop(tier);
     assert_eq!(names(home.path()), ["t.db", "t.db.lock"]);
     assert!(open(&file, &clock).is_ok());
+}
+
+/// Whoever lets go of it: its own threads use it for moments, and a process that was just begun has all that
+/// its parent has open, until it runs its own program.
+#[test]
+#[cfg(unix)]
+fn a_file_that_was_let_go_of_is_free_at_once() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let home = tempfile::tempdir().unwrap();
+    let (file, clock) = (home.path().join("t.db"), Arc::new(ManualClock::new()));
+    let often = DiskFileOptions::default().sweep_interval(Duration::from_millis(1));
+    let intervals = [DiskFileOptions::default(), often.unwrap()];
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                let status = std::process::Command::new("true").status();
+                assert!(status.unwrap().success());
+            }
+        });
+        let over = Over(&is_over);
+        for n in 0..200_usize {
+            let options = intervals[n % 2].clone();
+            let opened = DiskFile::open(&file, options, clock.clone());
+            let opened = opened.unwrap_or_else(|error| panic!("after {n}: {error:#}"));
+            let tier = DiskTier::over(&opened, "tier", DiskTierOptions::default()).unwrap();
+            put(&tier, &n.to_string(), b"v", Lifetime::Never);
+        }
+        drop(over);
+    });
+
+    /// Says that it is over, however it ends.
+    struct Over<'o>(&'o AtomicBool);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 #[test]

@@ -5,10 +5,19 @@ use std::ffi::OsString;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::plain_file::open_plain;
+
+/// How long a lock is waited for that may be about to come free: its last owner may be a thread that lets
+/// go of it in a moment, and a process that was just begun has all that its parent has open, until it runs
+/// its own program.
+const FREE_SOON: Duration = Duration::from_millis(500);
+
+/// How often it is tried meanwhile.
+const TRY_EVERY: Duration = Duration::from_millis(5);
 
 /// Which file of the file system it is: another one under the same name differs. A file that nobody has
 /// open any more leaves its number to the next one, which was made later.
@@ -101,7 +110,7 @@ pub(crate) fn create_if_missing(path: &Path) -> Result<()> {
 /// the file itself is moved aside. It is written to, so that no link in its place is followed.
 ///
 /// # Errors
-/// `DatabaseBusy` if somebody has it; `Io`.
+/// `DatabaseBusy` if somebody has it, and still has it half a second later; `Io`.
 pub(crate) fn own(file: &Path, what: &str) -> Result<File> {
     let path = beside(file, ".lock");
     create_if_missing(&path)?;
@@ -111,7 +120,7 @@ pub(crate) fn own(file: &Path, what: &str) -> Result<File> {
     };
     let held = open_plain(File::options().read(true).write(true), &path);
     let held = held.map_err(|e| fail("open", e))?;
-    match held.try_lock() {
+    match lock_soon(&held) {
         Ok(()) => Ok(held),
         Err(TryLockError::WouldBlock) => {
             let message = format!("the {what} {} is in use", file.display());
@@ -119,6 +128,19 @@ pub(crate) fn own(file: &Path, what: &str) -> Result<File> {
                 .with_help("it belongs to one owner at a time: name a file of its own"))
         }
         Err(TryLockError::Error(e)) => Err(fail("lock", e)),
+    }
+}
+
+/// Takes the lock of a file, also one that comes free in a moment.
+fn lock_soon(file: &File) -> Result<(), TryLockError> {
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if began.elapsed() < FREE_SOON => {
+                thread::sleep(TRY_EVERY);
+            }
+            done => return done,
+        }
     }
 }
 

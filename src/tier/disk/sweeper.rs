@@ -21,10 +21,11 @@ pub(super) fn start(file: &Arc<DiskFile>, interval: Duration) -> Result<Worker> 
     let file: Weak<DiskFile> = Arc::downgrade(file);
     let mut is_started = false;
     let worker = Worker::spawn("cardex-disk-sweep", move |_| {
-        let file = file.upgrade()?;
+        // Nothing is held that whoever drops the file would not get rid of.
         if !std::mem::replace(&mut is_started, true) {
             return Some(interval);
         }
+        let file = file.upgrade()?;
         match sweep(&file) {
             Ok(true) => Some(interval),
             Ok(false) => Some(SOON.min(interval)),
@@ -39,10 +40,14 @@ pub(super) fn start(file: &Arc<DiskFile>, interval: Duration) -> Result<Worker> 
     Ok(worker)
 }
 
-/// Takes out what has expired; whether that was all.
-fn sweep(file: &DiskFile) -> Result<bool> {
+/// Takes out what has expired; whether that was all. Ends when nobody else has the file any more: it is
+/// closed then, by this thread.
+fn sweep(file: &Arc<DiskFile>) -> Result<bool> {
     let now = file.now();
     for _ in 0..BATCHES {
+        if Arc::strong_count(file) == 1 {
+            break;
+        }
         let operation = "take out what has expired";
         let taken = file.change(operation, Touched::Nothing, |database, tally| {
             let mut taken = 0;
