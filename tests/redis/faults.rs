@@ -7,7 +7,7 @@ use cardex::tier::{RedisTier, Tier, Update};
 use cardex::{Cache, Error, ErrorKind, HealthState, Result};
 
 use crate::redis_support::proxy::{Proxy, Way};
-use crate::redis_support::{Server, client, hasty_client, options, soon, tier};
+use crate::redis_support::{Server, TIMEOUT, client, hasty_client, options, soon, tier};
 use crate::verbs::{get, key, ms, put};
 
 /// What a verb takes at most whose client gives up after 300 ms, three times, on a busy machine.
@@ -95,7 +95,7 @@ fn a_server_that_stands_still_costs_a_few_time_outs_and_then_nothing() {
     let seconds = std::env::var("CARDEX_TEST_FREEZE_SECONDS");
     let seconds: Option<u64> = seconds.ok().map(|seconds| seconds.parse().unwrap());
     let (client, timeout) = match seconds {
-        Some(_) => (client(&server.url()), Duration::from_secs(5)),
+        Some(_) => (client(&server.url()), TIMEOUT),
         None => (hasty_client(&server.url()), ms(300)),
     };
     let frozen = seconds.map_or(ms(1500), Duration::from_secs);

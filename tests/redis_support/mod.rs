@@ -17,6 +17,9 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long a test waits for what must happen.
 pub const SOON: Duration = Duration::from_secs(20);
 
+/// How long a client waits that is in no haste.
+pub const TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A server. It ends with this.
 pub struct Server {
     home: tempfile::TempDir,
@@ -112,6 +115,17 @@ impl Server {
         client.get_connection().unwrap()
     }
 
+    /// The same, as soon as the server takes one more.
+    pub fn connection_soon(&self) -> redis::Connection {
+        let client = redis::Client::open(self.url()).unwrap();
+        let mut connection = None;
+        soon("the server takes one more", || {
+            connection = client.get_connection().ok();
+            connection.is_some()
+        });
+        connection.unwrap()
+    }
+
     /// What the server replies to these words.
     pub fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let mut command = redis::Cmd::new();
@@ -155,7 +169,7 @@ pub fn options(url: &str) -> RedisOptions {
 /// A client with these, and the machine's clock.
 pub fn client(url: &str) -> Arc<RedisClient> {
     // A busy machine must not look like a broken server.
-    let options = options(url).timeout(Duration::from_secs(5)).unwrap();
+    let options = options(url).timeout(TIMEOUT).unwrap();
     RedisClient::new(options, Arc::new(SystemClock) as Arc<dyn Clock>)
 }
 
