@@ -53,6 +53,9 @@ fn every_verb_that_changes_something_is_heard_by_the_others() {
 fn any_program_can_publish_a_pattern_of_full_keys() {
     let server = Server::start();
     let (one, other) = (node(&server.url()), node(&server.url()));
+    // What no node hears yet is nobody's.
+    one.settle();
+    other.settle();
     for key in ["7:name", "7:mail", "8:name"] {
         one.set(key, 1);
         other.copies(key, 1);
