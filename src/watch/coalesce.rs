@@ -103,7 +103,7 @@ impl Coalescer {
         }
     }
 
-    /// Something happened to a path. Times must not go back.
+    /// Something happened to a path. Times may go back by moments: what has an earlier time came first.
     pub(super) fn event(&mut self, now: Duration, path: &str, event: Event) {
         self.put(path, Pending::at(now, Fate::of(event)));
     }

@@ -96,6 +96,7 @@ impl Backend {
             filter: None,
             stale: BTreeMap::new(),
             overflowed: None,
+            now: Duration::ZERO,
         };
         let listener = Worker::spawn("cardex-watch-events", move |stop| listener.round(stop))?;
         doorbell.ring();
@@ -163,6 +164,9 @@ struct Listener {
     stale: BTreeMap<String, Event>,
     /// When events were lost, first and last.
     overflowed: Option<(Duration, Duration)>,
+    /// When the events of this round were read. All of them count from then: the two halves of a rename
+    /// are due together, however long the directory of the new name takes to be watched.
+    now: Duration,
 }
 
 impl Listener {
@@ -180,6 +184,7 @@ impl Listener {
             None => {}
         }
         let heard = self.read();
+        self.now = self.shared.clock.elapsed();
         for event in heard {
             self.take(&event);
         }
@@ -265,9 +270,8 @@ impl Listener {
     /// What an event means for the paths that wait.
     fn take(&mut self, heard: &Heard) {
         if heard.flags.contains(ReadFlags::QUEUE_OVERFLOW) {
-            let now = self.shared.clock.elapsed();
-            let first = self.overflowed.map_or(now, |(first, _)| first);
-            self.overflowed = Some((first, now));
+            let first = self.overflowed.map_or(self.now, |(first, _)| first);
+            self.overflowed = Some((first, self.now));
             self.shared.counts.overflows.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -354,7 +358,7 @@ impl Listener {
     }
 
     fn tell(&self, path: &str, event: Event) {
-        if self.shared.event(path, event) {
+        if self.shared.event(self.now, path, event) {
             (self.ring)();
         }
     }

@@ -246,8 +246,9 @@ impl Round {
         // What changed each time it was read is read again when it has been quiet.
         let restless = report.skipped_files.iter();
         let restless = restless.filter(|file| file.reason == SkipReason::ChangedWhileRead);
+        let now = self.shared.clock.elapsed();
         for path in restless.filter_map(Skipped::file) {
-            self.shared.event(path.as_str(), Event::Modified);
+            self.shared.event(now, path.as_str(), Event::Modified);
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -93,9 +94,9 @@ impl Shared {
         Arc::clone(&self.scanner.lock())
     }
 
-    /// A path waits; true if none did before, and whoever waits for the next one is to be rung.
-    pub(super) fn event(&self, path: &str, event: Event) -> bool {
-        let now = self.clock.elapsed();
+    /// A path waits, from a time on that is hardly past; true if none did before, and whoever waits for the
+    /// next one is to be rung.
+    pub(super) fn event(&self, now: Duration, path: &str, event: Event) -> bool {
         let mut coalescer = self.coalescer.lock();
         let was_idle = coalescer.len() == 0;
         coalescer.event(now, path, event);

@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::Duration;
+
+use cardex::watch::WatchOptions;
 
 use crate::support::{Watched, write};
 
@@ -47,6 +50,24 @@ fn a_directory_renamed_within_the_root_is_followed_under_its_new_name() {
         watched.paths(),
         ["a/b/c.py", "a/b/new.py", "a/d.py", "a/new.py"]
     );
+}
+
+/// However long it takes to watch what has the new name.
+#[test]
+fn a_renamed_directory_goes_and_comes_in_one_batch() {
+    let debounce = Duration::from_secs(1);
+    let options = WatchOptions::default().debounce(debounce).unwrap();
+    let watched = Watched::with(options.max_delay(debounce * 10).unwrap(), |root| {
+        for file in 0..400 {
+            write(root, &format!("a/d{file}/f.py"), "def f(): pass\n");
+        }
+    });
+    let before = watched.batches().len();
+    fs::rename(watched.at("a"), watched.at("b")).unwrap();
+    watched.until("a batch", || watched.batches().len() > before);
+    let batch = &watched.batches()[before];
+    assert_eq!((batch.added, batch.removed), (400, 400));
+    watched.agrees();
 }
 
 #[test]
