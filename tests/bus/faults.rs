@@ -2,11 +2,11 @@
 //! longer than three heartbeats, and all is well again by itself.
 
 use std::net::TcpListener;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::redis_support::proxy::{Proxy, Way};
-use crate::redis_support::{Server, soon};
-use crate::support::{BOUND, node, within_the_bound};
+use crate::redis_support::{SOON, Server, soon};
+use crate::support::{BOUND, Node, node, within_the_bound};
 
 #[test]
 fn with_every_message_lost_no_copy_is_served_for_longer_than_the_bound() {
@@ -25,6 +25,82 @@ fn with_every_message_lost_no_copy_is_served_for_longer_than_the_bound() {
     assert!(other.redis.stats().doubts > 0);
     proxy.make(Way::Clear);
     other.settle();
+}
+
+#[test]
+fn a_message_that_is_lost_is_found_by_the_next_one_or_by_a_heartbeat() {
+    let server = Server::start();
+    let proxy = Proxy::to(&server.socket());
+    let (one, other) = (node(&server.url()), node(&proxy.url()));
+    other.knows(1);
+    for is_followed in [true, false] {
+        hears(&other, &one, 1);
+        let (lost, doubts) = (proxy.lost(), other.redis.stats().doubts);
+        proxy.make(Way::LosesMessages);
+        one.set("k", 2);
+        soon("the message is lost", || proxy.lost() > lost);
+        proxy.make(Way::Clear);
+        if is_followed {
+            one.set("another", 1);
+        }
+        within_the_bound("the gap is found", || other.redis.stats().doubts > doubts);
+        let cause = other.redis.stats().last_doubt;
+        let gaps = [
+            "a number is missing among a node's messages",
+            "a message of a node was not heard",
+        ];
+        assert!(
+            cause.is_some_and(|cause| gaps.contains(&cause)),
+            "{cause:?}"
+        );
+        soon("it is as the others have it", || other.get("k") == Some(2));
+        other.settle();
+    }
+}
+
+#[test]
+fn messages_that_are_cut_or_torn_leave_no_copy_that_is_no_longer_true() {
+    let server = Server::start();
+    let proxy = Proxy::to(&server.socket());
+    let (one, other) = (node(&server.url()), node(&proxy.url()));
+    other.knows(1);
+    let mut n = 0;
+    // Longer than who hears waits for the rest at a time.
+    let torn = Way::TearsMessages(Duration::from_millis(300));
+    let cuts = [0, 1, 12, 60, 150].map(Way::CutsMessages);
+    for way in cuts.into_iter().chain([torn]) {
+        n += 2;
+        hears(&other, &one, n);
+        let lost = proxy.lost();
+        proxy.make(way);
+        one.set("k", n + 1);
+        within_the_bound("the copy is gone", || other.get("k") == Some(n + 1));
+        if matches!(way, Way::CutsMessages(_)) {
+            soon("the message is cut", || proxy.lost() > lost);
+        }
+        proxy.make(Way::Clear);
+        other.settle();
+    }
+}
+
+#[test]
+fn replies_that_are_cut_leave_no_copy_that_is_no_longer_true() {
+    let server = Server::start();
+    let proxy = Proxy::to(&server.socket());
+    let (one, other) = (node(&server.url()), node(&proxy.url()));
+    other.knows(1);
+    for (n, cut) in [0, 1, 7, 40].into_iter().enumerate() {
+        let n = u32::try_from(n).unwrap() * 2;
+        hears(&other, &one, n);
+        proxy.make(Way::CutReply(cut));
+        one.set("k", n + 1);
+        within_the_bound("the copy is gone", || other.get("k") != Some(n));
+        proxy.make(Way::Clear);
+        other.settle();
+        soon("it is as the others have it", || {
+            other.get("k") == Some(n + 1)
+        });
+    }
 }
 
 #[test]
@@ -120,6 +196,21 @@ fn a_replica_that_was_behind_and_takes_over_serves_nothing_older() {
     assert_eq!((one.get("k"), other.get("k")), (None, None));
     one.set("k", 3);
     soon("the new value is seen", || other.get("k") == Some(3));
+}
+
+/// The value of `k` is another one, this node has heard of it, and has a copy.
+#[track_caller]
+fn hears(node: &Node, who: &Node, value: u32) {
+    let heard = || {
+        let causes = node.bus.stats().by_cause;
+        causes.get("a value changed").copied().unwrap_or_default()
+    };
+    node.settle();
+    let before = heard();
+    who.set("k", value);
+    soon("it is heard", || heard() > before);
+    assert!(node.bus.settle(SOON));
+    node.copies("k", value);
 }
 
 fn free_port() -> String {

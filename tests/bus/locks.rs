@@ -161,6 +161,24 @@ fn a_dead_holders_lock_ends() {
 }
 
 #[test]
+fn a_lock_lasts_for_ten_seconds_if_nothing_else_is_said_and_is_one_processes() {
+    let server = Server::start();
+    let locks = || {
+        let tier = Arc::new(tier(client(&server.url())));
+        SharedLocks::new(tier, clock()).unwrap()
+    };
+    let (one, other) = (locks(), locks());
+    let held = one.acquire("report", Duration::ZERO).unwrap();
+    let left: u64 = server.ask(&["PTTL", &server.name("cardex:{test}:l:")]);
+    assert!((5_000..=10_000).contains(&left), "{left} ms");
+    let refused = other.acquire("report", Duration::ZERO).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::TimedOut);
+    other.acquire("another", Duration::ZERO).unwrap();
+    drop(held);
+    other.acquire("report", Duration::ZERO).unwrap();
+}
+
+#[test]
 fn a_tier_that_nobody_shares_is_no_place_for_locks() {
     let tier = MemoryTier::new("memory", MemoryTierOptions::default(), clock());
     let error = SharedLocks::new(Arc::new(tier), clock()).unwrap_err();

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cardex::bus::{BusOptions, Invalidation, InvalidationBus, RedisBus, Told};
-use cardex::kv::{Caches, TierSet};
-use cardex::tier::{Lifetime, MemoryTierOptions};
+use cardex::kv::{Caches, KvCache, KvOptions, TierSet};
+use cardex::tier::{Lifetime, MemoryTier, MemoryTierOptions};
+use cardex::{FilePath, Scope};
 
 use crate::redis_support::proxy::{Proxy, Way};
 use crate::redis_support::{SOON, Server, hasty_client, soon};
-use crate::support::{clock, node, pattern};
+use crate::support::{Node, clock, node, pattern};
 
 #[test]
 fn every_verb_that_changes_something_is_heard_by_the_others() {
@@ -77,6 +78,49 @@ fn any_program_can_publish_a_pattern_of_full_keys() {
         (stats.patterns, stats.invalid_patterns, stats.unreadable) == (1, 2, 1)
     });
     assert_eq!(other.get("8:name"), Some(1));
+}
+
+#[test]
+fn what_one_publishes_of_keys_and_of_files_is_done_by_all() {
+    let server = Server::start();
+    let nodes: Vec<Node> = (0..5).map(|_| node(&server.url())).collect();
+    let made: Vec<KvCache> = nodes.iter().map(made_from_files).collect();
+    nodes.iter().for_each(Node::settle);
+    nodes[0].set("7:name", 1);
+    for (node, made) in nodes.iter().zip(&made) {
+        node.copies("7:name", 1);
+        made.set("result", &1, Lifetime::Default).unwrap();
+    }
+    let keys = Invalidation::keys("users", pattern("7:*"), "a user is gone");
+    let told = nodes[3].redis.publish_and_wait(keys, SOON);
+    assert!(matches!(told, Told::Sent), "{told:?}");
+    let gone = |node: &Node| !node.has_copy("7:name") && node.get("7:name").is_none();
+    soon("the value is gone everywhere", || nodes.iter().all(gone));
+    let files = vec![Scope::Path(FilePath::new("src/a.rs").unwrap())];
+    nodes[1]
+        .redis
+        .publish(Invalidation::files(files, "a file was saved"));
+    let is_empty = |made: &KvCache| !made.exists("result").unwrap();
+    soon("no result of the file is left", || {
+        made.iter().all(is_empty)
+    });
+    for (at, node) in nodes.iter().enumerate() {
+        let stats = node.bus.stats();
+        let origin = if at == 1 { "api" } else { "redis" };
+        assert!(stats.by_origin[origin] >= 1, "{stats:?}");
+        assert_eq!(
+            stats.by_cause["a file was saved"], 1,
+            "nobody does it for an echo"
+        );
+    }
+}
+
+/// A cache that the node's bus tells of files. What its values were made from is not known: any file.
+fn made_from_files(node: &Node) -> KvCache {
+    let tier = MemoryTier::new("results", MemoryTierOptions::default(), clock());
+    let cache = KvCache::new("results", KvOptions::default(), Arc::new(tier), clock());
+    node.bus.subscribe(Arc::new(cache.clone())).unwrap();
+    cache
 }
 
 #[test]

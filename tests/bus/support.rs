@@ -10,9 +10,9 @@ use cardex::tier::{
     Key, KeyPattern, Lifetime, MemoryTier, MemoryTierOptions, RedisTier, RedisTierOptions, Tier,
     Tiered, TieredOptions,
 };
-use cardex::{Clock, HealthState, Result, SystemClock};
+use cardex::{Clock, Health, HealthState, Result, SystemClock};
 
-use crate::redis_support::{hasty_client, soon};
+use crate::redis_support::{SOON, hasty_client, soon};
 
 /// What is promised is told in these.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -72,14 +72,22 @@ impl Node {
     /// then, and not owed to it.
     #[track_caller]
     pub fn settle(&self) {
-        let echoes = self.redis.stats().echoes;
-        soon("the node is well", || {
+        let (begin, echoes) = (Instant::now(), self.redis.stats().echoes);
+        loop {
             // A tier that is let alone is tried again when somebody asks.
             _ = self.get("probe");
-            let states = [self.redis.health().state, self.cache.health().state];
-            let is_well = states.iter().all(|state| *state == HealthState::Healthy);
-            is_well && self.redis.stats().echoes > echoes
-        });
+            let (health, stats) = (
+                [self.redis.health(), self.cache.health()],
+                self.redis.stats(),
+            );
+            let is_well = |health: &Health| health.state == HealthState::Healthy;
+            if health.iter().all(is_well) && stats.echoes > echoes {
+                return;
+            }
+            let is_late = begin.elapsed() > SOON;
+            assert!(!is_late, "the node is not well: {health:?}, {stats:?}");
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
     }
 
     /// Waits until nothing is in doubt because others began or were started.

@@ -15,7 +15,9 @@ use cardex::{Clock, RedisClient, RedisOptions, SystemClock};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a test waits for what must happen.
-pub const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(60);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// How long a client waits that is in no haste.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
@@ -185,12 +187,12 @@ pub fn tier(client: Arc<RedisClient>) -> RedisTier {
     RedisTier::new("tier", options, client)
 }
 
-/// Waits until it holds, and fails if it does not soon.
+/// Waits until it holds, and fails if it does not soon. Leaves the machine to those who are waited for.
 #[track_caller]
 pub fn soon(what: &str, mut holds: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !holds() {
         assert!(begin.elapsed() < SOON, "waited for too long until {what}");
-        std::thread::yield_now();
+        std::thread::park_timeout(LOOK);
     }
 }

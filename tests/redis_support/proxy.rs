@@ -25,6 +25,10 @@ pub enum Way {
     DoublesMessages,
     /// What is published arrives so much later.
     SlowMessages(Duration),
+    /// What is published arrives in two halves, the second one so much later.
+    TearsMessages(Duration),
+    /// After so many bytes of what is published, both ends are told that the other one is gone.
+    CutsMessages(usize),
     /// Requests arrive when it is told to let them go: see [`Proxy::let_go`].
     HoldsRequests,
     /// Nothing arrives, and nobody is told.
@@ -48,6 +52,8 @@ struct Shared {
     late: AtomicUsize,
     /// Connections that were made so far.
     connections: AtomicUsize,
+    /// What was published with news in it, and was lost or cut.
+    lost: AtomicUsize,
 }
 
 impl Proxy {
@@ -61,6 +67,7 @@ impl Proxy {
             lets_go: AtomicBool::new(false),
             late: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
+            lost: AtomicUsize::new(0),
         });
         let theirs = Arc::clone(&shared);
         thread::spawn(move || {
@@ -106,6 +113,11 @@ impl Proxy {
 
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// How much of what was published was lost or cut, but for heartbeats.
+    pub fn lost(&self) -> usize {
+        self.shared.lost.load(Ordering::Relaxed)
     }
 }
 
@@ -171,8 +183,23 @@ impl Shared {
         let mut piece = [0; 16 << 10];
         while let Ok(length @ 1..) = server.read(&mut piece) {
             let is_message = contains(&piece[..length], b"message\r\n$");
+            let is_news = is_message && contains(&piece[..length], b"\"invalidation\"");
             let told = match self.way() {
-                Way::LosesMessages if is_message => continue,
+                Way::LosesMessages if is_message => {
+                    self.lost.fetch_add(is_news.into(), Ordering::Relaxed);
+                    continue;
+                }
+                Way::CutsMessages(most) if is_message => {
+                    _ = client.write_all(&piece[..length.min(most)]);
+                    self.lost.fetch_add(is_news.into(), Ordering::Relaxed);
+                    break;
+                }
+                Way::TearsMessages(by) if is_message => {
+                    let (head, rest) = piece[..length].split_at(length / 2);
+                    let told = client.write_all(head);
+                    thread::sleep(by);
+                    told.and_then(|()| client.write_all(rest))
+                }
                 Way::DoublesMessages if is_message => client.write_all(&piece[..length].repeat(2)),
                 Way::SlowMessages(by) if is_message => {
                     thread::sleep(by);
