@@ -2,11 +2,11 @@
 //! longer than three heartbeats, and all is well again by itself.
 
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::redis_support::proxy::{Proxy, Way};
 use crate::redis_support::{SOON, Server, soon};
-use crate::support::{BOUND, Node, node, within_the_bound};
+use crate::support::{Node, node, within_the_bound};
 
 #[test]
 fn with_every_message_lost_no_copy_is_served_for_longer_than_the_bound() {
@@ -183,14 +183,10 @@ fn a_replica_that_was_behind_and_takes_over_serves_nothing_older() {
     one.cache.delete("gone").unwrap();
     proxy.lead_to(&replica.socket());
     master.kill();
-    let begin = Instant::now();
-    soon("the replica's values are dead", || {
+    within_the_bound("the replica's values are dead", || {
         let resets = one.redis.stats().resets + other.redis.stats().resets;
         resets > 0 && one.get("k").is_none() && other.get("k").is_none()
     });
-    let took = begin.elapsed();
-    println!("after a failover: {took:?}");
-    assert!(took < BOUND, "{took:?}");
     one.settle();
     other.settle();
     assert_eq!((one.get("k"), other.get("k")), (None, None));

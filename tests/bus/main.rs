@@ -6,6 +6,8 @@
 
 #[path = "../redis_support/mod.rs"]
 mod redis_support;
+#[path = "../stalls/mod.rs"]
+mod stalls;
 
 mod faults;
 mod local;

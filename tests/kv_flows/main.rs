@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../stalls/mod.rs"]
+mod stalls;
+
 mod invalidation;
 mod monitor;
 mod warming;

@@ -56,7 +56,7 @@ impl Running {
 }
 
 /// The command in a tree, without anything of the caller's own.
-fn cardex(root: &std::path::Path, args: &[&str]) -> Command {
+pub(crate) fn cardex(root: &std::path::Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cardex"));
     command
         .args(args)

@@ -137,9 +137,37 @@ fn a_limit_of_watches_that_is_used_up_is_told_on_stderr_and_the_tree_polled() {
         (&line["cause"], &line["added"]),
         (&"reconcile".into(), &1.into())
     );
+    // Far more than there are watches for, and all of it is brought in.
+    for directory in 0..20 {
+        write(
+            &root,
+            &format!("d{directory}/e/f{directory}.py"),
+            "class C: pass\n",
+        );
+    }
+    fs::remove_dir_all(root.join("d7")).unwrap();
+    let files = 10 - 1 + 1 + 20 - 1;
+    let start = std::time::Instant::now();
+    loop {
+        let output = crate::command::cardex(&root, &["query", "--cached", "--count"]);
+        let output = { output }.output().unwrap();
+        if String::from_utf8_lossy(&output.stdout).trim() == files.to_string() {
+            break;
+        }
+        assert!(start.elapsed() < crate::support::DEADLINE, "{output:?}");
+    }
     running.interrupt();
     let (code, stderr) = running.end();
     assert_eq!(code, Some(130));
+    let again = crate::command::cardex(&root, &["index", "--format", "json"]);
+    let again = { again }.output().unwrap();
+    let again: serde_json::Value = serde_json::from_slice(&again.stdout).unwrap();
+    let differs = ["added", "changed", "removed"].map(|what| again[what].as_u64());
+    assert_eq!(
+        differs,
+        [Some(0); 3],
+        "the records are those of the tree: {again}"
+    );
     assert!(
         stderr.contains("the tree is polled, not watched"),
         "{stderr}"

@@ -9,6 +9,9 @@
     reason = "a helper that cannot do its work has failed its test"
 )]
 
+#[path = "../stalls/mod.rs"]
+mod stalls;
+
 mod bursts;
 mod command;
 mod directories;
