@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use cardex::{Cache, Scope};
+use cardex::{Cache, Error, ErrorKind, Scope};
 use serde_json::json;
 
 use crate::world::World;
@@ -19,6 +19,26 @@ fn a_result_is_made_once_while_its_file_is_as_it_was_and_anew_when_it_is_not() {
     assert_eq!(world.read("a"), ("two".to_owned(), 3));
     assert_eq!(world.read("a"), ("two".to_owned(), 3));
     assert_eq!(world.tools.results().derived_stats().outdated, 1);
+}
+
+#[test]
+fn a_result_that_is_no_longer_true_is_nobodys_also_if_it_cannot_be_made_anew() {
+    let world = World::new();
+    world.write("a", "one");
+    assert_eq!(world.read("a"), ("one".to_owned(), 1));
+    world.write("a", "two");
+    let arguments = json!({"path": "a"});
+    let fails = || world.run::<String>("read_file", &arguments, |_| Err(refused()));
+    assert_eq!(fails().unwrap_err().to_string(), "no");
+    let panics = || world.run::<String>("read_file", &arguments, |_| panic!("out of order"));
+    assert_eq!(panics().unwrap_err().kind(), ErrorKind::Internal);
+    assert_eq!(world.tools.results().derived_stats().outdated, 2);
+    assert_eq!(world.read("a"), ("two".to_owned(), 4));
+    assert_eq!(world.read("a"), ("two".to_owned(), 4));
+}
+
+fn refused() -> Error {
+    Error::new(ErrorKind::InvalidInput, "no")
 }
 
 #[test]

@@ -9,6 +9,9 @@
     reason = "a test fails by panicking, and its parts are for it alone"
 )]
 
+#[path = "../stalls/mod.rs"]
+mod stalls;
+
 mod clock;
 mod disk;
 mod file;

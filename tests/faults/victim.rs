@@ -13,6 +13,8 @@ use cardex::{
 };
 use rusqlite::Connection;
 
+use crate::stalls::Stalls;
+
 /// So soon is everything exact again where the log can be followed, or the project is small.
 pub const SOON: Duration = Duration::from_secs(2);
 
@@ -53,13 +55,17 @@ pub fn write_all(file: &Path, records: impl Iterator<Item = FileMetadata>) {
         .unwrap();
 }
 
-/// Waits for a condition.
+/// How much longer than it may take something is waited for on a machine that does other work.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for a condition: for so long, on a machine that does nothing else.
 #[track_caller]
 pub fn within(limit: Duration, what: &str, condition: impl Fn() -> bool) {
-    let start = Instant::now();
+    let (stalls, start) = (Stalls::watch(), Instant::now());
     while !condition() {
-        assert!(start.elapsed() < limit, "not in time: {what}");
-        std::thread::yield_now();
+        let is_late = stalls.since(start) >= limit || start.elapsed() >= limit + PATIENCE;
+        assert!(!is_late, "not in time: {what}");
+        std::thread::park_timeout(Duration::from_millis(1));
     }
 }
 

@@ -263,6 +263,30 @@ fn processes_make_one_load_and_see_each_others_changes() {
 }
 
 #[test]
+fn a_count_of_several_processes_is_exact_and_ends_when_it_was_said_once() {
+    let server = Server::start();
+    let process = || {
+        let (options, tier) = (KvOptions::default(), Arc::new(server.tier()));
+        KvCache::new("cache", options, tier, Arc::new(SystemClock))
+    };
+    let processes = [process(), process(), process()];
+    let left = || -> i64 { server.ask(&["PTTL", &server.name("cardex:{test}:v:")]) };
+    assert_eq!(processes[0].increment("hits", 1).unwrap(), 1);
+    let first = left();
+    let default = i64::try_from(DEFAULT.as_millis()).unwrap();
+    assert!(first > 60_000 && first <= default, "{first}");
+    let minute = Lifetime::For(Duration::from_secs(60));
+    assert!(processes[1].expire("hits", minute).unwrap());
+    std::thread::scope(|scope| {
+        for process in &processes {
+            scope.spawn(|| (0..50).for_each(|_| assert!(process.increment("hits", 2).is_ok())));
+        }
+    });
+    assert_eq!(processes[2].get::<i64>("hits").unwrap(), Some(301));
+    assert!((1..=60_000).contains(&left()), "the first one's end");
+}
+
+#[test]
 fn a_server_that_is_away_is_a_miss_and_comes_back_by_itself() {
     let mut server = Server::start();
     let tier = crate::redis_support::tier(crate::redis_support::hasty_client(&server.url()));
