@@ -14,7 +14,7 @@ use cardex::watch::{WatchBatch, WatchCause, WatchOptions, Watcher};
 use tempfile::TempDir;
 
 /// Whatever is waited for has come by then.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(600);
 
 /// A look every so often, where nobody rings.
 const LOOK: Duration = Duration::from_millis(50);
