@@ -10,9 +10,9 @@ use cardex::tier::{
     Key, KeyPattern, Lifetime, MemoryTier, MemoryTierOptions, RedisTier, RedisTierOptions, Tier,
     Tiered, TieredOptions,
 };
-use cardex::{Clock, Health, HealthState, Result, SystemClock};
+use cardex::{Clock, Health, HealthState, RedisClient, Result, SystemClock};
 
-use crate::redis_support::{SOON, hasty_client, soon};
+use crate::redis_support::{SOON, options, soon};
 use crate::stalls::Stalls;
 
 /// What is promised is told in these.
@@ -30,9 +30,10 @@ pub fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
-/// A node whose client gives up after 300 ms.
+/// A node whose client gives up so soon that what a test asks of it takes far less than the bound.
 pub fn node(url: &str) -> Node {
-    let client = hasty_client(url);
+    let options = options(url).timeout(Duration::from_millis(300)).unwrap();
+    let client = RedisClient::new(options, clock());
     let memory = Arc::new(MemoryTier::new(
         "memory",
         MemoryTierOptions::default(),

@@ -7,11 +7,11 @@ use cardex::tier::{RedisTier, Tier, Update};
 use cardex::{Cache, Error, ErrorKind, HealthState, Result};
 
 use crate::redis_support::proxy::{Proxy, Way};
-use crate::redis_support::{Server, TIMEOUT, client, hasty_client, options, soon, tier};
+use crate::redis_support::{HASTE, Server, TIMEOUT, client, hasty_client, options, soon, tier};
 use crate::verbs::{get, key, ms, put};
 
-/// What a verb takes at most whose client gives up after 300 ms, three times, on a busy machine.
-const BOUND: Duration = Duration::from_secs(5);
+/// What a verb takes at most whose client gives up after [`HASTE`], three times, on a busy machine.
+const BOUND: Duration = Duration::from_secs(8);
 /// What a verb takes at most that does not ask.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
@@ -96,7 +96,7 @@ fn a_server_that_stands_still_costs_a_few_time_outs_and_then_nothing() {
     let seconds: Option<u64> = seconds.ok().map(|seconds| seconds.parse().unwrap());
     let (client, timeout) = match seconds {
         Some(_) => (client(&server.url()), TIMEOUT),
-        None => (hasty_client(&server.url()), ms(300)),
+        None => (hasty_client(&server.url()), HASTE),
     };
     let frozen = seconds.map_or(ms(1500), Duration::from_secs);
     let tier = tier(client);
@@ -196,7 +196,7 @@ fn a_slow_server_is_waited_for_and_a_late_reply_is_nobodys_answer() {
     for k in 0..5_u8 {
         assert_eq!(get(&tier, k).unwrap(), [k]);
     }
-    proxy.make(Way::Slow(ms(400)));
+    proxy.make(Way::Slow(HASTE + ms(100)));
     let (_, time) = timed(|| unavailable(tier.get(&key(1))));
     assert!(time < BOUND, "{time:?}");
     proxy.make(Way::Clear);

@@ -19,6 +19,8 @@ pub const SOON: Duration = Duration::from_secs(60);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(1);
 
+/// How long a client waits that is in haste: a busy machine must not look like a broken server.
+pub const HASTE: Duration = Duration::from_secs(1);
 /// How long a client waits that is in no haste.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -161,21 +163,20 @@ impl Drop for Server {
     }
 }
 
-/// Time-outs of 300 ms, and a circuit that is open for 50 ms.
+/// Short time-outs, and a circuit that is open for 50 ms.
 pub fn options(url: &str) -> RedisOptions {
     let options = RedisOptions::new(url).unwrap();
-    let options = options.timeout(Duration::from_millis(300)).unwrap();
+    let options = options.timeout(HASTE).unwrap();
     options.breaker_cooldown(Duration::from_millis(50)).unwrap()
 }
 
 /// A client with these, and the machine's clock.
 pub fn client(url: &str) -> Arc<RedisClient> {
-    // A busy machine must not look like a broken server.
     let options = options(url).timeout(TIMEOUT).unwrap();
     RedisClient::new(options, Arc::new(SystemClock) as Arc<dyn Clock>)
 }
 
-/// A client that gives up after 300 ms.
+/// A client that gives up soon.
 pub fn hasty_client(url: &str) -> Arc<RedisClient> {
     RedisClient::new(options(url), Arc::new(SystemClock))
 }
