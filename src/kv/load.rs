@@ -2,6 +2,7 @@
 //! the tier. A load holds its place among the flights from before it begins; whatever changes its key
 //! voids it, and what a voided load made is answered to those who waited, and never kept.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -44,6 +45,9 @@ pub(super) enum Right<'k> {
     Alone,
     /// That of a lease.
     Leased(Kept<'k>),
+    /// The tier that processes share is away since then: what is made is kept in the others, as a copy,
+    /// which leaves like any other when it is in doubt.
+    Aside(Duration),
     /// Somebody else's, who takes too long, or the tier did not tell: what is made is answered, and not
     /// kept, as nobody would know of a change of the key meanwhile.
     None,
@@ -58,7 +62,8 @@ impl KvCache {
     /// one of those who wait makes it with his own loader.
     ///
     /// A write of the key that ends while the value is made keeps it from being kept. A tier that fails is
-    /// a miss. While the cache is switched off every call loads, those at the same time together.
+    /// a miss; while one that processes share is away, what is made is kept in the others alone (see
+    /// [`KvOptions::cross_process`](super::KvOptions::cross_process)). While the cache is switched off every call loads, those at the same time together.
     ///
     /// # Errors
     /// That of the loader, `Internal` if it panicked or asks for its own key; `TimedOut` if
@@ -257,6 +262,9 @@ impl KvCache {
             match asked {
                 Ok(Asked::Granted(kept)) => return Right::Leased(kept),
                 Ok(Asked::Held) if is_patient && polls.wait() => {}
+                Err(away) if self.may_keep_aside(&away) => {
+                    return Right::Aside(self.0.clock.elapsed());
+                }
                 Ok(Asked::Held) | Err(_) => return Right::None,
             }
         }
@@ -285,7 +293,7 @@ impl KvCache {
         let is_void = !lead.is_valid() || self.0.bulk.covers(&order.key) || !self.is_enabled();
         let kept = match (is_void, made) {
             (true, _) => Ok(!self.is_enabled()),
-            (false, Some(envelope)) => self.fill(order, right, envelope),
+            (false, Some(envelope)) => self.fill(lead, order, right, envelope),
             (false, None) if order.before.is_some() => self.drop_gone(order),
             (false, None) => Ok(true),
         };
@@ -301,18 +309,56 @@ impl KvCache {
     }
 
     /// Puts what was made, by the right that there is; whether it could be.
-    fn fill(&self, order: &Order, right: &mut Right<'_>, envelope: &Envelope) -> Result<bool> {
+    fn fill(
+        &self,
+        lead: &Flying<'_>,
+        order: &Order,
+        right: &mut Right<'_>,
+        envelope: &Envelope,
+    ) -> Result<bool> {
         let version = self.0.versions.next(&*self.0.clock);
-        let (key, value) = (&order.key, envelope.sealed());
+        let (value, term) = (envelope.sealed(), order.term);
         match right {
-            Right::Alone => self
-                .0
-                .tier
-                .put(key, value, version, order.term)
-                .map(|_| true),
-            Right::Leased(kept) => kept.fill(value, version, order.term),
+            Right::Alone => {
+                let put = self.0.tier.put(&order.key, value, version, term);
+                put.map(|_| true)
+            }
+            Right::Leased(kept) => match kept.fill(Arc::clone(&value), version, term) {
+                Err(away) if self.may_keep_aside(&away) => {
+                    _ = self.counted(Err::<(), _>(away));
+                    self.fill_aside(lead, order, kept.since(), value, version)
+                }
+                filled => filled,
+            },
+            Right::Aside(since) => self.fill_aside(lead, order, *since, value, version),
             Right::None | Right::Needless(_) => Ok(false),
         }
+    }
+
+    /// Whether an error of the tier says that the one that processes share is away, and there are others
+    /// to keep copies in.
+    fn may_keep_aside(&self, error: &Error) -> bool {
+        error.kind() == ErrorKind::Unavailable && self.0.tier.has_copies()
+    }
+
+    /// Puts what was made since then where no other process sees it, unless it is void, or another value
+    /// has come up meanwhile, which may be newer.
+    fn fill_aside(
+        &self,
+        lead: &Flying<'_>,
+        order: &Order,
+        since: Duration,
+        value: Arc<[u8]>,
+        version: u64,
+    ) -> Result<bool> {
+        let key = &order.key;
+        let may_keep = |held: Option<&Entry>| {
+            let is_void = !lead.is_valid() || self.0.bulk.covers(key);
+            !is_void && (held.is_none() || order.is_before(held))
+        };
+        let ago = self.0.clock.elapsed().saturating_sub(since);
+        let tier = &self.0.tier;
+        tier.keep_copy(key, value, version, order.term, ago, &may_keep)
     }
 
     /// Forgets a value that its source has no more.
