@@ -133,7 +133,8 @@ impl KvOptions {
     /// the copy leaves: on a bus, no later than three heartbeats after the change, as of any copy, for all
     /// of them leave as often while nobody is heard (what takes longer to make is not kept at all);
     /// without one, when the copy is as old as those tiers together let copies be, from when it began to be
-    /// made on. A load is no change: the shared tier does not get it later.
+    /// made on. A load is no change: the shared tier does not get it later. A type that answers from
+    /// the shared tier alone ([`Consistency::Strong`](super::Consistency::Strong)) keeps nothing meanwhile.
     #[must_use]
     pub fn cross_process(mut self, once: bool) -> Self {
         self.cross_process = once;
