@@ -2,27 +2,24 @@
 //! the tier. A load holds its place among the flights from before it begins; whatever changes its key
 //! voids it, and what a voided load made is answered to those who waited, and never kept.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::cache::Found;
+use super::KvCache;
 use super::envelope::Envelope;
+use super::found::Found;
 use super::key::AsKey;
 use super::leases::{Asked, Kept};
-use super::{KvCache, KvChange};
+use super::polls::Polls;
 use crate::error::{Error, ErrorKind, Result};
 use crate::panics::caught;
-use crate::primitives::{Condvar, Mutex};
 use crate::single_flight::{Boarding, Joined, Lead, Waited};
-use crate::tier::{Entry, Key, Lifetime, Term, Update};
+use crate::tier::{Key, Lifetime, Term};
 
 /// How often a caller takes over a load from one who was lost before it gives up.
 pub(super) const MAX_LOST: usize = 8;
-/// The first and the longest wait for a value that another process makes.
-const POLLS: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
 
 /// What was made: `None` if its source has no such value.
 pub(super) type Made = Result<Option<Envelope>>;
@@ -278,102 +275,6 @@ impl KvCache {
         envelope.flatten()
     }
 
-    /// Keeps what was made, in the key's turn, if nothing has changed the key since the load began. What
-    /// its source does not have is forgotten.
-    pub(super) fn keep(
-        &self,
-        lead: &Flying<'_>,
-        order: &Order,
-        right: &mut Right<'_>,
-        made: Option<&Envelope>,
-    ) {
-        let Ok(turn) = self.counted(self.0.turns.take(&order.key)) else {
-            return;
-        };
-        let is_void = !lead.is_valid() || self.0.bulk.covers(&order.key) || !self.is_enabled();
-        let kept = match (is_void, made) {
-            (true, _) => Ok(!self.is_enabled()),
-            (false, Some(envelope)) => self.fill(lead, order, right, envelope),
-            (false, None) if order.before.is_some() => self.drop_gone(order),
-            (false, None) => Ok(true),
-        };
-        drop(turn);
-        // Others may have copies of what it was before.
-        if !is_void && order.before.is_some() {
-            self.tell(KvChange::Key(&order.key));
-        }
-        // The value is answered all the same.
-        if !self.counted(kept).unwrap_or(true) {
-            self.0.counters.voided.bump();
-        }
-    }
-
-    /// Puts what was made, by the right that there is; whether it could be.
-    fn fill(
-        &self,
-        lead: &Flying<'_>,
-        order: &Order,
-        right: &mut Right<'_>,
-        envelope: &Envelope,
-    ) -> Result<bool> {
-        let version = self.0.versions.next(&*self.0.clock);
-        let (value, term) = (envelope.sealed(), order.term);
-        match right {
-            Right::Alone => {
-                let put = self.0.tier.put(&order.key, value, version, term);
-                put.map(|_| true)
-            }
-            Right::Leased(kept) => match kept.fill(Arc::clone(&value), version, term) {
-                Err(away) if self.may_keep_aside(&away) => {
-                    _ = self.counted(Err::<(), _>(away));
-                    self.fill_aside(lead, order, kept.since(), value, version)
-                }
-                filled => filled,
-            },
-            Right::Aside(since) => self.fill_aside(lead, order, *since, value, version),
-            Right::None | Right::Needless(_) => Ok(false),
-        }
-    }
-
-    /// Whether an error of the tier says that the one that processes share is away, and there are others
-    /// to keep copies in.
-    fn may_keep_aside(&self, error: &Error) -> bool {
-        error.kind() == ErrorKind::Unavailable && self.0.tier.has_copies()
-    }
-
-    /// Puts what was made since then where no other process sees it, unless it is void, or another value
-    /// has come up meanwhile, which may be newer.
-    fn fill_aside(
-        &self,
-        lead: &Flying<'_>,
-        order: &Order,
-        since: Duration,
-        value: Arc<[u8]>,
-        version: u64,
-    ) -> Result<bool> {
-        let key = &order.key;
-        let may_keep = |held: Option<&Entry>| {
-            let is_void = !lead.is_valid() || self.0.bulk.covers(key);
-            !is_void && (held.is_none() || order.is_before(held))
-        };
-        let ago = self.0.clock.elapsed().saturating_sub(since);
-        let tier = &self.0.tier;
-        tier.keep_copy(key, value, version, order.term, ago, &may_keep)
-    }
-
-    /// Forgets a value that its source has no more.
-    fn drop_gone(&self, order: &Order) -> Result<bool> {
-        let mut gone = false;
-        self.0.tier.update(&order.key, &mut |entry| {
-            gone = order.is_before(entry);
-            Ok(match gone {
-                true => Update::Remove,
-                false => Update::Leave,
-            })
-        })?;
-        Ok(gone)
-    }
-
     /// What was made; a stale value in place of an error.
     pub(super) fn or_stale(&self, made: Made, found: Option<&Found>) -> Made {
         match (made, found) {
@@ -383,57 +284,6 @@ impl KvCache {
             }
             (made, _) => made,
         }
-    }
-}
-
-impl Order {
-    /// Whether the entry is still what was there when the load began.
-    fn is_before(&self, entry: Option<&Entry>) -> bool {
-        entry.map(|entry| entry.version) == self.before
-    }
-}
-
-/// Waits between looks at what another process makes: ever longer, never all the same, and not for ever.
-pub(super) struct Polls {
-    next: Duration,
-    left: Duration,
-}
-
-impl Polls {
-    pub(super) fn within(time: Duration) -> Self {
-        Polls {
-            next: POLLS.0,
-            left: time,
-        }
-    }
-
-    /// Begins again with a short wait, of the time that is left: it is about something else now.
-    pub(super) fn anew(&mut self) {
-        self.next = POLLS.0;
-    }
-
-    /// Waits otherwise, for at most what is left, and takes off what that took.
-    pub(super) fn spend<R>(&mut self, wait: impl FnOnce(Duration) -> R) -> R {
-        let began = Instant::now();
-        let outcome = wait(self.left);
-        self.left = self.left.saturating_sub(began.elapsed());
-        outcome
-    }
-
-    /// Waits; false if it has waited for long enough.
-    pub(super) fn wait(&mut self) -> bool {
-        if self.left.is_zero() {
-            return false;
-        }
-        let time = self
-            .next
-            .mul_f64(0.5 + fastrand::f64() / 2.0)
-            .min(self.left);
-        let nobody = Mutex::new(());
-        Condvar::new().wait_for(&mut nobody.lock(), time);
-        self.left -= time;
-        self.next = (self.next * 2).min(POLLS.1);
-        true
     }
 }
 
