@@ -56,7 +56,7 @@ impl KvCache {
                 put.map(|_| true)
             }
             Right::Leased(kept) => match kept.fill(Arc::clone(&value), version, term) {
-                Err(away) if self.may_keep_aside(&away) => {
+                Err(away) if kept.is_believed() && self.may_keep_aside(&away) => {
                     _ = self.counted(Err::<(), _>(away));
                     self.fill_aside(lead, order, kept.since(), value, version)
                 }

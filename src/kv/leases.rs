@@ -145,6 +145,12 @@ impl Kept<'_> {
         self.since
     }
 
+    /// Whether it was not found to be lost so far: nobody is asked.
+    pub(super) fn is_believed(&self) -> bool {
+        let held = self.keeper.shared.held.lock();
+        held.iter().any(|one| Arc::ptr_eq(one, &self.held))
+    }
+
     /// Asks for the whole time again; whether it was still held.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use cardex::bus::KeyedCache;
 use cardex::kv::{CacheStrategy, KvCache, KvOptions, SourcedCache};
@@ -294,6 +295,23 @@ fn a_load_that_has_lost_the_shared_tier_by_its_end_is_kept_as_well() {
         KeyedCache::revalidate(&world.cache).unwrap();
     };
     assert!(!world.keeps_beside("l", says));
+}
+
+#[test]
+fn a_lease_that_was_found_lost_is_no_right_to_keep_anything() {
+    let options = KvOptions::default().lease(Duration::from_millis(100));
+    let world = world_with(options.unwrap());
+    world.comes_back();
+    let renewals = || world.way.renewals.load(Ordering::SeqCst);
+    assert!(!world.keeps_beside("k", || {
+        world.way.take_away("k");
+        // The leases are renewed in turn: when that of the second one is, the first one was found lost.
+        assert!(world.keeps_beside("l", || until("both are looked at", || {
+            world.clock.advance(Duration::from_millis(1));
+            renewals() >= 2
+        })));
+        world.way.set_away(true);
+    }));
 }
 
 #[test]
