@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::KvCache;
-use super::cache::Found;
 use super::envelope::Envelope;
+use super::found::Found;
 use super::key::AsKey;
 use crate::error::{Error, Result};
 use crate::tier::{Key, Lifetime};

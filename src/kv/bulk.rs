@@ -111,13 +111,12 @@ impl KvCache {
     }
 
     /// Another process has changed what matches in a tier that it shares: the copies of this process
-    /// leave. Waits for no verb that is under way.
+    /// leave. Waits for no verb that is under way: what a load puts at this moment, the tier takes out.
     pub(crate) fn forget_copies(&self, pattern: &KeyPattern) -> Result<usize> {
-        let loaded = self.0.flights.keys().into_iter();
-        let matching = loaded.filter(|key| pattern.matches(key.as_str()));
-        matching.for_each(|key| self.0.flights.void(&key));
-        self.0.watches.note_all(Some(pattern));
-        self.counted(self.0.tier.forget_copies(pattern))
+        let running = self.begin(Some(pattern.clone()));
+        let forgotten = self.0.tier.forget_copies(pattern);
+        drop(running);
+        self.counted(forgotten)
     }
 
     /// Forgets what matches, piece by piece, and returns how many values left. A key with characters

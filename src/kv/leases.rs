@@ -38,6 +38,7 @@ struct Held {
 pub(super) struct Kept<'k> {
     keeper: &'k Keeper,
     held: Arc<Held>,
+    since: Duration,
     is_over: bool,
 }
 
@@ -70,10 +71,11 @@ impl Keeper {
         let Leased::Granted(lease) = shared.tier.lease(key, shared.time)? else {
             return Ok(Asked::Held);
         };
+        let since = shared.clock.elapsed();
         let held = Arc::new(Held {
             key: key.clone(),
             lease,
-            renewed: Mutex::new(shared.clock.elapsed()),
+            renewed: Mutex::new(since),
         });
         let is_first = {
             let mut all = shared.held.lock();
@@ -86,6 +88,7 @@ impl Keeper {
         Ok(Asked::Granted(Kept {
             keeper: self,
             held,
+            since,
             is_over: false,
         }))
     }
@@ -135,6 +138,17 @@ impl Kept<'_> {
     /// Greater than that of every lease of the key before.
     pub(super) fn fence(&self) -> u64 {
         self.held.lease.fence
+    }
+
+    /// When it was granted, on the clock that never steps.
+    pub(super) fn since(&self) -> Duration {
+        self.since
+    }
+
+    /// Whether it was not found to be lost so far: nobody is asked.
+    pub(super) fn is_believed(&self) -> bool {
+        let held = self.keeper.shared.held.lock();
+        held.iter().any(|one| Arc::ptr_eq(one, &self.held))
     }
 
     /// Asks for the whole time again; whether it was still held.

@@ -2,26 +2,24 @@
 //! the tier. A load holds its place among the flights from before it begins; whatever changes its key
 //! voids it, and what a voided load made is answered to those who waited, and never kept.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::cache::Found;
+use super::KvCache;
 use super::envelope::Envelope;
+use super::found::Found;
 use super::key::AsKey;
 use super::leases::{Asked, Kept};
-use super::{KvCache, KvChange};
+use super::polls::Polls;
 use crate::error::{Error, ErrorKind, Result};
 use crate::panics::caught;
-use crate::primitives::{Condvar, Mutex};
 use crate::single_flight::{Boarding, Joined, Lead, Waited};
-use crate::tier::{Entry, Key, Lifetime, Term, Update};
+use crate::tier::{Key, Lifetime, Term};
 
 /// How often a caller takes over a load from one who was lost before it gives up.
 pub(super) const MAX_LOST: usize = 8;
-/// The first and the longest wait for a value that another process makes.
-const POLLS: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
 
 /// What was made: `None` if its source has no such value.
 pub(super) type Made = Result<Option<Envelope>>;
@@ -44,6 +42,9 @@ pub(super) enum Right<'k> {
     Alone,
     /// That of a lease.
     Leased(Kept<'k>),
+    /// The tier that processes share is away since then: what is made is kept in the others, as a copy,
+    /// which leaves like any other when it is in doubt.
+    Aside(Duration),
     /// Somebody else's, who takes too long, or the tier did not tell: what is made is answered, and not
     /// kept, as nobody would know of a change of the key meanwhile.
     None,
@@ -58,7 +59,8 @@ impl KvCache {
     /// one of those who wait makes it with his own loader.
     ///
     /// A write of the key that ends while the value is made keeps it from being kept. A tier that fails is
-    /// a miss. While the cache is switched off every call loads, those at the same time together.
+    /// a miss; while one that processes share is away, what is made is kept in the others alone (see
+    /// [`KvOptions::cross_process`](super::KvOptions::cross_process)). While the cache is switched off every call loads, those at the same time together.
     ///
     /// # Errors
     /// That of the loader, `Internal` if it panicked or asks for its own key; `TimedOut` if
@@ -257,6 +259,9 @@ impl KvCache {
             match asked {
                 Ok(Asked::Granted(kept)) => return Right::Leased(kept),
                 Ok(Asked::Held) if is_patient && polls.wait() => {}
+                Err(away) if self.may_keep_aside(&away) => {
+                    return Right::Aside(self.0.clock.elapsed());
+                }
                 Ok(Asked::Held) | Err(_) => return Right::None,
             }
         }
@@ -270,64 +275,6 @@ impl KvCache {
         envelope.flatten()
     }
 
-    /// Keeps what was made, in the key's turn, if nothing has changed the key since the load began. What
-    /// its source does not have is forgotten.
-    pub(super) fn keep(
-        &self,
-        lead: &Flying<'_>,
-        order: &Order,
-        right: &mut Right<'_>,
-        made: Option<&Envelope>,
-    ) {
-        let Ok(turn) = self.counted(self.0.turns.take(&order.key)) else {
-            return;
-        };
-        let is_void = !lead.is_valid() || self.0.bulk.covers(&order.key) || !self.is_enabled();
-        let kept = match (is_void, made) {
-            (true, _) => Ok(!self.is_enabled()),
-            (false, Some(envelope)) => self.fill(order, right, envelope),
-            (false, None) if order.before.is_some() => self.drop_gone(order),
-            (false, None) => Ok(true),
-        };
-        drop(turn);
-        // Others may have copies of what it was before.
-        if !is_void && order.before.is_some() {
-            self.tell(KvChange::Key(&order.key));
-        }
-        // The value is answered all the same.
-        if !self.counted(kept).unwrap_or(true) {
-            self.0.counters.voided.bump();
-        }
-    }
-
-    /// Puts what was made, by the right that there is; whether it could be.
-    fn fill(&self, order: &Order, right: &mut Right<'_>, envelope: &Envelope) -> Result<bool> {
-        let version = self.0.versions.next(&*self.0.clock);
-        let (key, value) = (&order.key, envelope.sealed());
-        match right {
-            Right::Alone => self
-                .0
-                .tier
-                .put(key, value, version, order.term)
-                .map(|_| true),
-            Right::Leased(kept) => kept.fill(value, version, order.term),
-            Right::None | Right::Needless(_) => Ok(false),
-        }
-    }
-
-    /// Forgets a value that its source has no more.
-    fn drop_gone(&self, order: &Order) -> Result<bool> {
-        let mut gone = false;
-        self.0.tier.update(&order.key, &mut |entry| {
-            gone = order.is_before(entry);
-            Ok(match gone {
-                true => Update::Remove,
-                false => Update::Leave,
-            })
-        })?;
-        Ok(gone)
-    }
-
     /// What was made; a stale value in place of an error.
     pub(super) fn or_stale(&self, made: Made, found: Option<&Found>) -> Made {
         match (made, found) {
@@ -337,57 +284,6 @@ impl KvCache {
             }
             (made, _) => made,
         }
-    }
-}
-
-impl Order {
-    /// Whether the entry is still what was there when the load began.
-    fn is_before(&self, entry: Option<&Entry>) -> bool {
-        entry.map(|entry| entry.version) == self.before
-    }
-}
-
-/// Waits between looks at what another process makes: ever longer, never all the same, and not for ever.
-pub(super) struct Polls {
-    next: Duration,
-    left: Duration,
-}
-
-impl Polls {
-    pub(super) fn within(time: Duration) -> Self {
-        Polls {
-            next: POLLS.0,
-            left: time,
-        }
-    }
-
-    /// Begins again with a short wait, of the time that is left: it is about something else now.
-    pub(super) fn anew(&mut self) {
-        self.next = POLLS.0;
-    }
-
-    /// Waits otherwise, for at most what is left, and takes off what that took.
-    pub(super) fn spend<R>(&mut self, wait: impl FnOnce(Duration) -> R) -> R {
-        let began = Instant::now();
-        let outcome = wait(self.left);
-        self.left = self.left.saturating_sub(began.elapsed());
-        outcome
-    }
-
-    /// Waits; false if it has waited for long enough.
-    pub(super) fn wait(&mut self) -> bool {
-        if self.left.is_zero() {
-            return false;
-        }
-        let time = self
-            .next
-            .mul_f64(0.5 + fastrand::f64() / 2.0)
-            .min(self.left);
-        let nobody = Mutex::new(());
-        Condvar::new().wait_for(&mut nobody.lock(), time);
-        self.left -= time;
-        self.next = (self.next * 2).min(POLLS.1);
-        true
     }
 }
 

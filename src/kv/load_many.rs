@@ -8,10 +8,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::KvCache;
-use super::cache::Found;
 use super::envelope::Envelope;
+use super::found::Found;
 use super::key::AsKey;
-use super::load::{Flying, MAX_LOST, Made, Order, Polls, Right, another_type, late, lost};
+use super::load::{Flying, MAX_LOST, Made, Order, Right, another_type, late, lost};
+use super::polls::Polls;
 use crate::error::{Error, ErrorKind, Result};
 use crate::panics::caught;
 use crate::single_flight::{Boarding, Joined, Waited};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::leases::{Asked, Keeper, Kept};
-use super::load::Polls;
+use super::polls::Polls;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tier::{Key, Tier};

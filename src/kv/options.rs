@@ -127,6 +127,14 @@ impl KvOptions {
 
     /// Whether a value is made once among all processes that share the tier, not once in each: whether
     /// one that another process is making is waited for. What is made beside it is not kept.
+    ///
+    /// While the shared tier is away each process makes it once, and keeps it in the tiers that it has alone,
+    /// as a copy. What others change meanwhile, and what they have put there when it is back, is seen when
+    /// the copy leaves: on a bus, no later than three heartbeats after the change, as of any copy, for all
+    /// of them leave as often while nobody is heard (what takes longer to make is not kept at all);
+    /// without one, when the copy is as old as those tiers together let copies be, from when it began to be
+    /// made on. A load is no change: the shared tier does not get it later. A type that answers from
+    /// the shared tier alone ([`Consistency::Strong`](super::Consistency::Strong)) keeps nothing meanwhile.
     #[must_use]
     pub fn cross_process(mut self, once: bool) -> Self {
         self.cross_process = once;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::KvCache;
-use super::cache::Found;
+use super::found::Found;
 use super::load::{MAX_LOST, Made, Order, late, lost};
 use crate::single_flight::{Boarding, Waited};
 

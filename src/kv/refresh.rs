@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::KvCache;
-use super::cache::Found;
+use super::found::Found;
 use super::load::{Made, Order};
 use crate::error::Result;
 use crate::single_flight::Boarding;

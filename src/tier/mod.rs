@@ -181,6 +181,36 @@ pub trait Tier: Cache {
         Ok(0)
     }
 
+    /// Whether it can hold copies of what a tier among its own has that other processes share, in others
+    /// of its own: see [`Tier::keep_copy`]. A tier of one kind has none.
+    fn has_copies(&self) -> bool {
+        false
+    }
+
+    /// Keeps a value where [`Tier::forget_copies`] takes it out again, and nowhere else: as a copy of what
+    /// the shared tier, which could not be asked, does not have. No change: the shared tier is owed nothing,
+    /// and what it has counts when the copy has left. It is held for as long as any copy since it began to
+    /// be made, which is so long `ago`.
+    ///
+    /// `may_keep` is given the fresh entry that is there already, and says whether the value is kept in its
+    /// place; it is asked so late that nothing which voids the value goes unseen, by itself or by
+    /// [`Tier::forget_copies`]. It does not use the tier. Whether the value is kept.
+    ///
+    /// # Errors
+    /// Those of [`Tier::put`].
+    fn keep_copy(
+        &self,
+        key: &Key,
+        value: Arc<[u8]>,
+        version: u64,
+        term: Term,
+        ago: Duration,
+        may_keep: &dyn Fn(Option<&Entry>) -> bool,
+    ) -> Result<bool> {
+        let _ = (key, value, version, term, ago, may_keep);
+        Ok(false)
+    }
+
     /// Has the listener called when a tier that other processes share has got a change that it missed
     /// before: they may have read there what was true until then. It is called in the middle of a verb,
     /// and does no more than to take note. A tier of one kind misses nothing.

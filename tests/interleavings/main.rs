@@ -80,6 +80,21 @@ mod worker;
 
 mod primitives;
 
+#[path = "../kv/shared.rs"]
+mod shared;
+
+/// What `shared` is made of.
+mod subject {
+    pub(crate) use crate::cache::{Cache, CacheReport, CacheUsage, Scope};
+    pub(crate) use crate::clock::ManualClock;
+    pub(crate) use crate::error::{Error, ErrorKind, Result};
+    pub(crate) use crate::health::Health;
+    pub(crate) use crate::tier::{
+        Change, Entry, Key, KeyPattern, Lease, Leased, MemoryTier, MemoryTierOptions, Term, Tier,
+        TierStats,
+    };
+}
+
 mod claims;
 mod explore;
 mod fast;

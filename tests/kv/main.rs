@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a program of tests")]
 
+mod away;
 mod batches;
 mod caches;
 mod dependants;
@@ -30,3 +31,14 @@ mod tools;
 mod values;
 mod voids;
 mod workload;
+
+/// What `shared` is made of.
+mod subject {
+    pub use cardex::tier::{
+        Change, Entry, Key, KeyPattern, Lease, Leased, MemoryTier, MemoryTierOptions, Term, Tier,
+        TierStats,
+    };
+    pub use cardex::{
+        Cache, CacheReport, CacheUsage, Error, ErrorKind, Health, ManualClock, Result, Scope,
+    };
+}

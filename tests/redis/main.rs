@@ -6,6 +6,7 @@
 #[path = "../redis_support/mod.rs"]
 mod redis_support;
 
+mod away;
 mod damage;
 mod faults;
 mod limits;

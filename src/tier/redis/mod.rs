@@ -96,7 +96,9 @@ impl RedisTierOptions {
 }
 
 /// A tier on a Redis server, version 6.2 or later. Its verbs do I/O; while the server is away they are
-/// errors of kind `Unavailable`, soon at once: see [`RedisClient`].
+/// errors of kind `Unavailable`, soon at once: see [`RedisClient`]. What a cache loads meanwhile is kept in
+/// the tiers above this one, as a copy, and never comes here: see
+/// [`KvOptions::cross_process`](crate::kv::KvOptions::cross_process).
 ///
 /// A write whose reply did not come is such an error, too. It was done, or it never will be: the key
 /// holds what it held before, or what was written. A value of more than 64 MiB is not kept, and one that is

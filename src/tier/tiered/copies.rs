@@ -75,7 +75,7 @@ impl Tiered {
             }
         }
         let mut dropped = 0;
-        for part in self.parts.iter().filter(|part| !part.tier.is_shared()) {
+        for part in self.own_parts() {
             match part.call(|tier| tier.remove_matching(pattern)) {
                 Ok(n) => dropped = dropped.max(n),
                 Err(_) => {
@@ -93,7 +93,7 @@ impl Tiered {
         if self.overtaken.since(key) == since {
             return;
         }
-        for part in self.parts.iter().filter(|part| !part.tier.is_shared()) {
+        for part in self.own_parts() {
             if part.remove(key).is_err() {
                 self.ring();
             }

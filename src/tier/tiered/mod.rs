@@ -297,6 +297,11 @@ impl Tiered {
         parts.find(|(_, part)| part.tier.is_shared())
     }
 
+    /// The tiers that no other process has, the fastest first.
+    fn own_parts(&self) -> impl DoubleEndedIterator<Item = &Part> {
+        self.parts.iter().filter(|part| !part.tier.is_shared())
+    }
+
     /// An error in place of what cannot be done while all tiers are let alone.
     fn bypassed(&self) -> Error {
         let message = format!("all tiers of `{}` are switched off", self.name);
@@ -442,6 +447,25 @@ impl Tier for Tiered {
         Ok(self.drop_copies(pattern))
     }
 
+    fn has_copies(&self) -> bool {
+        self.shared().is_some() && self.own_parts().next().is_some() && !self.is_bypassed()
+    }
+
+    fn keep_copy(
+        &self,
+        key: &Key,
+        value: Arc<[u8]>,
+        version: u64,
+        term: Term,
+        ago: Duration,
+        may_keep: &dyn Fn(Option<&Entry>) -> bool,
+    ) -> Result<bool> {
+        match self.has_copies() {
+            true => self.keep_aside(key, &value, version, term, ago, may_keep),
+            false => Ok(false),
+        }
+    }
+
     fn on_repair(&self, listener: Arc<dyn Fn() + Send + Sync>) {
         for part in self.parts.iter().filter(|part| part.tier.is_shared()) {
             part.on_paid(Arc::clone(&listener));
@@ -465,7 +489,7 @@ impl Tier for Tiered {
         }
     }
 
-    /// The shared tier decides: what it refuses, or cannot take, no other tier keeps.
+    /// The shared tier decides: what it refuses, or cannot take, no other tier keeps by this.
     fn fill(
         &self,
         key: &Key,

@@ -124,6 +124,42 @@ impl Tiered {
         filled
     }
 
+    /// Keeps a value that was made while the shared tier could not be asked in the tiers that no other
+    /// process has, if `may_keep` agrees to what these have.
+    pub(super) fn keep_aside(
+        &self,
+        key: &Key,
+        value: &Arc<[u8]>,
+        version: u64,
+        term: Term,
+        ago: Duration,
+        may_keep: &dyn Fn(Option<&Entry>) -> bool,
+    ) -> Result<bool> {
+        let (term, began) = (self.resolved(term)?, self.clock.elapsed());
+        let _turn = self.turns.take(key)?;
+        // In this order: what voids the value is told by the second, unless it is new since the first.
+        let since = self.overtaken.since(key);
+        let mut own = self.own_parts();
+        let held = own.find_map(|part| part.peek(key).filter(|entry| !entry.is_stale()));
+        if !may_keep(held.as_ref()) {
+            return Ok(false);
+        }
+        let mut tally = Tally::default();
+        for part in self.own_parts().rev() {
+            let at_most = part.at_most.map(|time| time.saturating_sub(ago));
+            tally.add(match at_most {
+                Some(Duration::ZERO) => part.remove(key).map(|_| false),
+                at_most => {
+                    let term = Term { at_most, ..term };
+                    self.put_in(part, key, value, version, term, began)
+                }
+            });
+        }
+        self.unless_overtaken(key, since);
+        self.flights.void(key);
+        self.finish(tally, || format!("keep a copy of {key}"))
+    }
+
     /// Changes the entry in the last tier that works, and brings what comes of it to those above. After a
     /// tier that does not work, that is done only where an upper one holds a fresh entry to go on from:
     /// elsewhere nobody knows what the tier that failed holds.

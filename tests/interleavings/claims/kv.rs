@@ -16,7 +16,10 @@ use crate::explore::{claim, join};
 use crate::kv::warming::{Warmer, WarmerOptions, Warmth};
 use crate::kv::{CacheStrategy, KvCache, KvOptions, Source, SourcedCache};
 use crate::primitives::Mutex;
-use crate::tier::{Key, KeyPattern, Lifetime, MemoryTier, MemoryTierOptions};
+use crate::shared::SharedTier;
+use crate::tier::{
+    Key, KeyPattern, Lifetime, MemoryTier, MemoryTierOptions, Tier, Tiered, TieredOptions,
+};
 
 pub(crate) fn claims() -> Vec<Trial> {
     vec![
@@ -46,6 +49,16 @@ pub(crate) fn claims() -> Vec<Trial> {
                 against_changes(Fill::Derived);
             },
         ),
+        claim(
+            "kv: a load without the shared tier against changes of all",
+            3000,
+            || against_changes(Fill::Aside),
+        ),
+        claim(
+            "kv: a load from copies without the shared tier against what others say",
+            3000,
+            || against_changes(Fill::DerivedAside),
+        ),
         claim("kv: warming against changes", 1000, warming),
         claim("kv: a key is loaded by one at a time", 3000, one_load),
         claim(
@@ -74,6 +87,10 @@ enum Fill {
     RefreshBehind,
     /// Made of what the cache has of another key.
     Derived,
+    /// While the tier that processes share is away.
+    Aside,
+    /// Both.
+    DerivedAside,
 }
 
 /// What is true, and a cache of it.
@@ -114,10 +131,14 @@ impl Source for Truth {
 fn world(fill: Fill) -> Arc<World> {
     let clock = Arc::new(ManualClock::new());
     let tier = MemoryTier::new("tier", MemoryTierOptions::default(), clock.clone());
+    let tier: Arc<dyn Tier> = match fill {
+        Fill::Aside | Fill::DerivedAside => without_shared(tier, &clock),
+        _ => Arc::new(tier),
+    };
     let options = KvOptions::default().load_threads(1).unwrap();
     let options = options.ttl(Duration::from_secs(100)).unwrap();
     let options = options.refresh_ahead(0.5).unwrap();
-    let cache = KvCache::new("cache", options, Arc::new(tier), clock.clone());
+    let cache = KvCache::new("cache", options, tier, clock.clone());
     let truth = Arc::new(Truth::default());
     let is_sourced = matches!(fill, Fill::Behind | Fill::RefreshBehind);
     let sourced = is_sourced.then(|| {
@@ -128,7 +149,7 @@ fn world(fill: Fill) -> Arc<World> {
         cache.set("k", &0, LIFE).unwrap();
         clock.advance(Duration::from_secs(60));
     }
-    if fill == Fill::Derived {
+    if matches!(fill, Fill::Derived | Fill::DerivedAside) {
         cache.set("j", &0, LIFE).unwrap();
     }
     Arc::new(World {
@@ -137,6 +158,15 @@ fn world(fill: Fill) -> Arc<World> {
         truth,
         announced: Mutex::new(0),
     })
+}
+
+/// This tier above one that processes share, which is away.
+fn without_shared(tier: MemoryTier, clock: &Arc<ManualClock>) -> Arc<dyn Tier> {
+    let shared = SharedTier::new(clock);
+    shared.set_away(true);
+    let options = TieredOptions::default().repair_interval(None);
+    let tiers: Vec<Arc<dyn Tier>> = vec![Arc::new(tier), shared];
+    Tiered::new("tiers", tiers, options, clock.clone()).unwrap()
 }
 
 /// Again, as often as the checker lets a wait end too soon.
@@ -172,7 +202,7 @@ impl World {
                     });
                 made.into_iter().nth(1).unwrap().map(Option::unwrap)
             }
-            (None, Fill::Derived) => self.cache.get_or_load("k", LIFE, || {
+            (None, Fill::Derived | Fill::DerivedAside) => self.cache.get_or_load("k", LIFE, || {
                 let other = self.cache.get::<u64>("j")?;
                 thread::yield_now();
                 Ok(other.unwrap_or_else(|| self.truth.load()))
@@ -196,8 +226,18 @@ impl World {
             *truth += 1;
             *truth
         };
-        let ways = if fill == Fill::Derived { 1..3 } else { 0..5 };
+        let ways = match fill {
+            Fill::Derived => 1..3,
+            // What is not there cannot be cleared.
+            Fill::Aside => 2..8,
+            Fill::DerivedAside => 6..8,
+            _ => 0..5,
+        };
         let way = thread_rng().gen_range(ways);
+        let forget = |pattern: &str| {
+            let pattern = KeyPattern::new(pattern).unwrap();
+            self.cache.forget_copies(&pattern).map(drop)
+        };
         patiently(|| match way {
             0 => self.cache.delete("k").map(drop),
             1 => self.cache.clear(),
@@ -206,7 +246,10 @@ impl World {
                 self.cache.delete_matching(&pattern).map(drop)
             }
             3 => self.cache.set("k", &number, LIFE).map(drop),
-            _ => self.cache.mset(&[("k", number)], LIFE).remove(0).map(drop),
+            4 => self.cache.mset(&[("k", number)], LIFE).remove(0).map(drop),
+            5 => forget("k"),
+            6 => forget("[jk]*"),
+            _ => forget("*"),
         });
         *self.announced.lock() = number;
     }

@@ -16,6 +16,7 @@ use crate::explore::{claim, join};
 use crate::health::Health;
 use crate::key_turns::KeyTurns;
 use crate::primitives::Mutex;
+use crate::shared::SharedTier;
 use crate::tier::{
     Change, Entry, Key, KeyPattern, Lifetime, MemoryTier, MemoryTierOptions, Term, Tier, TierStats,
     Tiered, TieredOptions, Update,
@@ -37,6 +38,7 @@ pub(crate) fn claims() -> Vec<Trial> {
         claim("tiers: update against put", 3000, update_put),
         claim("tiers: update against clear", 2000, update_clear),
         claim("tiers: increments are exact", 3000, increments),
+        claim("tiers: a copy against what others say", 3000, copy_void),
         claim("tiers: repair against put and get", 3000, repair_put),
         claim("tiers: repair against clear", 2000, repair_clear),
     ]
@@ -473,6 +475,34 @@ fn increments() {
     ]);
     assert_eq!(tower.held()[1], Some(4));
     tower.at_rest();
+}
+
+/// Whoever says that a copy is void leaves none, whenever it is kept.
+fn copy_void() {
+    let clock = Arc::new(ManualClock::new());
+    let memory = MemoryTier::new("L1", MemoryTierOptions::default(), clock.clone());
+    let (memory, shared) = (Arc::new(memory), SharedTier::new(&clock));
+    shared.set_away(true);
+    let tiers: Vec<Arc<dyn Tier>> = vec![memory.clone(), shared];
+    let options = TieredOptions::default().repair_interval(None);
+    let tiered = Tiered::new("tower", tiers, options, clock).unwrap();
+    let is_void = Arc::new(Mutex::new(false));
+    let keeps = {
+        let (tiered, is_void) = (Arc::clone(&tiered), Arc::clone(&is_void));
+        thread::spawn(move || {
+            let (never, now) = (Lifetime::Never.into(), Duration::ZERO);
+            let may_keep = |_: Option<&Entry>| !*is_void.lock();
+            tiered
+                .keep_copy(&key(), Arc::default(), 1, never, now, &may_keep)
+                .unwrap();
+        })
+    };
+    let says = thread::spawn(move || {
+        *is_void.lock() = true;
+        tiered.forget_copies(&KeyPattern::all()).unwrap();
+    });
+    join([keeps, says]);
+    assert_eq!(number(memory.peek(&key()).unwrap()), None);
 }
 
 fn repair_put() {
