@@ -6,6 +6,7 @@
 //! remembered what must not be found, here and in the lock file.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -17,7 +18,7 @@ use super::doom::{Doom, Doomed, Touched};
 use super::files::{self, Files};
 use super::guard::Guard;
 use super::options::DiskFileOptions;
-use super::readers::{READERS, Reader, Readers, Taken};
+use super::readers::{Disturbance, READERS, Reader, Readers, Taken};
 use super::row::Instant;
 use super::schema::{self, Database, Fault, FileLimits};
 use super::space::Space;
@@ -66,6 +67,27 @@ enum Slot {
     /// It could not be removed, and must be before it is opened again. Known are the files that it had,
     /// if it was open.
     Going(Option<Files>),
+}
+
+/// The turn of who may change the file; meanwhile no reader keeps a view of it.
+struct Tenure<'f> {
+    /// Ends before the turn does.
+    _disturbance: Disturbance<'f>,
+    turn: Turn<'f, Slot>,
+}
+
+impl Deref for Tenure<'_> {
+    type Target = Slot;
+
+    fn deref(&self) -> &Slot {
+        &self.turn
+    }
+}
+
+impl DerefMut for Tenure<'_> {
+    fn deref_mut(&mut self) -> &mut Slot {
+        &mut self.turn
+    }
 }
 
 /// What becomes of a file that is given up.
@@ -227,21 +249,23 @@ impl DiskFile {
         }
     }
 
-    /// Looks something up. A file that turns out to be damaged is moved aside, and this is done once
+    /// Looks something up, now. A file that turns out to be damaged is moved aside, and this is done once
     /// more, with an empty one.
     pub(super) fn read<R>(
         &self,
         operation: &str,
+        now: Instant,
         work: impl Fn(&Connection) -> rusqlite::Result<R>,
     ) -> Result<R> {
         for _ in 0..TRIES {
-            let Some(reader) = self.reader()? else {
+            let Some(mut reader) = self.reader()? else {
                 continue;
             };
-            let cause = match work(&reader) {
+            let cause = match reader.prepare(now).and_then(|()| work(&reader)) {
                 Ok(done) => return Ok(done),
                 Err(cause) => cause,
             };
+            reader.forget();
             let (file, is_current) = (reader.file, reader.is_current());
             match schema::fault(&self.path, operation, cause) {
                 Fault::Failed(error) if is_current => {
@@ -345,9 +369,13 @@ impl DiskFile {
         Ok(done)
     }
 
-    fn turn(&self) -> Result<Turn<'_, Slot>> {
+    fn turn(&self) -> Result<Tenure<'_>> {
         let turn = self.writer.take(self.options.timeout);
-        turn.ok_or_else(|| self.busy())
+        let turn = turn.ok_or_else(|| self.busy())?;
+        Ok(Tenure {
+            _disturbance: self.readers.disturb(),
+            turn,
+        })
     }
 
     /// Opens the file if it is not.

@@ -19,6 +19,7 @@ mod space;
 mod sweeper;
 mod tally;
 mod turn;
+mod view;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -124,7 +125,7 @@ impl DiskTier {
             return Ok(Found::Nothing);
         }
         let now = self.file.now();
-        self.file.read("look up a key", |conn| {
+        self.file.read("look up a key", now, |conn| {
             rows::find(conn, self.name(), key, now)
         })
     }
@@ -305,8 +306,9 @@ impl Tier for DiskTier {
         let doomed = keys.iter().map(|key| doom.takes(&self.space.name, key));
         let doomed: Vec<bool> = doomed.collect();
         let now = self.file.now();
-        let found = self.file.read("look up keys", |conn| {
-            let _instant = conn.unchecked_transaction()?;
+        let found = self.file.read("look up keys", now, |conn| {
+            let is_alone = conn.is_autocommit();
+            let _instant = is_alone.then(|| conn.unchecked_transaction()).transpose()?;
             let keys = keys.iter().zip(&doomed);
             let found = keys.map(|(key, doomed)| match doomed {
                 true => Ok(Found::Nothing),
@@ -430,7 +432,7 @@ impl Tier for DiskTier {
         }
         self.walk(pattern, |from, prefix| {
             let now = self.file.now();
-            let listed = self.file.read("list the keys", |conn| {
+            let listed = self.file.read("list the keys", now, |conn| {
                 rows::list(conn, self.name(), from, prefix, TOGETHER, now)
             })?;
             let next = after(&listed);

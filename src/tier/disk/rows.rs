@@ -147,7 +147,7 @@ pub(super) fn find(
     now: Instant,
 ) -> rusqlite::Result<Found<Entry>> {
     with_head(conn, space, key, now, |_, head, value| {
-        head.entry(value, now)
+        Ok(head.entry(value, now))
     })
 }
 
@@ -159,7 +159,8 @@ pub(super) fn find_with_times(
     now: Instant,
 ) -> rusqlite::Result<Found<(Entry, Times)>> {
     with_head(conn, space, key, now, |_, head, value| {
-        Some((head.entry(value, now)?, head.times))
+        let entry = head.entry(value, now);
+        Ok(entry.map(|entry| (entry, head.times)))
     })
 }
 
@@ -168,7 +169,7 @@ fn with_head<V>(
     space: &str,
     key: &Key,
     now: Instant,
-    take: impl FnOnce(i64, &Head, &[u8]) -> Option<V>,
+    take: impl FnOnce(&Row<'_>, &Head, &[u8]) -> rusqlite::Result<Option<V>>,
 ) -> rusqlite::Result<Found<V>> {
     let mut select = conn.prepare_cached(SELECT)?;
     let mut rows = select.query([space, key.as_str()])?;
@@ -185,7 +186,7 @@ fn with_head<V>(
     let Some(value) = value.as_blob().ok().filter(|v| row::sum(v) == head.sum) else {
         return Ok(Found::Damaged);
     };
-    Ok(match take(row.get(2)?, &head, value) {
+    Ok(match take(row, &head, value)? {
         Some(found) => Found::Value(found),
         None => Found::Expired,
     })
@@ -224,7 +225,9 @@ pub(super) fn renew(
     now: Instant,
     times: Times,
 ) -> rusqlite::Result<Found<()>> {
-    let found = with_head(conn, space, key, now, |seq, head, _| Some((seq, *head)))?;
+    let found = with_head(conn, space, key, now, |row, head, _| {
+        Ok(Some((row.get::<_, i64>(2)?, *head)))
+    })?;
     let (seq, head) = match found {
         Found::Value(found) => found,
         Found::Nothing => return Ok(Found::Nothing),
