@@ -31,6 +31,7 @@ pub(crate) fn run() {
         let pair = Pair::new(rows, length);
         pair.agree();
         pair.hits(name);
+        pair.first_hits(name);
         if length == 1024 {
             pair.misses(name);
             pair.writes(name);
@@ -148,6 +149,31 @@ impl Pair {
         report("tiers", &case, "sqlite,exclusive", ours, alone, None);
         let case = format!("disk,get_many,64,{name}");
         report("tiers", &case, "sqlite", many, theirs, None);
+    }
+
+    /// The first hit after each change, when nobody has a view of the file yet. The change, here one that
+    /// finds nothing to do, is timed alone as well, and taken off.
+    fn first_hits(&self, name: &str) {
+        let asked = &self.asked()[..TURN / 4];
+        let absent = Key::new("absent").expect("a key");
+        let change = || assert!(!self.tier.remove(&absent).expect("it can be changed"));
+        let mut raw = self.raw.prepare(SELECT).expect("SQLite");
+        let [both, changes, theirs] = race(
+            asked.len(),
+            [
+                &mut || {
+                    for key in asked {
+                        change();
+                        black_box(self.tier.get(key).expect("it can be read"));
+                    }
+                },
+                &mut || asked.iter().for_each(|_| change()),
+                &mut || select_all(&mut raw, asked),
+            ],
+        );
+        let case = format!("disk,first hit after a change,{name}");
+        let ours = both - changes;
+        report("tiers", &case, "sqlite", ours, theirs, Some(1.0 / MOST));
     }
 
     fn misses(&self, name: &str) {

@@ -50,7 +50,7 @@ impl Home {
 
 #[test]
 fn what_was_put_is_found_at_once_by_every_thread() {
-    const PUTS: u64 = 3_000;
+    const PUTS: u64 = 1_000;
     let (home, key) = (Home::new(), key("k"));
     home.put(&key, b"", 0);
     let acknowledged = AtomicU64::new(0);
@@ -86,7 +86,7 @@ fn what_was_put_is_found_at_once_by_every_thread() {
 fn the_log_begins_anew_however_often_something_is_found_between_changes() {
     let (home, value) = (Home::new(), vec![7; 16 * 1024]);
     let log = home.directory.path().join("t.db-wal");
-    for n in 0..2_000 {
+    for n in 0..1_000 {
         let key = key(n % 20);
         home.put(&key, &value, n);
         for _ in 0..3 {

@@ -33,7 +33,7 @@ pub use self::file::DiskFile;
 use self::file::Stop;
 pub use self::options::{DiskFileOptions, DiskTierOptions};
 use self::row::{Instant, Times};
-use self::rows::{Found, Listed};
+use self::rows::{Finder, Found, Listed};
 use self::schema::Database;
 use self::space::Space;
 use self::tally::Tally;
@@ -309,10 +309,11 @@ impl Tier for DiskTier {
         let found = self.file.read("look up keys", now, |conn| {
             let is_alone = conn.is_autocommit();
             let _instant = is_alone.then(|| conn.unchecked_transaction()).transpose()?;
+            let mut finder = Finder::new(conn, self.name(), now)?;
             let keys = keys.iter().zip(&doomed);
             let found = keys.map(|(key, doomed)| match doomed {
                 true => Ok(Found::Nothing),
-                false => rows::find(conn, self.name(), key, now),
+                false => finder.entry(key),
             });
             found.collect::<rusqlite::Result<Vec<_>>>()
         });

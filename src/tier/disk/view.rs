@@ -45,7 +45,7 @@ impl Viewer {
             }
             self.end_view()?;
         }
-        self.conn.execute_batch("BEGIN")?;
+        self.conn.prepare_cached("BEGIN")?.execute([])?;
         self.since_ns = Some(now.boot_ns);
         Ok(())
     }
