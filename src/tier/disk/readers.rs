@@ -38,6 +38,7 @@ struct Pool {
     /// How often a turn began or ended: odd while somebody has it.
     turns: u64,
     /// To the file that is open. A view that one of them keeps sees the file as it is.
+    #[expect(clippy::vec_box, reason = "large, and moved at each look-up")]
     idle: Vec<Box<Viewer>>,
 }
 
