@@ -586,7 +586,7 @@ fn another_database_that_is_put_in_the_place_of_an_open_file_is_left_as_it_is() 
     let other = home.path().join("other");
     let foreign = rusqlite::Connection::open(&other).unwrap();
     foreign
-        .execute_batch("CREATE TABLE t (a); PRAGMA user_version = 2")
+        .execute_batch("CREATE TABLE t (a); PRAGMA user_version = 3")
         .unwrap();
     drop(foreign);
     let before = fs::read(&other).unwrap();
@@ -615,8 +615,8 @@ fn another_application_or_version_is_never_read() {
             "PRAGMA application_id = 1",
             Some(ErrorKind::DatabaseCorrupt),
         ),
-        ("PRAGMA user_version = 1", None),
-        ("PRAGMA user_version = 3", None),
+        ("PRAGMA user_version = 2", None),
+        ("PRAGMA user_version = 4", None),
         ("PRAGMA user_version = -1", None),
     ] {
         let home = quick_home();

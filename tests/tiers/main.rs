@@ -9,6 +9,8 @@ mod disk;
 mod disk_faults;
 #[cfg(all(unix, feature = "sqlite"))]
 mod disk_kill;
+#[cfg(feature = "sqlite")]
+mod disk_views;
 mod every;
 mod flaky;
 mod memory;

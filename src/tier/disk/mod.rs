@@ -19,6 +19,7 @@ mod space;
 mod sweeper;
 mod tally;
 mod turn;
+mod view;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -32,7 +33,7 @@ pub use self::file::DiskFile;
 use self::file::Stop;
 pub use self::options::{DiskFileOptions, DiskTierOptions};
 use self::row::{Instant, Times};
-use self::rows::{Found, Listed};
+use self::rows::{Finder, Found, Listed};
 use self::schema::Database;
 use self::space::Space;
 use self::tally::Tally;
@@ -124,7 +125,7 @@ impl DiskTier {
             return Ok(Found::Nothing);
         }
         let now = self.file.now();
-        self.file.read("look up a key", |conn| {
+        self.file.read("look up a key", now, |conn| {
             rows::find(conn, self.name(), key, now)
         })
     }
@@ -305,12 +306,14 @@ impl Tier for DiskTier {
         let doomed = keys.iter().map(|key| doom.takes(&self.space.name, key));
         let doomed: Vec<bool> = doomed.collect();
         let now = self.file.now();
-        let found = self.file.read("look up keys", |conn| {
-            let _instant = conn.unchecked_transaction()?;
+        let found = self.file.read("look up keys", now, |conn| {
+            let is_alone = conn.is_autocommit();
+            let _instant = is_alone.then(|| conn.unchecked_transaction()).transpose()?;
+            let mut finder = Finder::new(conn, self.name(), now)?;
             let keys = keys.iter().zip(&doomed);
             let found = keys.map(|(key, doomed)| match doomed {
                 true => Ok(Found::Nothing),
-                false => rows::find(conn, self.name(), key, now),
+                false => finder.entry(key),
             });
             found.collect::<rusqlite::Result<Vec<_>>>()
         });
@@ -430,7 +433,7 @@ impl Tier for DiskTier {
         }
         self.walk(pattern, |from, prefix| {
             let now = self.file.now();
-            let listed = self.file.read("list the keys", |conn| {
+            let listed = self.file.read("list the keys", now, |conn| {
                 rows::list(conn, self.name(), from, prefix, TOGETHER, now)
             })?;
             let next = after(&listed);

@@ -3,13 +3,20 @@
 //!
 //! None is made later: if another file had come to be under the name meanwhile, SQLite would take the
 //! index of our log for that one's, and cut it short under the connections that have it in memory.
+//!
+//! While nobody has the file's turn, one that is idle may keep its view of the file, and then that is the
+//! file as it is: only who has the turn changes anything. Whoever takes the turn ends the views of those
+//! that are idle before he does anything; those that are handed out end theirs when they come back.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use smallvec::SmallVec;
 
+use super::row::Instant;
+use super::view::Viewer;
 use crate::primitives::{Condvar, Mutex};
 
 /// How many they are: a look-up is short, and each of them costs the opening of a file.
@@ -28,8 +35,17 @@ pub(super) struct Readers {
 struct Pool {
     /// How many files were opened so far.
     opened: u64,
-    /// To the file that is open.
-    idle: Vec<Connection>,
+    /// How often a turn began or ended: odd while somebody has it.
+    turns: u64,
+    /// To the file that is open. A view that one of them keeps sees the file as it is.
+    #[expect(clippy::vec_box, reason = "large, and moved at each look-up")]
+    idle: Vec<Box<Viewer>>,
+}
+
+impl Pool {
+    fn is_calm(&self) -> bool {
+        self.turns.is_multiple_of(2)
+    }
 }
 
 /// What came of asking for a connection.
@@ -48,9 +64,15 @@ pub(super) struct Reader<'r> {
     readers: &'r Readers,
     /// Which file it leads to.
     pub(super) file: u64,
+    /// Whether it had better keep a view: it reads for the second time, and nothing changed meanwhile.
+    keeps_view: bool,
     /// Always there, until it is dropped.
-    conn: Option<Connection>,
+    viewer: Option<Box<Viewer>>,
 }
+
+/// While this lives nobody keeps a view.
+#[derive(Debug)]
+pub(super) struct Disturbance<'r>(&'r Readers);
 
 impl Readers {
     /// Which file is open; 0 if none is.
@@ -60,9 +82,11 @@ impl Readers {
 
     /// Another file is open now, with these connections.
     pub(super) fn start(&self, connections: Vec<Connection>) {
+        let viewers = connections.into_iter().map(Viewer::new).map(Box::new);
+        let viewers = viewers.collect();
         let mut pool = self.pool.lock();
         pool.opened += 1;
-        pool.idle = connections;
+        pool.idle = viewers;
         self.current.store(pool.opened, Ordering::Release);
         drop(pool);
         self.back.notify_all();
@@ -84,16 +108,42 @@ impl Readers {
     pub(super) fn take(&self, patience: Duration) -> Taken<'_> {
         let mut pool = self.pool.lock();
         let is_wanting = |pool: &mut Pool| pool.idle.is_empty() && self.current() != 0;
-        self.back.wait_while_for(&mut pool, is_wanting, patience);
+        if is_wanting(&mut pool) {
+            self.back.wait_while_for(&mut pool, is_wanting, patience);
+        }
         match pool.idle.pop() {
-            Some(conn) => Taken::Reader(Reader {
-                readers: self,
-                file: pool.opened,
-                conn: Some(conn),
-            }),
+            Some(mut viewer) => {
+                let before = std::mem::replace(&mut viewer.turns, pool.turns);
+                Taken::Reader(Reader {
+                    readers: self,
+                    file: pool.opened,
+                    keeps_view: pool.is_calm() && before == pool.turns,
+                    viewer: Some(viewer),
+                })
+            }
             None if self.current() == 0 => Taken::Closed,
             None => Taken::TooLate,
         }
+    }
+
+    /// Somebody has the file's turn from now on, until he drops this. Nobody else has one of these.
+    pub(super) fn disturb(&self) -> Disturbance<'_> {
+        let mut pool = self.pool.lock();
+        pool.turns += 1;
+        let file = pool.opened;
+        let with_view = pool.idle.extract_if(.., |viewer| viewer.has_view());
+        let seen: SmallVec<[Reader<'_>; READERS]> = with_view
+            .map(|viewer| Reader {
+                readers: self,
+                file,
+                keeps_view: false,
+                viewer: Some(viewer),
+            })
+            .collect();
+        drop(pool);
+        // They come back without their views.
+        drop(seen);
+        Disturbance(self)
     }
 }
 
@@ -102,30 +152,68 @@ impl Reader<'_> {
     pub(super) fn is_current(&self) -> bool {
         self.readers.current() == self.file
     }
+
+    /// Makes it ready to be asked something.
+    pub(super) fn prepare(&mut self, now: Instant) -> rusqlite::Result<()> {
+        match (&mut self.viewer, self.keeps_view) {
+            (Some(viewer), true) => viewer.keep_view(now),
+            _ => Ok(()),
+        }
+    }
+
+    /// It keeps no view, as after an error.
+    pub(super) fn forget(&mut self) {
+        if let Some(viewer) = &mut self.viewer
+            && let Err(error) = viewer.end_view()
+        {
+            tracing::warn!(%error, "a view of a cache file is given up with its connection");
+            self.viewer = None;
+        }
+    }
+
+    /// Gives it back, unless it keeps a view that something may have changed since; whether that is done.
+    fn is_given_back(&mut self) -> bool {
+        let outdated = {
+            let mut pool = self.readers.pool.lock();
+            match self.viewer.take() {
+                Some(viewer) if self.is_current() => {
+                    if viewer.has_view() && viewer.turns != pool.turns {
+                        self.viewer = Some(viewer);
+                        return false;
+                    }
+                    pool.idle.push(viewer);
+                    None
+                }
+                viewer => viewer,
+            }
+        };
+        self.readers.back.notify_one();
+        // Closing it is I/O.
+        drop(outdated);
+        true
+    }
 }
 
 impl Deref for Reader<'_> {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        self.conn.as_ref().expect("held until it is dropped")
+        let viewer = self.viewer.as_ref().expect("held until it is dropped");
+        &viewer.conn
     }
 }
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        let outdated = {
-            let mut pool = self.readers.pool.lock();
-            match self.conn.take() {
-                Some(conn) if self.is_current() => {
-                    pool.idle.push(conn);
-                    None
-                }
-                conn => conn,
-            }
-        };
-        self.readers.back.notify_one();
-        // Closing it is I/O.
-        drop(outdated);
+        if !self.is_given_back() {
+            self.forget();
+            self.is_given_back();
+        }
+    }
+}
+
+impl Drop for Disturbance<'_> {
+    fn drop(&mut self) {
+        self.0.pool.lock().turns += 1;
     }
 }

@@ -1,7 +1,7 @@
 //! The statements on rows of entries. Whoever calls them holds a connection of the file, and a
 //! transaction where they change something.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{CachedStatement, Connection, Row, params};
 
 use super::row::{self, Head, Instant, Times};
 use super::tally::Tally;
@@ -146,9 +146,7 @@ pub(super) fn find(
     key: &Key,
     now: Instant,
 ) -> rusqlite::Result<Found<Entry>> {
-    with_head(conn, space, key, now, |_, head, value| {
-        head.entry(value, now)
-    })
+    Finder::new(conn, space, now)?.entry(key)
 }
 
 /// The entry of a key, and the times that it was stored with.
@@ -158,37 +156,60 @@ pub(super) fn find_with_times(
     key: &Key,
     now: Instant,
 ) -> rusqlite::Result<Found<(Entry, Times)>> {
-    with_head(conn, space, key, now, |_, head, value| {
-        Some((head.entry(value, now)?, head.times))
+    let mut finder = Finder::new(conn, space, now)?;
+    finder.with_head(key, |_, head, value| {
+        let entry = head.entry(value, now);
+        Ok(entry.map(|entry| (entry, head.times)))
     })
 }
 
-fn with_head<V>(
-    conn: &Connection,
-    space: &str,
-    key: &Key,
+/// Finds the rows of a space, one after the other: the statement is looked up once.
+pub(super) struct Finder<'c> {
+    select: CachedStatement<'c>,
+    space: &'c str,
     now: Instant,
-    take: impl FnOnce(i64, &Head, &[u8]) -> Option<V>,
-) -> rusqlite::Result<Found<V>> {
-    let mut select = conn.prepare_cached(SELECT)?;
-    let mut rows = select.query([space, key.as_str()])?;
-    let Some(row) = rows.next()? else {
-        return Ok(Found::Nothing);
-    };
-    let Some(head) = head(row, space, key.as_str()) else {
-        return Ok(Found::Damaged);
-    };
-    if head.times.remaining(now).is_none() {
-        return Ok(Found::Expired);
+}
+
+impl<'c> Finder<'c> {
+    pub(super) fn new(
+        conn: &'c Connection,
+        space: &'c str,
+        now: Instant,
+    ) -> rusqlite::Result<Self> {
+        let select = conn.prepare_cached(SELECT)?;
+        Ok(Finder { select, space, now })
     }
-    let value = row.get_ref(1)?;
-    let Some(value) = value.as_blob().ok().filter(|v| row::sum(v) == head.sum) else {
-        return Ok(Found::Damaged);
-    };
-    Ok(match take(row.get(2)?, &head, value) {
-        Some(found) => Found::Value(found),
-        None => Found::Expired,
-    })
+
+    /// The entry of a key.
+    pub(super) fn entry(&mut self, key: &Key) -> rusqlite::Result<Found<Entry>> {
+        let now = self.now;
+        self.with_head(key, |_, head, value| Ok(head.entry(value, now)))
+    }
+
+    fn with_head<V>(
+        &mut self,
+        key: &Key,
+        take: impl FnOnce(&Row<'_>, &Head, &[u8]) -> rusqlite::Result<Option<V>>,
+    ) -> rusqlite::Result<Found<V>> {
+        let mut rows = self.select.query([self.space, key.as_str()])?;
+        let Some(row) = rows.next()? else {
+            return Ok(Found::Nothing);
+        };
+        let Some(head) = head(row, self.space, key.as_str()) else {
+            return Ok(Found::Damaged);
+        };
+        if head.times.remaining(self.now).is_none() {
+            return Ok(Found::Expired);
+        }
+        let value = row.get_ref(1)?;
+        let Some(value) = value.as_blob().ok().filter(|v| row::sum(v) == head.sum) else {
+            return Ok(Found::Damaged);
+        };
+        Ok(match take(row, &head, value)? {
+            Some(found) => Found::Value(found),
+            None => Found::Expired,
+        })
+    }
 }
 
 /// Adds a row; its key has none.
@@ -224,7 +245,8 @@ pub(super) fn renew(
     now: Instant,
     times: Times,
 ) -> rusqlite::Result<Found<()>> {
-    let found = with_head(conn, space, key, now, |seq, head, _| Some((seq, *head)))?;
+    let found = Finder::new(conn, space, now)?
+        .with_head(key, |row, head, _| Ok(Some((row.get::<_, i64>(2)?, *head))))?;
     let (seq, head) = match found {
         Found::Value(found) => found,
         Found::Nothing => return Ok(Found::Nothing),

@@ -25,7 +25,7 @@ use crate::store::{create_private, open_sqlite};
 /// Marks a file as a cache, in SQLite's header: "cdxt" in ASCII.
 const APPLICATION_ID: i32 = 0x6364_7874;
 /// The form of the file that this program reads and writes.
-const SCHEMA_VERSION: i32 = 2;
+const SCHEMA_VERSION: i32 = 3;
 /// Stands for the boot while nobody has the file open.
 const CLOSED: [u8; 16] = *b"closed properly.";
 

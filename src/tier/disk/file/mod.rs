@@ -5,6 +5,9 @@
 //! the whole file is removed, which works on a disk that is full; and while nothing can be done, it is
 //! remembered what must not be found, here and in the lock file.
 
+mod amends;
+mod slot;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,18 +15,18 @@ use std::sync::{Arc, Weak};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use self::slot::{Slot, Tenure};
 use super::condition::Condition;
-use super::doom::{Doom, Doomed, Touched};
-use super::files::{self, Files};
+use super::doom::{Doom, Touched};
 use super::guard::Guard;
 use super::options::DiskFileOptions;
-use super::readers::{READERS, Reader, Readers, Taken};
+use super::readers::{Reader, Readers, Taken};
 use super::row::Instant;
-use super::schema::{self, Database, Fault, FileLimits};
+use super::schema::{self, Database, Fault};
 use super::space::Space;
+use super::sweeper;
 use super::tally::Tally;
-use super::turn::{Turn, Turns};
-use super::{rows, sweeper};
+use super::turn::Turns;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::machine;
@@ -56,24 +59,6 @@ pub struct DiskFile {
     rebuilds: Counter,
     condition: Condition,
     sweeper: Mutex<Option<Worker>>,
-}
-
-/// The file, as whoever has the turn knows it.
-#[derive(Debug)]
-enum Slot {
-    Closed,
-    Open(Database),
-    /// It could not be removed, and must be before it is opened again. Known are the files that it had,
-    /// if it was open.
-    Going(Option<Files>),
-}
-
-/// What becomes of a file that is given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    /// It is kept under another name.
-    Aside,
-    Removed,
 }
 
 /// Why a transaction was not committed.
@@ -227,21 +212,23 @@ impl DiskFile {
         }
     }
 
-    /// Looks something up. A file that turns out to be damaged is moved aside, and this is done once
+    /// Looks something up, now. A file that turns out to be damaged is moved aside, and this is done once
     /// more, with an empty one.
     pub(super) fn read<R>(
         &self,
         operation: &str,
+        now: Instant,
         work: impl Fn(&Connection) -> rusqlite::Result<R>,
     ) -> Result<R> {
         for _ in 0..TRIES {
-            let Some(reader) = self.reader()? else {
+            let Some(mut reader) = self.reader()? else {
                 continue;
             };
-            let cause = match work(&reader) {
+            let cause = match reader.prepare(now).and_then(|()| work(&reader)) {
                 Ok(done) => return Ok(done),
                 Err(cause) => cause,
             };
+            reader.forget();
             let (file, is_current) = (reader.file, reader.is_current());
             match schema::fault(&self.path, operation, cause) {
                 Fault::Failed(error) if is_current => {
@@ -345,9 +332,13 @@ impl DiskFile {
         Ok(done)
     }
 
-    fn turn(&self) -> Result<Turn<'_, Slot>> {
+    fn turn(&self) -> Result<Tenure<'_>> {
         let turn = self.writer.take(self.options.timeout);
-        turn.ok_or_else(|| self.busy())
+        let turn = turn.ok_or_else(|| self.busy())?;
+        Ok(Tenure {
+            _disturbance: self.readers.disturb(),
+            turn,
+        })
     }
 
     /// Opens the file if it is not.
@@ -361,227 +352,6 @@ impl DiskFile {
             }
             Err(fault) => self.give_up(&mut turn, fault),
         }
-    }
-
-    /// The open file, with nothing in it that has to go.
-    fn made_up<'s>(&self, slot: &'s mut Slot) -> Result<&'s mut Database, Fault> {
-        let database = self.opened(slot)?;
-        if !self.doom.is_pending() {
-            return match slot {
-                Slot::Open(database) => Ok(database),
-                _ => unreachable!("it was just opened"),
-            };
-        }
-        let mut doomed = self.doom.pending();
-        let entries = doomed.entries.iter();
-        let entries = entries.map(|(space, key)| (space, key));
-        if doomed.all || self.take_out(database, entries).is_err() {
-            self.abandon(slot, Fate::Removed, "a change to it failed")
-                .map_err(Fault::Failed)?;
-            doomed.all = true;
-        }
-        self.is_made_up(&doomed);
-        match self.opened(slot) {
-            Ok(database) => Ok(database),
-            Err(fault) => Err(fault),
-        }
-    }
-
-    /// The open file. One that cannot be used is given up, and another one made.
-    fn opened<'s>(&self, slot: &'s mut Slot) -> Result<&'s mut Database, Fault> {
-        if let Slot::Open(database) = slot
-            && !database.files.are_in_place()
-        {
-            self.give_up(slot, Fault::TakenAway)
-                .map_err(Fault::Failed)?;
-        }
-        if let Slot::Going(_) = slot {
-            let why = "it could not be removed before";
-            self.abandon(slot, Fate::Removed, why)
-                .map_err(Fault::Failed)?;
-        }
-        for _ in 0..TRIES {
-            if let Slot::Open(_) = slot {
-                break;
-            }
-            let limits = FileLimits {
-                max_bytes: self.options.max_bytes,
-                timeout: self.options.timeout,
-            };
-            match Database::open(&self.path, &limits, self.boot, &self.guard) {
-                Ok(database) => *slot = Slot::Open(database),
-                Err(Fault::Failed(error)) => return Err(Fault::Failed(error)),
-                Err(fault) => self.give_up(slot, fault).map_err(Fault::Failed)?,
-            }
-            if let Slot::Open(database) = slot
-                && let Err(fault) = self.start(database)
-            {
-                if let Fault::Failed(_) = fault
-                    && let Slot::Open(database) = std::mem::replace(slot, Slot::Closed)
-                {
-                    drop(database.let_go());
-                }
-                self.give_up(slot, fault).map_err(Fault::Failed)?;
-            }
-        }
-        match slot {
-            Slot::Open(database) => Ok(database),
-            _ => Err(Fault::Failed(self.restless("open"))),
-        }
-    }
-
-    /// Takes note of what a file holds that was just opened, and lets others read it.
-    fn start(&self, database: &Database) -> Result<(), Fault> {
-        let fail = |cause| schema::fault(&self.path, "count the entries", cause);
-        for space in self.spaces() {
-            let count = rows::count(&database.conn, &space.name).map_err(fail)?;
-            space.set_entries(count);
-        }
-        let used = database.used_pages().map_err(fail)?;
-        self.bytes
-            .store(used * database.page_size, Ordering::Relaxed);
-        let reader = |_| schema::open_reader(&database.files, self.options.timeout);
-        let readers = (0..READERS).map(reader).collect::<Result<_, _>>()?;
-        self.readers.start(readers);
-        Ok(())
-    }
-
-    /// Gives up a file that cannot be used.
-    fn give_up(&self, slot: &mut Slot, fault: Fault) -> Result<()> {
-        match fault {
-            Fault::Failed(error) => Err(error),
-            Fault::Damaged(reason) => {
-                self.abandon(slot, Fate::Aside, &reason)?;
-                let name = self.path.display();
-                self.condition
-                    .rebuilt(format!("{name} was damaged, and was moved aside: {reason}"));
-                Ok(())
-            }
-            Fault::TakenAway => {
-                self.abandon(slot, Fate::Removed, "it was taken away while it was open")?;
-                let name = self.path.display();
-                self.condition
-                    .rebuilt(format!("{name}, or its log, was taken away"));
-                Ok(())
-            }
-            Fault::OtherVersion(reason) => self.abandon(slot, Fate::Aside, &reason),
-            Fault::Outdated(reason) => self.abandon(slot, Fate::Removed, &reason),
-        }
-    }
-
-    /// The same for who found out while he read, unless somebody else did it meanwhile.
-    fn abandon_if_still(&self, file: u64, fault: Fault) -> Result<()> {
-        let mut turn = self.turn()?;
-        if self.readers.current() != file {
-            return Ok(());
-        }
-        let given_up = self.give_up(&mut turn, fault);
-        given_up.inspect_err(|error| self.condition.fails(error))
-    }
-
-    /// Closes the file and takes it away, so that an empty one can take its place. While that cannot be
-    /// done it is opened by nobody.
-    fn abandon(&self, slot: &mut Slot, fate: Fate, reason: &str) -> Result<()> {
-        self.readers.retire();
-        let files = match std::mem::replace(slot, Slot::Closed) {
-            Slot::Closed => None,
-            Slot::Open(database) => Some(database.let_go()),
-            Slot::Going(files) => files,
-        };
-        // It lacks a change from now on: wherever it is, it is not believed again.
-        self.guard.note_changes(self.guard.changes() + 1);
-        let is_ours = files.as_ref().is_none_or(Files::are_in_place);
-        let (done, kept) = match (&files, fate) {
-            (_, Fate::Aside) if is_ours => match files::move_aside(&self.path) {
-                Ok(to) => (Ok(()), Some(to)),
-                Err(error) => (Err(error), None),
-            },
-            (Some(files), _) => (files.remove(), None),
-            (None, _) => (files::remove(&self.path), None),
-        };
-        if let Err(error) = done {
-            *slot = Slot::Going(files);
-            return Err(error);
-        }
-        let everything = Doomed {
-            all: true,
-            ..Default::default()
-        };
-        self.is_made_up(&everything);
-        self.spaces().iter().for_each(|space| space.set_entries(0));
-        self.bytes.store(0, Ordering::Relaxed);
-        self.rebuilds.bump();
-        tracing::warn!(
-            file = %self.path.display(), moved_to = ?kept, reason,
-            "a cache file cannot be used: an empty one takes its place"
-        );
-        Ok(())
-    }
-
-    /// Takes note that this went.
-    fn is_made_up(&self, gone: &Doomed) {
-        let is_over = self.doom.is_over_without(gone);
-        self.guard.note_doubt(!is_over);
-        // Somebody may have come between the two.
-        if self.doom.is_pending() {
-            self.guard.note_doubt(true);
-        }
-    }
-
-    /// Remembers that this must not be found any more.
-    fn condemn(&self, touched: Touched<'_>) {
-        self.doom.add(touched);
-        if self.doom.is_pending() {
-            self.guard.note_doubt(true);
-        }
-    }
-
-    /// Sees to it that nothing older is found of what could not be changed.
-    fn make_up_for(&self, slot: &mut Slot, touched: Touched<'_>, cause: &Error) {
-        let Slot::Open(database) = slot else {
-            return self.condemn(touched);
-        };
-        let taken_out = match touched {
-            Touched::Nothing => return,
-            Touched::Many => false,
-            Touched::Entry(space, key) => {
-                let entry = || std::iter::once((space, key));
-                self.take_out(database, entry()).is_ok() || {
-                    // What the log has room for then needs no more of the disk.
-                    let checkpoint = "PRAGMA wal_checkpoint(PASSIVE)";
-                    drop(database.conn.query_row(checkpoint, [], |_| Ok(())));
-                    self.take_out(database, entry()).is_ok()
-                }
-            }
-        };
-        if !taken_out {
-            let reason = format!("a change to it failed: {cause:#}");
-            if let Err(error) = self.abandon(slot, Fate::Removed, &reason) {
-                self.condition.fails(&error);
-                self.condemn(touched);
-            }
-        }
-    }
-
-    /// Takes these entries out, in a transaction of its own.
-    fn take_out<'e>(
-        &self,
-        database: &mut Database,
-        entries: impl Iterator<Item = (&'e Arc<str>, &'e crate::tier::Key)>,
-    ) -> rusqlite::Result<()> {
-        let tx = begin(&database.conn)?;
-        let mut tally = Tally::default();
-        for (space, key) in entries {
-            if rows::delete(&tx, space, key)? {
-                tally.of(space).removed += 1;
-            }
-        }
-        let changes = database.count()?;
-        tx.commit()?;
-        database.changes = changes;
-        self.guard.note_changes(changes);
-        tally.count(&self.spaces());
-        Ok(())
     }
 
     fn busy(&self) -> Error {
