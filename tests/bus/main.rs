@@ -7,6 +7,7 @@
 #[path = "../redis_support/mod.rs"]
 mod redis_support;
 
+mod database;
 mod faults;
 mod local;
 mod locks;

@@ -91,10 +91,11 @@ fn the_root_is_everything_of_the_project_and_nothing_of_another_one() {
     let other = other.unwrap();
     project.put("a", "rust");
     assert_eq!(project.list("."), answered("a rust", 1));
+    assert_eq!(project.language("a"), answered("rust", 2));
     for n in 0..3 {
         other.put(&record("a", &format!("l{n}"))).unwrap();
         other.put(&record("src/b", "go")).unwrap();
-        assert_eq!(project.list("."), answered("a rust", 1));
+        assert_eq!(project.list("."), answered("a rust", 2));
         assert_eq!(project.language("a"), answered("rust", 2));
     }
     project.put("b", "go");
