@@ -345,13 +345,33 @@ mod tests {
         log: Log,
     }
 
+    #[test]
+    fn what_was_pruned_after_the_last_change_then_or_now_may_hide_one() {
+        let mark = |version| ChangeMark { version, nonce: 7 };
+        let known = |sequence, pruned_to| Known {
+            position: Position { epoch: 1, sequence },
+            pruned_to,
+            last: Some(mark(16)),
+        };
+        let is_still = |then: Known, now: Known| now.is_still(&then.stamp());
+        assert!(is_still(known(17, 0), known(20, 0)));
+        assert!(is_still(known(17, 9), known(20, 12)), "both before it");
+        assert!(is_still(known(18, 17), known(20, 17)), "the same");
+        assert!(!is_still(known(17, 0), known(20, 18)), "pruned since");
+        assert!(
+            !is_still(known(17, 17), known(17, 0)),
+            "pruned in another history"
+        );
+        assert!(!is_still(known(20, 0), known(17, 0)), "before that");
+    }
+
     /// Readers that take their turns in any order, logs that are pruned, put back and replaced, processes that
     /// begin anew: what counts as still the same is the same, and nothing happened to it meanwhile.
     #[test]
     fn what_is_still_the_same_did_not_change_in_between() {
         let mut random = fastrand::Rng::with_seed(7);
         let (mut still, mut changed) = (0, 0);
-        for _ in 0..400 {
+        for _ in 0..1000 {
             let (mut log, mut followed) = (Log::default(), Followed::default());
             log.epoch = 1;
             let mut older = log.clone();

@@ -252,3 +252,17 @@ fn an_answer_is_as_fresh_as_was_demanded() {
     let made = project.made();
     assert_eq!(project.language("a").1, made);
 }
+
+#[test]
+fn no_result_is_made_from_an_index_that_is_behind_what_is_known_of_its_file() {
+    let home = tempfile::tempdir().unwrap();
+    let (project, _) = Project::gated(home.path(), Freshness::Cached);
+    project.put("a", "rust");
+    project.sync();
+    project.put("a", "go");
+    // The log, which is read for the first time, has it; the index has not.
+    assert_eq!(project.now("a").unwrap(), "rust");
+    assert_eq!(project.language("a"), answered("go", 1));
+    project.sync();
+    assert_eq!(project.language("a"), answered("go", 1));
+}
