@@ -261,8 +261,8 @@ fn no_result_is_made_from_an_index_that_is_behind_what_is_known_of_its_file() {
     project.sync();
     project.put("a", "go");
     // The log, which is read for the first time, has it; the index has not.
-    assert_eq!(project.now("a").unwrap(), "rust");
-    assert_eq!(project.language("a"), answered("go", 1));
+    assert_eq!(project.below(".").unwrap(), "a rust");
+    assert_eq!(project.list("."), answered("a go", 1));
     project.sync();
-    assert_eq!(project.language("a"), answered("go", 1));
+    assert_eq!(project.list("."), answered("a go", 1));
 }
