@@ -37,7 +37,7 @@ impl Source {
     }
 
     /// Itself, and each directory above it up to the root, which comes last.
-    pub(super) fn and_above(path: &str) -> impl Iterator<Item = &str> {
+    pub(crate) fn and_above(path: &str) -> impl Iterator<Item = &str> {
         let mut next = Some(path);
         std::iter::from_fn(move || {
             let this = next?;

@@ -22,9 +22,26 @@ pub enum Stamp {
     /// them was like.
     #[serde(rename = "dir")]
     Directory(u64, String),
-    /// What a database knew of it: the epoch and the sequence of its last change.
+    /// What the change log of a database said of it, and of all below it.
     #[serde(rename = "row")]
-    Row(u64, u64),
+    Row(RowStamp),
+}
+
+/// What the change log of a database said of a file or directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowStamp {
+    /// Which database and history.
+    #[serde(rename = "e")]
+    pub(super) epoch: u64,
+    /// Up to where the log was read.
+    #[serde(rename = "q")]
+    pub(super) sequence: u64,
+    /// Up to where the log had forgotten deleted files then.
+    #[serde(rename = "p")]
+    pub(super) pruned_to: u64,
+    /// Sequence and nonce of the last change of it, or of anything below it; none if there never was one.
+    #[serde(rename = "l")]
+    pub(super) last: Option<(u64, i64)>,
 }
 
 /// What a file was like: what the file system says, and a digest of its contents where that is not

@@ -509,6 +509,12 @@ impl MetadataCache {
         })
     }
 
+    /// The position that answers reflect now.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn position(&self) -> Position {
+        self.index.position()
+    }
+
     /// How long ago the last look at the log began that succeeded: what was committed since then may
     /// be missing from what is answered now.
     ///

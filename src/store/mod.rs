@@ -74,6 +74,32 @@ pub struct ChangeSet {
     pub is_truncated: bool,
 }
 
+/// One change of a log: no other change, of this log or of another one, has the same mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChangeMark {
+    /// Its sequence.
+    pub version: u64,
+    /// A random number that was drawn for it: a copy of the database that is put back and written to uses
+    /// the same sequences for other changes.
+    pub nonce: i64,
+}
+
+/// What the log says of one file or directory, and what it named since a position: all of one instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Traces {
+    /// The instant.
+    pub position: Position,
+    /// The highest sequence that a deleted file had which the log has forgotten; 0 if it forgot none.
+    pub pruned_to: u64,
+    /// Every file that changed since the position that was asked for, its path as far as it can be shown,
+    /// and its last change. `None` if the log does not reach back to there, or if there are too many.
+    pub changes: Option<Vec<(String, ChangeMark)>>,
+    /// The last change of what was asked for, and of all below it, deletions included. `None` if the log
+    /// knows of none, or if nothing was asked for.
+    pub last: Option<ChangeMark>,
+}
+
 /// One write of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
@@ -208,6 +234,14 @@ pub trait MetadataStore: Send + Sync + Debug {
     /// What changed since a position, at most `limit` files of it. From [`Position::default`] on, it is
     /// a fresh instance.
     fn changes(&self, since: Position, limit: usize) -> Result<ChangeSet>;
+
+    /// What changed since a position, at most `limit` files of it, and the last change of a file or
+    /// directory with all below it: `of` is its path from the root, which itself is the empty one. `None`
+    /// if this store cannot tell one change from another of the same sequence.
+    fn traces(&self, since: Position, limit: usize, of: Option<&str>) -> Result<Option<Traces>> {
+        let _ = (since, limit, of);
+        Ok(None)
+    }
 
     /// Has the next look at the log take nothing for granted that was found by an earlier one.
     fn forget(&self) {}

@@ -9,6 +9,7 @@ mod redis_support;
 #[path = "../stalls/mod.rs"]
 mod stalls;
 
+mod database;
 mod faults;
 mod local;
 mod locks;

@@ -17,24 +17,24 @@ use crate::world::World;
 const FILES: usize = 20;
 const READERS: usize = 3;
 /// The place of a child process: told by a variable, without which it is no child.
-const PLACE: &str = "CARDEX_TEST_DERIVED_PLACE";
-const TREE: &str = "CARDEX_TEST_DERIVED_TREE";
+pub const PLACE: &str = "CARDEX_TEST_DERIVED_PLACE";
+pub const TREE: &str = "CARDEX_TEST_DERIVED_TREE";
 /// Far more than it takes: a machine that does other work takes its time.
 const DEADLINE: Duration = Duration::from_secs(900);
 
-fn number(name: &str, default: u64) -> u64 {
+pub fn number(name: &str, default: u64) -> u64 {
     let given = std::env::var(name).ok();
     given.map_or(default, |text| text.parse().expect("a number"))
 }
 
 /// Puts a number in the place of another one, at once.
-fn replace(path: &Path, number: u64) {
+pub fn replace(path: &Path, number: u64) {
     let aside = path.with_extension("new");
     fs::write(&aside, number.to_string()).unwrap();
     fs::rename(aside, path).unwrap();
 }
 
-fn read(path: &Path) -> u64 {
+pub fn read(path: &Path) -> u64 {
     fs::read_to_string(path).unwrap().parse().unwrap()
 }
 
@@ -99,15 +99,17 @@ impl World {
     }
 }
 
+/// A process that answers.
 struct Reader {
     child: Child,
     counted: Arc<AtomicU64>,
 }
 
 impl Reader {
-    fn start(place: &Path, tree: &Path, total: &Arc<AtomicU64>) -> Self {
+    /// `program` is the name of the test that it runs.
+    fn start(program: &str, place: &Path, tree: &Path, total: &Arc<AtomicU64>) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["history::reader", "--exact", "--ignored", "--nocapture"])
+            .args([program, "--exact", "--ignored", "--nocapture"])
             .env(PLACE, place)
             .env(TREE, tree)
             .stdout(Stdio::piped())
@@ -136,10 +138,56 @@ impl Drop for Reader {
     }
 }
 
+/// Has readers answer so often, and kills one of them every now and then; `beside` is called each time. How
+/// often that was.
+pub fn kill_readers_until(
+    wanted: u64,
+    program: &str,
+    home: &Path,
+    tree: &Path,
+    mut beside: impl FnMut(),
+) -> u64 {
+    let mut random = fastrand::Rng::with_seed(number("CARDEX_TEST_SEED", 7));
+    let total = Arc::new(AtomicU64::new(0));
+    let start = |n: usize| {
+        let place = home.join(format!("reader{n}"));
+        Reader::start(program, &place, tree, &total)
+    };
+    let begun = Instant::now();
+    let mut readers: Vec<Reader> = (0..READERS).map(start).collect();
+    let every = (wanted / 20).clamp(500, 2000);
+    let (mut kills, mut next) = (0, every);
+    while total.load(Ordering::SeqCst) < wanted {
+        assert!(
+            begun.elapsed() < DEADLINE,
+            "{total:?} answers within {DEADLINE:?}"
+        );
+        for reader in &mut readers {
+            let ended = reader.child.try_wait().unwrap();
+            assert!(ended.is_none(), "a reader found something: {ended:?}");
+        }
+        if total.load(Ordering::SeqCst) > next {
+            next += every;
+            kills += 1;
+            let n = random.usize(0..READERS);
+            // Ended before it begins again: its file has one owner.
+            readers[n].child.kill().unwrap();
+            readers[n].child.wait().unwrap();
+            readers[n] = start(n);
+            beside();
+        }
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    let counted = |reader: &Reader| reader.counted.load(Ordering::SeqCst);
+    let last: Vec<u64> = readers.iter().map(counted).collect();
+    let took = begun.elapsed();
+    eprintln!("{total:?} answers, {kills} kills, {took:.1?}; of the last readers {last:?}");
+    kills
+}
+
 #[test]
 fn no_answer_is_older_than_what_was_known_whoever_is_killed() {
     let wanted = number("CARDEX_TEST_DERIVED_ANSWERS", 100_000);
-    let mut random = fastrand::Rng::with_seed(number("CARDEX_TEST_SEED", 7));
     let home = tempfile::tempdir().unwrap();
     let tree = home.path().canonicalize().unwrap().join("tree");
     fs::create_dir_all(tree.join("known")).unwrap();
@@ -148,41 +196,22 @@ fn no_answer_is_older_than_what_was_known_whoever_is_killed() {
         replace(&tree.join(format!("d{}/f{at}", at % 4)), 0);
         replace(&tree.join(format!("known/f{at}")), 0);
     }
-    let (total, done) = (Arc::new(AtomicU64::new(0)), AtomicBool::new(false));
-    let place = |n: usize| home.path().join(format!("reader{n}"));
-    let (mut kills, begun) = (0, Instant::now());
-    std::thread::scope(|scope| {
+    let done = AtomicBool::new(false);
+    let kills = std::thread::scope(|scope| {
+        let ends = EndsWith(&done);
         scope.spawn(|| write_on(&tree, &done));
-        let start = |n| Reader::start(&place(n), &tree, &total);
-        let mut readers: Vec<Reader> = (0..READERS).map(start).collect();
-        let mut next = 2000;
-        while total.load(Ordering::SeqCst) < wanted {
-            assert!(
-                begun.elapsed() < DEADLINE,
-                "{total:?} answers within {DEADLINE:?}"
-            );
-            for reader in &mut readers {
-                let ended = reader.child.try_wait().unwrap();
-                assert!(ended.is_none(), "a reader found something: {ended:?}");
-            }
-            if total.load(Ordering::SeqCst) > next {
-                next += 2000;
-                kills += 1;
-                let n = random.usize(0..READERS);
-                // Ended before it begins again: its file has one owner.
-                readers[n].child.kill().unwrap();
-                readers[n].child.wait().unwrap();
-                readers[n] = start(n);
-            }
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
-        let last: Vec<u64> = readers
-            .iter()
-            .map(|r| r.counted.load(Ordering::SeqCst))
-            .collect();
-        done.store(true, Ordering::SeqCst);
-        let took = begun.elapsed();
-        eprintln!("{total:?} answers, {kills} kills, {took:.1?}; of the last readers {last:?}");
+        let kills = kill_readers_until(wanted, "history::reader", home.path(), &tree, || {});
+        drop(ends);
+        kills
     });
     assert!(kills > 10);
+}
+
+/// Lets a thread end, also when a test has failed.
+struct EndsWith<'d>(&'d AtomicBool);
+
+impl Drop for EndsWith<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }

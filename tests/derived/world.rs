@@ -115,7 +115,7 @@ fn io(cause: std::io::Error) -> Error {
     Error::new(ErrorKind::Io, cause.to_string())
 }
 
-fn durable(place: &Path) -> Arc<dyn Tier> {
+pub fn durable(place: &Path) -> Arc<dyn Tier> {
     let clock = Arc::new(SystemClock);
     let memory = MemoryTier::new("tool", MemoryTierOptions::default(), clock.clone());
     let file = place.join("derived.db");

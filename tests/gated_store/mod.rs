@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cardex::store::{
-    ChangeSet, Fetched, MetadataStore, Removal, RowSink, ScanReport, SqliteStore, Stored,
+    ChangeSet, Fetched, MetadataStore, Removal, RowSink, ScanReport, SqliteStore, Stored, Traces,
     Versioned, Write,
 };
 use cardex::{Error, ErrorKind, FileMetadata, FilePath, FileState, Position, Result};
@@ -98,6 +98,7 @@ pub struct GatedStore {
     fetches: AtomicUsize,
     looks: AtomicUsize,
     scans: AtomicUsize,
+    traces: AtomicUsize,
     is_down: AtomicBool,
     is_deaf: AtomicBool,
 }
@@ -112,6 +113,7 @@ impl GatedStore {
             fetches: AtomicUsize::new(0),
             looks: AtomicUsize::new(0),
             scans: AtomicUsize::new(0),
+            traces: AtomicUsize::new(0),
             is_down: AtomicBool::new(false),
             is_deaf: AtomicBool::new(false),
         }
@@ -181,6 +183,11 @@ impl GatedStore {
     pub fn scans(&self) -> usize {
         self.scans.load(Ordering::SeqCst)
     }
+
+    /// How often it was asked for the last change of something.
+    pub fn traced(&self) -> usize {
+        self.traces.load(Ordering::SeqCst)
+    }
 }
 
 impl MetadataStore for GatedStore {
@@ -215,6 +222,11 @@ impl MetadataStore for GatedStore {
 
     fn changes(&self, since: Position, limit: usize) -> Result<ChangeSet> {
         self.up()?.changes(since, limit)
+    }
+
+    fn traces(&self, since: Position, limit: usize, of: Option<&str>) -> Result<Option<Traces>> {
+        self.traces.fetch_add(1, Ordering::SeqCst);
+        self.heard()?.traces(since, limit, of)
     }
 
     fn put(&self, record: &FileMetadata) -> Result<Stored> {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, Result, params};
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use super::column::{Columns, RawText};
 use super::failure::failed;
@@ -11,7 +11,7 @@ use super::frame::Frame;
 use super::lookup::{Found, Lookup};
 use super::write;
 use crate::position::Position;
-use crate::store::{Change, ChangeSet, RowSink, ScanReport};
+use crate::store::{Change, ChangeMark, ChangeSet, RowSink, ScanReport, Traces};
 
 /// The highest sequence in use, inside a transaction that has logged something.
 pub(super) fn head(conn: &Connection) -> Result<u64> {
@@ -135,6 +135,93 @@ pub(super) fn changes(
         });
     }
     Ok(set)
+}
+
+/// What changed since a position, and the last change of a path with all below it.
+pub(super) fn traces(
+    conn: &Connection,
+    frame: &Frame,
+    file: &Path,
+    since: Position,
+    limit: usize,
+    of: Option<&str>,
+) -> Result<Traces> {
+    let changes = match frame.assert_reaches(since, file) {
+        Ok(()) => marks_since(conn, frame, since.sequence, limit)?,
+        Err(_) => None,
+    };
+    let last = match of {
+        Some(path) => last_mark(conn, frame.project, path)?,
+        None => None,
+    };
+    Ok(Traces {
+        position: frame.position,
+        pruned_to: frame.pruned_to,
+        changes,
+        last,
+    })
+}
+
+/// Every file that changed after `since`; `None` if there are more than `limit`.
+fn marks_since(
+    conn: &Connection,
+    frame: &Frame,
+    since: u64,
+    limit: usize,
+) -> Result<Option<Vec<(String, ChangeMark)>>> {
+    if since == frame.position.sequence {
+        return Ok(Some(Vec::new()));
+    }
+    let mut named = conn.prepare_cached(
+        "SELECT seq, nonce, path FROM changes INDEXED BY changes_by_seq
+         WHERE seq > ?2 AND project_id = ?1",
+    )?;
+    let since = i64::try_from(since).unwrap_or(i64::MAX);
+    let mut rows = named.query(params![frame.project, since])?;
+    let mut changes = Vec::new();
+    while let Some(row) = rows.next()? {
+        if changes.len() == limit {
+            return Ok(None);
+        }
+        let columns = Columns {
+            row,
+            table: "changes",
+        };
+        changes.push((columns.shown(2), mark(row)?));
+    }
+    Ok(Some(changes))
+}
+
+/// The last change of a file, or of a directory and all below it: reads a row a file below it.
+fn last_mark(conn: &Connection, project: i64, path: &str) -> Result<Option<ChangeMark>> {
+    let (sql, path) = match path {
+        "" => (
+            "SELECT seq, nonce FROM changes INDEXED BY changes_by_seq
+             WHERE project_id = ?1 AND ?2 IS NULL ORDER BY seq DESC LIMIT 1",
+            None,
+        ),
+        // What is below a directory lies between its name with `/` and its name with what follows that,
+        // `0`. The nonce is that of the row with the highest sequence.
+        path => (
+            "SELECT seq, nonce FROM (
+                 SELECT seq, nonce FROM changes WHERE project_id = ?1 AND path = ?2
+                 UNION ALL
+                 SELECT max(seq) AS seq, nonce FROM changes
+                 WHERE project_id = ?1 AND path > ?2 || '/' AND path < ?2 || '0')
+             WHERE seq IS NOT NULL ORDER BY seq DESC LIMIT 1",
+            Some(path),
+        ),
+    };
+    conn.prepare_cached(sql)?
+        .query_row(params![project, path], mark)
+        .optional()
+}
+
+fn mark(row: &Row<'_>) -> Result<ChangeMark> {
+    Ok(ChangeMark {
+        version: row.get::<_, i64>(0)?.cast_unsigned(),
+        nonce: row.get(1)?,
+    })
 }
 
 /// Deletes every tombstone but the newest `keep`, of all projects, and records how far the log is

@@ -51,7 +51,8 @@ use self::pool::{LostLog, Pool, Pooled};
 use self::read::RecordReader;
 use self::write::Checked;
 use super::{
-    ChangeSet, Fetched, MetadataStore, Removal, RowSink, ScanReport, Stored, Versioned, Write,
+    ChangeSet, Fetched, MetadataStore, Removal, RowSink, ScanReport, Stored, Traces, Versioned,
+    Write,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::{FileMetadata, FilePath, FileState};
@@ -507,6 +508,14 @@ impl MetadataStore for SqliteStore {
     fn changes(&self, since: Position, limit: usize) -> Result<ChangeSet> {
         self.in_read(|tx, frame| {
             log::changes(tx, frame, &self.file, since, limit)
+                .map_err(|e| self.failed("read the change log", e))
+        })
+    }
+
+    fn traces(&self, since: Position, limit: usize, of: Option<&str>) -> Result<Option<Traces>> {
+        self.in_read(|tx, frame| {
+            log::traces(tx, frame, &self.file, since, limit, of)
+                .map(Some)
                 .map_err(|e| self.failed("read the change log", e))
         })
     }
