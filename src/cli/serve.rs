@@ -95,7 +95,11 @@ fn derived(context: &Context, coordinator: &Arc<CacheCoordinator>) -> Result<Arc
     }
     let health = caches.health();
     let bus = caches.bus_health().into_iter();
-    for why in health.reasons.into_iter().chain(bus.flat_map(|bus| bus.reasons)) {
+    for why in health
+        .reasons
+        .into_iter()
+        .chain(bus.flat_map(|bus| bus.reasons))
+    {
         say(&format!("warning: {}", why.message));
     }
     Ok(Arc::new(caches))

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::KvCache;
-use crate::bus::{BusStats, Invalidation, InvalidationBus};
 #[cfg(feature = "redis")]
 use crate::bus::{BusOptions, RedisBus, RedisBusStats, Told};
+use crate::bus::{BusStats, Invalidation, InvalidationBus};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::health::Health;

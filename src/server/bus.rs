@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::bus::Origin;
 use crate::health::HealthState;
 use crate::kv::Caches;
 
@@ -15,7 +16,7 @@ use crate::kv::Caches;
 pub(super) struct Bus {
     /// Whether other processes are told and heard; healthy where there are none.
     pub(super) state: HealthState,
-    /// Events by their origin: `sync`, `watch`, `redis`, `api`. One without events is left out.
+    /// Events by their origin: `sync`, `watch`, `redis`, `api`.
     pub(super) events: BTreeMap<String, u64>,
     /// Deliveries that were made once for several equal events.
     pub(super) coalesced: u64,
@@ -58,9 +59,13 @@ impl Bus {
     pub(super) fn of(caches: &Caches) -> Option<Self> {
         let stats = caches.bus_stats()?;
         let health = caches.bus_health();
+        let events = |origin: &str| {
+            let count = stats.by_origin.get(origin).copied();
+            (origin.to_owned(), count.unwrap_or_default())
+        };
         Some(Bus {
             state: health.map_or(HealthState::Healthy, |health| health.state),
-            events: stats.by_origin,
+            events: Origin::NAMES.map(events).into(),
             coalesced: stats.coalesced,
             overflows: stats.overflows,
             failures: stats.failures + stats.hook_failures,

@@ -336,10 +336,13 @@ impl RedisBus {
     /// Waits for at most so long to know whether others were told what was to be told until now. While the
     /// server is known to be away, it does not wait.
     pub fn told(&self, within: Duration) -> Told {
-        let ticket = self.node.outgoing.lock().put;
+        let (ticket, is_tried) = {
+            let outgoing = self.node.outgoing.lock();
+            (outgoing.put, outgoing.tried >= outgoing.put)
+        };
         let failing = self.node.state.lock().publishing.clone();
         match failing {
-            Some(error) if ticket > 0 => Told::Nobody(error),
+            Some(error) if !is_tried => Told::Nobody(error),
             _ => self.wait_for(ticket, within),
         }
     }
