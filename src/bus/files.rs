@@ -1,9 +1,9 @@
 //! From the database to the bus: each pass that brought changes in is told as an event about the files
 //! that changed, whoever changed them. A watcher tells of the same earlier, by the same function.
 
+use crate::primitives::atomic::{AtomicBool, Ordering};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::InvalidationBus;

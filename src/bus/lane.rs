@@ -1,9 +1,9 @@
 //! A lane of delivery: a bounded queue, and a thread that does what is in it. What is slow in one lane
 //! holds up nobody in another.
 
+use crate::primitives::atomic::{AtomicBool, Ordering};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::event::Invalidation;

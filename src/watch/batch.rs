@@ -101,7 +101,7 @@ mod tests {
     fn batch(files: usize, name: impl Fn(usize) -> String) -> WatchBatch {
         let mut batch = WatchBatch::new();
         for n in 0..files {
-            batch.add(FilePath::new(name(n)).unwrap(), FileChange::Changed);
+            batch.add(FilePath::new(&name(n)).unwrap(), FileChange::Changed);
         }
         batch
     }

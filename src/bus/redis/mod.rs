@@ -16,9 +16,9 @@ mod registry;
 mod speaker;
 mod wire;
 
+use crate::primitives::atomic::{AtomicBool, Ordering};
 use std::fmt;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 

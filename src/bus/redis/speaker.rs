@@ -1,9 +1,9 @@
 //! The node's own voice: what it has to tell, its heartbeats, and its looks at the registry. One thread,
 //! so that numbers go out in their order; it may wait for a server as long as a client does.
 
+use crate::primitives::atomic::{AtomicBool, Ordering};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::Node;
