@@ -1,7 +1,6 @@
 //! From the database to the bus: each pass that brought changes in is told as an event about the files
 //! that changed, whoever changed them. A watcher tells of the same earlier, by the same function.
 
-use crate::primitives::atomic::{AtomicBool, Ordering};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use crate::error::Result;
 use crate::metadata::FilePath;
 use crate::metadata_cache::{ChangeFeed, MetadataCache};
 use crate::position::Position;
+use crate::primitives::atomic::{AtomicBool, Ordering};
 use crate::store::ChangeSet;
 use crate::worker::Worker;
 

@@ -1,7 +1,6 @@
 //! A lane of delivery: a bounded queue, and a thread that does what is in it. What is slow in one lane
 //! holds up nobody in another.
 
-use crate::primitives::atomic::{AtomicBool, Ordering};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use super::event::Invalidation;
 use super::queue::{Counts, Queue};
 use crate::error::Result;
+use crate::primitives::atomic::{AtomicBool, Ordering};
 use crate::primitives::{Condvar, Mutex};
 use crate::worker::Worker;
 

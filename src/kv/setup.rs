@@ -6,7 +6,6 @@ use std::fmt;
 #[cfg(feature = "sqlite")]
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-#[cfg(feature = "redis")]
 use std::time::Duration;
 
 use super::caches::Caches;
@@ -37,7 +36,6 @@ pub struct CachesSetup {
     #[cfg(feature = "redis")]
     redis: Option<(RedisOptions, String, Duration)>,
     /// The time between heartbeats, and whether what others change is forgotten here.
-    #[cfg(feature = "redis")]
     bus: Option<(Duration, bool)>,
     types: Vec<CacheType>,
 }
@@ -52,7 +50,6 @@ impl Default for CachesSetup {
             disk: None,
             #[cfg(feature = "redis")]
             redis: None,
-            #[cfg(feature = "redis")]
             bus: None,
             types: Vec::new(),
         }
@@ -130,7 +127,6 @@ impl CachesSetup {
     /// nothing is forgotten for what they change.
     #[must_use]
     pub fn telling_only(mut self) -> Self {
-        #[cfg(feature = "redis")]
         if let Some((_, hears)) = &mut self.bus {
             *hears = false;
         }
@@ -140,19 +136,13 @@ impl CachesSetup {
     /// Without a bus among processes: for who only looks.
     #[must_use]
     pub fn without_bus(mut self) -> Self {
-        #[cfg(feature = "redis")]
-        {
-            self.bus = None;
-        }
+        self.bus = None;
         self
     }
 
     /// Whether there is to be a bus among processes.
     pub fn has_bus(&self) -> bool {
-        #[cfg(feature = "redis")]
-        return self.bus.is_some() && self.redis.is_some();
-        #[cfg(not(feature = "redis"))]
-        false
+        self.bus.is_some() && self.redis_server().is_some()
     }
 
     /// With a type, or one that is predefined otherwise: see [`Caches::define`], which refuses some of

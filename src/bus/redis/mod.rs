@@ -16,7 +16,6 @@ mod registry;
 mod speaker;
 mod wire;
 
-use crate::primitives::atomic::{AtomicBool, Ordering};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Weak};
@@ -33,6 +32,7 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::health::{Health, HealthState, Reason};
 use crate::kv::{KvCache, KvChange};
+use crate::primitives::atomic::{AtomicBool, Ordering};
 use crate::primitives::{Condvar, Mutex};
 use crate::redis::{Heard, RedisClient};
 use crate::stats::Counter;

@@ -1,7 +1,6 @@
 //! The node's own voice: what it has to tell, its heartbeats, and its looks at the registry. One thread,
 //! so that numbers go out in their order; it may wait for a server as long as a client does.
 
-use crate::primitives::atomic::{AtomicBool, Ordering};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use super::peers::{Head, Kind, Standing};
 use super::registry::Registry;
 use super::wire::{MAX_EVENTS, encode};
 use crate::error::{Error, ErrorKind, Result};
+use crate::primitives::atomic::{AtomicBool, Ordering};
 
 /// What the thread knows.
 pub(super) struct Speaker {
