@@ -40,8 +40,17 @@ impl FileChanges {
     ) -> Result<Self> {
         let mut feed = cache.subscribe(since)?;
         let mut is_lost = false;
+        let mut is_anywhere = since == Position::default();
         let round = move |stop: &AtomicBool| {
             while !stop.load(Ordering::Relaxed) {
+                if is_anywhere {
+                    if let Some(position) = feed.skip(GLANCE) {
+                        is_anywhere = false;
+                        let cause = "the changes are followed from here on";
+                        bus.publish(event(vec![Scope::All], cause, position));
+                    }
+                    continue;
+                }
                 match next(&mut feed) {
                     Ok(set) if is_lost => {
                         is_lost = false;

@@ -279,14 +279,18 @@ fn what_an_operator_invalidates_leaves_everywhere_and_what_nobody_shares_is_neve
     });
     assert_eq!(get(&theirs, "b:1"), Some(1));
     let from_others = |origin: &Origin| matches!(origin, Origin::Redis { sender: Some(_) });
-    assert!(heard.lock().unwrap().iter().any(from_others));
+    soon("the hook is called", || {
+        heard.lock().unwrap().iter().any(from_others)
+    });
     let own = mine.get("lru_memory").unwrap();
     assert!(own.set("k", &1, Lifetime::Default).unwrap());
     let doubts = || mine.node_stats().unwrap().doubts;
     let before = doubts();
     server.kill();
     soon("copies are in doubt", || doubts() > before);
-    assert_eq!(mine.health().state, HealthState::Degraded);
+    soon("it is told", || {
+        mine.health().state == HealthState::Degraded
+    });
     assert!(mine.settle(Duration::from_secs(5)).is_ok(), "nothing waits");
     assert_eq!(own.get::<u32>("k").unwrap(), Some(1));
 }
