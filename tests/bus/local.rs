@@ -195,7 +195,7 @@ fn what_changes_in_the_database_is_told_with_its_files_and_its_position() {
 fn the_first_event_of_a_database_that_is_followed_from_anywhere_is_about_everything() {
     let home = tempfile::tempdir().unwrap();
     let cardex = database(home.path()).unwrap();
-    let record = |path: String| FileMetadata::builder(path).language("rust").build();
+    let record = |path: String| FileMetadata::builder(&path).language("rust").build();
     let many = (0..200).map(|n| Write::Put(record(format!("src/{n}.rs")).unwrap()));
     cardex.store().write(&many.collect::<Vec<_>>()).unwrap();
     cardex.sync(cardex::SyncMode::Incremental).unwrap();
