@@ -294,3 +294,37 @@ fn what_an_operator_invalidates_leaves_everywhere_and_what_nobody_shares_is_neve
     assert!(mine.settle(Duration::from_secs(5)).is_ok(), "nothing waits");
     assert_eq!(own.get::<u32>("k").unwrap(), Some(1));
 }
+
+#[test]
+fn a_hook_hears_of_a_batch_of_the_watcher_by_its_files() {
+    use cardex::bus::What;
+    use cardex::extract::{ScanOptions, Scanner};
+    use cardex::store::{SqliteOptions, SqliteStore};
+    use cardex::watch::{WatchOptions, Watcher};
+
+    let (tree, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = place.path().join("test.db");
+    let store = SqliteStore::open(file, "default", SqliteOptions::default()).unwrap();
+    let scanner = Scanner::open(tree.path(), ScanOptions::default()).unwrap();
+    let caches = CachesSetup::default().open(None, Arc::new(SystemClock));
+    let bus = caches.unwrap().bus().unwrap();
+    let (tells, told) = std::sync::mpsc::channel();
+    let hook = move |event: &Invalidation| {
+        tells.send(event.clone()).ok();
+        Ok(())
+    };
+    bus.hook("tells", hook).unwrap();
+    let watcher = Watcher::new(scanner, Arc::new(store), WatchOptions::default());
+    let watcher = watcher.unwrap().on_batch(move |batch| {
+        if let Some(invalidation) = batch.invalidation() {
+            bus.publish(invalidation);
+        }
+    });
+    std::fs::write(tree.path().join("a.rs"), "fn a() {}\n").unwrap();
+    watcher.start().unwrap();
+    let event = told.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert_eq!(event.origin, Origin::Watch);
+    assert!(matches!(event.what, What::Files(_)) && event.position.is_some());
+    assert_eq!(event.what.to_string(), "a.rs");
+    watcher.stop();
+}
