@@ -57,7 +57,9 @@ fn shown(serving: &Serving) -> Value {
     serving.json("/v1/caches")["bus"].clone()
 }
 
+/// The health of its results, once its index is loaded.
 fn results(serving: &Serving) -> Value {
+    soon("it is ready", || serving.answers("/readyz"));
     let health = serving.json("/healthz");
     let parts = health["parts"].as_array().unwrap();
     let results = parts.iter().find(|part| part["name"] == "results");
@@ -70,6 +72,10 @@ fn what_the_command_changes_leaves_the_memory_of_other_processes() {
     let (key, rare) = RARE;
     let project = project(&server, NO_FILE).with(key, rare);
     let mine = caches(&project);
+    soon("it hears itself", || {
+        set(&mine, "k", 0);
+        mine.node_stats().unwrap().echoes > 0
+    });
     for (args, left) in [
         (&["set", "general", "k", "2"][..], Some(2)),
         (&["delete", "general", "k"], None),
@@ -129,8 +135,10 @@ fn two_servers_know_each_other_and_tell_of_it() {
     let heard = || shown(&one)["events"]["redis"].as_u64().unwrap() > before;
     project.cache(0, &["set", "chat", "k", "1"]);
     soon("the command is heard", heard);
-    let hears: u32 = server.ask(&["PUBLISH", "team_a:invalidate", "chat:*"]);
-    assert_eq!(hears, 2);
+    soon("both hear any program", || {
+        let hear: u32 = server.ask(&["PUBLISH", "team_a:invalidate", "chat:*"]);
+        hear == 2
+    });
     soon("what any program says is done", || {
         project.run(&["cache", "get", "chat", "k"]).status.code() == Some(1)
     });
@@ -268,6 +276,9 @@ fn what_an_operator_invalidates_leaves_everywhere_and_what_nobody_shares_is_neve
     set(&mine, "a:1", 1);
     set(&mine, "b:1", 1);
     assert_eq!(get(&theirs, "a:1"), Some(1));
+    soon("the other one hears", || {
+        theirs.node_stats().unwrap().heard > 0
+    });
     let pattern = KeyPattern::new("a:*").unwrap();
     let invalidation = Invalidation::keys("general", pattern, "an operator's word");
     assert_eq!(invalidation.origin, Origin::Api);

@@ -230,6 +230,12 @@ impl Serving {
         answer.body_mut().read_to_string().unwrap()
     }
 
+    /// Whether it answers that all is well.
+    fn answers(&self, path: &str) -> bool {
+        let url = format!("http://{}{path}", self.address);
+        ureq::get(&url).call().is_ok()
+    }
+
     fn json(&self, path: &str) -> Value {
         serde_json::from_str(&self.text(path)).unwrap()
     }
