@@ -14,6 +14,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::primitives::thread::{self, ThreadId};
 use crate::primitives::{Condvar, Mutex};
 
+/// How often the making of something is taken over from one who was lost.
+const MAX_LOST: usize = 8;
+
 /// The loads in progress. At most one a key that is not voided.
 #[derive(Debug)]
 pub(crate) struct Flights<K, V> {
@@ -137,6 +140,38 @@ impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
             key: key.clone(),
             flight,
         })
+    }
+
+    /// What is found, or else made: by one of those who want it, for all of them. `found` finds what was
+    /// made before.
+    ///
+    /// # Errors
+    /// Those of `make`, which everybody gets who waited for it.
+    pub(crate) fn once(
+        &self,
+        key: &K,
+        found: impl Fn() -> Option<V>,
+        make: impl Fn() -> Result<V>,
+    ) -> Result<V> {
+        for _ in 0..MAX_LOST {
+            if let Some(found) = found() {
+                return Ok(found);
+            }
+            match self.board(key) {
+                Boarding::Leads(lead) => {
+                    let made = found().map_or_else(&make, Ok);
+                    lead.land(made.clone());
+                    return made;
+                }
+                Boarding::Joins(joined) => {
+                    if let Some(made) = joined.wait() {
+                        return made;
+                    }
+                }
+            }
+        }
+        let message = "what many wait for was lost again and again while it was made";
+        Err(Error::new(ErrorKind::Internal, message))
     }
 
     /// Voids the load of a key that is in progress. Whoever asks from now on begins another one.

@@ -78,6 +78,13 @@ impl Worker {
         let bell = Arc::clone(&self.bell);
         move || bell.ring()
     }
+
+    /// Tells it to stop, and does not wait for that: whoever drops it does.
+    #[cfg(feature = "redis")]
+    pub(crate) fn stop(&self) {
+        self.bell.stop.store(true, Ordering::Relaxed);
+        self.ring();
+    }
 }
 
 impl Bell {

@@ -442,6 +442,51 @@ fn a_host_without_a_coordinator_has_caches_that_nobody_evicts() {
     assert!(caches.get("general").is_err());
 }
 
+#[test]
+fn what_changes_in_the_database_of_a_host_is_told_on_the_bus_of_its_caches() {
+    use cardex::bus::{Origin, What};
+
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        database: directory.path().join("test.db"),
+        ..Settings::default()
+    };
+    let caches = Arc::new(CachesComponent::new());
+    let memory = Arc::new(MemoryCacheComponent::new());
+    let host = ComponentRegistry::new();
+    let config = Arc::new(ConfigManagerComponent::new(settings));
+    host.register(config, &[], true).unwrap();
+    let database = Arc::new(DatabaseComponent::new());
+    host.register(database, DatabaseComponent::DEPENDENCIES, true)
+        .unwrap();
+    host.register(memory.clone(), MemoryCacheComponent::DEPENDENCIES, true)
+        .unwrap();
+    let on = &[ConfigManagerComponent::NAME, MemoryCacheComponent::NAME];
+    host.register(caches.clone(), on, true).unwrap();
+    for run in 0..2 {
+        host.start().unwrap();
+        let (tells, told) = std::sync::mpsc::channel();
+        let bus = caches.caches().unwrap().bus().unwrap();
+        bus.hook("tells", move |event| {
+            tells.send(event.clone()).ok();
+            Ok(())
+        })
+        .unwrap();
+        let path = format!("src/{run}.rs");
+        let record = FileMetadata::builder(&path).language("rust");
+        let position = memory.update(&record.build().unwrap()).unwrap();
+        loop {
+            let event = told.recv_timeout(Duration::from_secs(20)).unwrap();
+            assert_eq!(event.origin, Origin::Sync);
+            let is_it = matches!(&event.what, What::Files(_)) && event.position == Some(position);
+            if is_it {
+                break;
+            }
+        }
+        host.stop().unwrap();
+    }
+}
+
 /// What a journal delivers to: it counts.
 #[derive(Debug, Default)]
 struct Counting(std::sync::atomic::AtomicUsize);

@@ -196,6 +196,9 @@ impl fmt::Display for What {
 }
 
 impl Origin {
+    /// The names of all.
+    pub const NAMES: [&'static str; 4] = ["sync", "watch", "redis", "api"];
+
     /// Its name, in lower case.
     pub fn name(&self) -> &'static str {
         match self {

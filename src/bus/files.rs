@@ -1,9 +1,8 @@
 //! From the database to the bus: each pass that brought changes in is told as an event about the files
-//! that changed, whoever changed them.
+//! that changed, whoever changed them. A watcher tells of the same earlier, by the same function.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::InvalidationBus;
@@ -13,6 +12,7 @@ use crate::error::Result;
 use crate::metadata::FilePath;
 use crate::metadata_cache::{ChangeFeed, MetadataCache};
 use crate::position::Position;
+use crate::primitives::atomic::{AtomicBool, Ordering};
 use crate::store::ChangeSet;
 use crate::worker::Worker;
 
@@ -40,8 +40,17 @@ impl FileChanges {
     ) -> Result<Self> {
         let mut feed = cache.subscribe(since)?;
         let mut is_lost = false;
+        let mut is_anywhere = since == Position::default();
         let round = move |stop: &AtomicBool| {
             while !stop.load(Ordering::Relaxed) {
+                if is_anywhere {
+                    if let Some(position) = feed.skip(GLANCE) {
+                        is_anywhere = false;
+                        let cause = "the changes are followed from here on";
+                        bus.publish(event(vec![Scope::All], cause, position));
+                    }
+                    continue;
+                }
                 match next(&mut feed) {
                     Ok(set) if is_lost => {
                         is_lost = false;
@@ -83,27 +92,33 @@ fn event(scopes: Vec<Scope>, cause: &str, position: Position) -> Invalidation {
     }
 }
 
-/// What a set of changes is about: its files, the directory that they all lie in, or everything.
+/// What a set of changes is about, and why.
 fn scopes(set: &ChangeSet) -> (Vec<Scope>, &'static str) {
     if set.is_fresh_instance {
         return (vec![Scope::All], "the change log begins anew");
     }
-    let cause = "files changed";
-    if set.changes.len() <= MAX_SCOPES {
-        let paths = set.changes.iter().map(|change| FilePath::new(&change.path));
+    let paths = set.changes.iter().map(|change| &*change.path);
+    let paths: Vec<&str> = paths.collect();
+    (scopes_of(&paths), "files changed")
+}
+
+/// The files themselves, the directory that they all lie in if they are too many, or everything.
+pub(crate) fn scopes_of(paths: &[&str]) -> Vec<Scope> {
+    let files: Result<Vec<FilePath>> = paths.iter().map(|path| FilePath::new(path)).collect();
+    let Ok(files) = files else {
         // A path that can only be shown may be any.
-        let scopes = paths.map(|path| path.map_or(Scope::All, Scope::Path));
-        return (scopes.collect(), cause);
+        return vec![Scope::All];
+    };
+    if files.len() <= MAX_SCOPES {
+        return files.into_iter().map(Scope::Path).collect();
     }
-    let mut directories = set.changes.iter().map(|change| {
-        let path = change.path.as_str();
-        path.rsplit_once('/').map_or("", |(directory, _)| directory)
-    });
+    let mut directories = paths
+        .iter()
+        .map(|path| path.rsplit_once('/').map_or("", |(directory, _)| directory));
     let first = directories.next().unwrap_or("");
-    let common = directories.fold(first, common_directory);
-    match common {
-        "" => (vec![Scope::All], "many files changed"),
-        directory => (vec![Scope::Prefix(directory.to_owned())], cause),
+    match directories.fold(first, common_directory) {
+        "" => vec![Scope::All],
+        directory => vec![Scope::Prefix(directory.to_owned())],
     }
 }
 

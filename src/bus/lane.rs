@@ -3,12 +3,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::event::Invalidation;
 use super::queue::{Counts, Queue};
 use crate::error::Result;
+use crate::primitives::atomic::{AtomicBool, Ordering};
 use crate::primitives::{Condvar, Mutex};
 use crate::worker::Worker;
 

@@ -41,8 +41,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 pub use self::event::{Invalidation, MAX_SCOPES, Origin, Reach, What, full_key};
 pub use self::files::FileChanges;
+#[cfg(feature = "watch")]
+pub(crate) use self::files::scopes_of;
 pub use self::keyed::KeyedCache;
 use self::lane::Lane;
 #[cfg(feature = "redis")]
@@ -98,7 +102,7 @@ struct Published {
 }
 
 /// What a bus has done since it was made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct BusStats {
     /// Events that were published, by the name of their origin.
@@ -197,6 +201,17 @@ impl InvalidationBus {
         drop(subscribers);
         drop(left);
         is_less
+    }
+
+    /// Lets the cache of keys of this name go.
+    pub(crate) fn unsubscribe_keys(&self, name: &str) {
+        let mut subscribers = self.hub.subscribers.write();
+        let is_it = |cache: &Arc<dyn KeyedCache>| cache.name() == name;
+        let place = subscribers.keyed.iter().position(is_it);
+        let left = place.map(|place| subscribers.keyed.remove(place));
+        // It is dropped outside of the lock: it may be somebody else's code.
+        drop(subscribers);
+        drop(left);
     }
 
     /// Tells everybody. Never waits: they hear of it in a moment, each event of a lane after those that

@@ -142,7 +142,8 @@ pub(super) enum Command {
     ///
     /// They are seen as they lie in their file and on the Redis server: what a process has in its own
     /// memory it alone can tell, a server at /v1/caches. The file belongs to one process at a time; while
-    /// another one has it, Redis alone is asked, and where that does not do, the command fails.
+    /// another one has it, Redis alone is asked, and where that does not do, the command fails. Other
+    /// processes are told what is changed on Redis, and forget it.
     #[command(subcommand)]
     Cache(CacheCommand),
     /// Import, export and check the database

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use cardex::bus::{FileChanges, InvalidationBus};
 use cardex::config::{LiveConfig, Reload};
 use cardex::kv::{Caches, CachesSetup};
 use cardex::server::{Served, Server};
-use cardex::{CacheCoordinator, Cardex, Error, ErrorKind, SystemClock};
+use cardex::watch::Watcher;
+use cardex::{CacheCoordinator, Cardex, Error, ErrorKind, Position, SystemClock};
 
 use super::args::{Global, ServeArgs};
 use super::context::Context;
@@ -22,7 +24,7 @@ pub(super) fn run(global: Global, args: &ServeArgs) -> Result<Outcome, Failure> 
         true => {
             let (store, _) = index::follow(&context, true)?;
             let watcher = watch::watcher(&context, &store)?;
-            (store, Some(Arc::new(watcher)))
+            (store, Some(watcher))
         }
         false => (Arc::new(context.existing_store()?), None),
     };
@@ -36,6 +38,10 @@ pub(super) fn run(global: Global, args: &ServeArgs) -> Result<Outcome, Failure> 
     coordinator.start()?;
     let coordinator = Arc::new(coordinator);
     let caches = derived(&context, &coordinator)?;
+    let bus = caches.bus()?;
+    let watcher = watcher.map(|watcher| Arc::new(told_on(&bus, watcher)));
+    // What the caches have in their file may be of any position.
+    let follows = FileChanges::follow(&cardex, Position::default(), bus)?;
     let live = Arc::new(context.live);
     let served = Served::new(&cardex, &coordinator)
         .at(&context.root, context.config.database())
@@ -62,6 +68,7 @@ pub(super) fn run(global: Global, args: &ServeArgs) -> Result<Outcome, Failure> 
     if let Some(watcher) = watcher {
         watcher.stop();
     }
+    drop(follows);
     cardex.shutdown();
     caches.close();
     match ended? {}
@@ -86,10 +93,26 @@ fn derived(context: &Context, coordinator: &Arc<CacheCoordinator>) -> Result<Arc
             made => drop(made?),
         }
     }
-    for why in caches.health().reasons {
+    let health = caches.health();
+    let bus = caches.bus_health().into_iter();
+    for why in health
+        .reasons
+        .into_iter()
+        .chain(bus.flat_map(|bus| bus.reasons))
+    {
         say(&format!("warning: {}", why.message));
     }
     Ok(Arc::new(caches))
+}
+
+/// The watcher, whose batches are told on the bus: earlier than the database tells of them.
+fn told_on(bus: &Arc<InvalidationBus>, watcher: Watcher) -> Watcher {
+    let bus = Arc::clone(bus);
+    watcher.on_batch(move |batch| {
+        if let Some(invalidation) = batch.invalidation() {
+            bus.publish(invalidation);
+        }
+    })
 }
 
 /// Whether a cache that could not be made for this reason does not stop a start: its file is not there,

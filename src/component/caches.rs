@@ -5,20 +5,27 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::running::Running;
-use super::{Component, ConfigManagerComponent, CoordinatorComponent, InitializationContext};
+use super::{
+    Component, ConfigManagerComponent, CoordinatorComponent, InitializationContext,
+    MemoryCacheComponent,
+};
+use crate::bus::FileChanges;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::kv::report::Report;
 use crate::kv::write_behind::WriteBehind;
 use crate::kv::{Caches, KvCache};
+use crate::position::Position;
 use crate::primitives::Mutex;
 
 /// The caches of derived results of a host. They are made when they are asked for, and enrolled with the
-/// coordinator if that is among the dependencies.
+/// coordinator if that is among the dependencies. With the memory cache among these, what changes in its
+/// database is told on their bus.
 pub struct CachesComponent {
     clock: Arc<dyn Clock>,
     running: Running<Caches>,
     journals: Mutex<Vec<Arc<WriteBehind>>>,
+    files: Mutex<Option<FileChanges>>,
 }
 
 impl Default for CachesComponent {
@@ -31,7 +38,8 @@ impl CachesComponent {
     /// The name under which it is registered.
     pub const NAME: &str = "caches";
 
-    /// What it is registered to depend on. A host without a coordinator leaves that one out.
+    /// What it is registered to depend on. A host without a coordinator leaves that one out; one that wants
+    /// to hear on the bus of these caches which files changed adds [`MemoryCacheComponent::NAME`].
     pub const DEPENDENCIES: &[&str] = &[ConfigManagerComponent::NAME, CoordinatorComponent::NAME];
 
     /// Caches that are opened when the host starts, as its settings say.
@@ -45,6 +53,7 @@ impl CachesComponent {
             clock,
             running: Running::new(Self::NAME),
             journals: Mutex::default(),
+            files: Mutex::default(),
         }
     }
 
@@ -65,7 +74,7 @@ impl CachesComponent {
     }
 
     /// The caches of this run. They may be kept; the file belongs to this process until nobody keeps them,
-    /// or a cache of them, any more.
+    /// or a cache of them, any more. Those that other processes share find nothing after the shutdown.
     ///
     /// # Errors
     /// `NotInitialized` unless it runs.
@@ -109,6 +118,13 @@ impl Component for CachesComponent {
                 false => None,
             };
             let caches = setup.open(coordinator, Arc::clone(&self.clock))?;
+            if context.depends_on(MemoryCacheComponent::NAME) {
+                let name = MemoryCacheComponent::NAME;
+                let cache = context.dependency::<MemoryCacheComponent>(name)?.cache()?;
+                // What the caches have kept in a file may be of any position.
+                let follows = FileChanges::follow(&cache, Position::default(), caches.bus()?)?;
+                *self.files.lock() = Some(follows);
+            }
             for why in caches.health().reasons {
                 tracing::warn!("the caches start degraded: {}", why.message);
             }
@@ -118,6 +134,8 @@ impl Component for CachesComponent {
 
     /// Delivers what journals hold, as long as that takes them at most, and lets go of the caches.
     fn shutdown(&self) -> Result<()> {
+        let files = self.files.lock().take();
+        drop(files);
         let caches = self.running.end();
         let journals = std::mem::take(&mut *self.journals.lock());
         for journal in journals {

@@ -45,7 +45,7 @@ pub struct DerivedSettings {
     pub redis_max_connections: u32,
     /// How long it is waited for.
     pub redis_timeout: Duration,
-    /// Whether processes make a missing result once for all.
+    /// Whether processes make a missing result once for all, and tell each other what they change.
     pub coordination: bool,
     /// How long a lease lasts.
     pub lease: Duration,

@@ -61,7 +61,11 @@ impl DerivedSettings {
             AUTO => namespace_of(root),
             name => name.to_owned(),
         };
-        setup.redis(options, namespace, self.redis_ttl)
+        let setup = setup.redis(options, namespace, self.redis_ttl)?;
+        match self.coordination {
+            true => setup.bus(self.heartbeat),
+            false => Ok(setup),
+        }
     }
 
     #[cfg(not(feature = "redis"))]

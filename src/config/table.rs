@@ -281,7 +281,7 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "coordination.enabled",
         kind: Kind::Switch,
-        doc: "Whether processes that share Redis make a missing result once for all of them.",
+        doc: "Whether processes that share Redis make a missing result once for all of them, and tell each other what they change.",
         is_live: false,
         default: || Value::Switch(true),
     },
@@ -295,7 +295,7 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "coordination.heartbeat",
         kind: Kind::Duration(Duration::from_millis(100), Duration::from_secs(60)),
-        doc: "How often processes that share Redis tell that they are there; what one changes is served by no other for longer than three; for programs that start a bus with it, which the command does not yet.",
+        doc: "How often processes that share Redis tell that they are there; what one changes is served by no other for longer than three; the same in all of them.",
         is_live: false,
         default: || Value::Duration(Duration::from_secs(1)),
     },

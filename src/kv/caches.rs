@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -15,8 +16,12 @@ use super::strategy::CacheStrategy;
 use super::tier_set::TierSet;
 use super::types::CacheType;
 use super::weak::WeakCache;
+use super::wiring::Wiring;
 #[cfg(feature = "sqlite")]
 use super::write_behind::WriteBehind;
+#[cfg(feature = "redis")]
+use crate::bus::{BusOptions, RedisBusStats};
+use crate::bus::{BusStats, Invalidation, InvalidationBus};
 use crate::cache::{Cache, CacheReport};
 use crate::clock::Clock;
 use crate::coordinator::CacheCoordinator;
@@ -24,11 +29,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::health::{Health, HealthState, Reason};
 use crate::panics::caught;
 use crate::primitives::Mutex;
-use crate::single_flight::{Boarding, Flights};
+use crate::single_flight::Flights;
 use crate::suggest;
 
-/// How often the making of a cache is taken over from one who was lost.
-const MAX_LOST: usize = 8;
 /// The predefined type whose values are not kept.
 const WEAK: &str = "weak_cache";
 /// How many values it knows.
@@ -37,15 +40,16 @@ const WEAK_ITEMS: usize = 128;
 /// Values of any type that somebody else owns.
 pub type AnyWeakCache = WeakCache<dyn std::any::Any + Send + Sync>;
 
-/// The caches of a program, one a type.
+/// The caches of a program, one a type, on one bus: see [`Caches::bus`].
 ///
-/// Dropped, it leaves the coordinator first, then lets go of the caches, in the reverse order of their
+/// Dropped, it leaves the coordinator first, says good-bye to other processes, then lets go of the caches, in the reverse order of their
 /// making, and of the tiers last. Whoever has a cache of it may keep it.
 pub struct Caches {
     coordinator: Option<Arc<CacheCoordinator>>,
     state: Mutex<State>,
     making: Flights<String, KvCache>,
     weak: Arc<AnyWeakCache>,
+    wiring: Wiring,
     clock: Arc<dyn Clock>,
     tiers: TierSet,
 }
@@ -79,6 +83,12 @@ pub struct CachesStats {
     pub misses: u64,
     /// The answered share of all requests; 0.0 before the first.
     pub hit_rate: f64,
+    /// What was told on the bus; `None` as long as there was nothing to tell.
+    pub bus: Option<BusStats>,
+    /// How this process stands among those that share the Redis server; `None` unless it has a cache that
+    /// is shared.
+    #[cfg(feature = "redis")]
+    pub node: Option<RedisBusStats>,
 }
 
 impl Caches {
@@ -94,9 +104,21 @@ impl Caches {
             state: Mutex::default(),
             making: Flights::default(),
             weak: Arc::new(WeakCache::new(WEAK, WEAK_ITEMS)),
+            wiring: Wiring::new(Arc::clone(&clock)),
             clock,
             tiers,
         }
+    }
+
+    /// The same, on a bus among the processes that share the Redis server of the tiers, if there is one:
+    /// what one changes in a cache that they share, the others forget in their own tiers. `hears` if that
+    /// is to be forgotten here, too. The node begins with the first such cache.
+    #[cfg(feature = "redis")]
+    pub(super) fn among_others(mut self, options: BusOptions, hears: bool) -> Self {
+        if let Some(client) = self.tiers.redis_client().cloned() {
+            self.wiring.add_others(client, options, hears);
+        }
+        self
     }
 
     /// Defines a type, or says otherwise of one that is predefined.
@@ -129,8 +151,8 @@ impl Caches {
         Ok(())
     }
 
-    /// Has each cache shown to the guest when it is made, before anybody has it: a bus among processes, for
-    /// example, joins it. One that he refuses is not made.
+    /// Has each cache shown to the guest when it is made, before anybody has it, and before it is on the bus.
+    /// One that he refuses is not made.
     ///
     /// # Errors
     /// `InvalidConfig` if there is a cache already.
@@ -155,28 +177,36 @@ impl Caches {
     /// `Coordinator` if somebody else has its name there; whatever keeps its tiers from being used.
     pub fn get(&self, name: &str) -> Result<KvCache> {
         let name = CacheType::own_name(name).to_owned();
-        for _ in 0..MAX_LOST {
-            if let Some(made) = self.made(&name) {
-                return Ok(made);
-            }
-            match self.making.board(&name) {
-                Boarding::Leads(lead) => {
-                    let made = match self.made(&name) {
-                        Some(made) => Ok(made),
-                        None => self.make(&name),
-                    };
-                    lead.land(made.clone());
-                    return made;
-                }
-                Boarding::Joins(joined) => {
-                    if let Some(made) = joined.wait() {
-                        return made;
-                    }
-                }
-            }
-        }
-        let message = format!("the making of the cache `{name}` was lost again and again");
-        Err(Error::new(ErrorKind::Internal, message))
+        self.making
+            .once(&name, || self.made(&name), || self.make(&name))
+    }
+
+    /// The bus of these caches, whose threads start when it is first asked for: each cache forgets what is
+    /// invalidated there, and whoever wants to hear of it subscribes, or has a hook called. What is published
+    /// there stays in this process: see [`Caches::publish`].
+    ///
+    /// # Errors
+    /// `Io` if the threads cannot be started.
+    pub fn bus(&self) -> Result<Arc<InvalidationBus>> {
+        self.wiring.bus()
+    }
+
+    /// Tells everybody, in a moment: who is on the bus of this process, and the other processes, if there is
+    /// a bus among them. Those whom a server that is away keeps from hearing it are told later.
+    ///
+    /// # Errors
+    /// `Io` if threads cannot be started.
+    pub fn publish(&self, invalidation: Invalidation) -> Result<()> {
+        self.wiring.publish(invalidation)
+    }
+
+    /// Waits until what was published or changed before has been heard in this process, and is out to the
+    /// others, at most so long for either. Whom a message does not reach finds that out within three heartbeats.
+    ///
+    /// # Errors
+    /// `TimedOut` if that takes longer; `Unavailable`, at once, if the others cannot be told now.
+    pub fn settle(&self, within: Duration) -> Result<()> {
+        self.wiring.settle(within)
     }
 
     /// The cache of a type with the source of its values, read and written by the strategy of the type: a
@@ -282,13 +312,35 @@ impl Caches {
             misses,
             hit_rate: CacheReport::default().requests(hits, misses).hit_rate(),
             caches,
+            bus: self.bus_stats(),
+            #[cfg(feature = "redis")]
+            node: self.node_stats(),
         }
     }
 
+    /// What was told on the bus; `None` as long as there was nothing to tell. Asks no cache.
+    pub fn bus_stats(&self) -> Option<BusStats> {
+        self.wiring.stats()
+    }
+
+    /// How this process stands among those that share the Redis server; `None` unless it has a cache that is
+    /// shared. Asks no cache, and not the server.
+    #[cfg(feature = "redis")]
+    pub fn node_stats(&self) -> Option<RedisBusStats> {
+        self.wiring.node_stats()
+    }
+
+    /// How the bus among processes does; `None` if there is none. Asks nobody.
+    pub fn bus_health(&self) -> Option<Health> {
+        self.wiring.health()
+    }
+
     /// How the caches do: as bad as the worst of them, healthy if there is none. It is degraded without a
-    /// file that there should be, and while a cache was judged to do badly.
+    /// file that there should be, while a cache was judged to do badly, and while other processes are not
+    /// told what changes, or not heard.
     pub fn health(&self) -> Health {
-        let parts = self.list().iter().map(judged).collect();
+        let caches = self.list();
+        let parts = caches.iter().map(judged).chain(self.bus_health()).collect();
         let health = Health::healthy("caches").with_parts(parts);
         match self.tiers.absent() {
             Some(why) => health.but(HealthState::Degraded, Reason::from(why)),
@@ -318,9 +370,18 @@ impl Caches {
         Ok(self.tiers.lacks(&known))
     }
 
-    /// Closes the file, if there is one, for an end in good order while others may still have a cache of
-    /// these. Whoever uses one opens it again.
+    /// Says good-bye to other processes, and closes the file, if there is one, for an end in good order while
+    /// others may still have a cache of these. Whoever uses one opens the file again; one that other
+    /// processes share is switched off, since nobody tells it any more what they change.
     pub fn close(&self) {
+        if self.wiring.is_among_others() {
+            let shared = |cache: &KvCache| cache.tier().is_shared();
+            for cache in self.list().into_iter().filter(shared) {
+                // Nothing is in doubt of what is switched off.
+                let _ = cache.set_paused(true);
+            }
+            self.wiring.end();
+        }
         #[cfg(feature = "sqlite")]
         if let Some(file) = self.tiers.disk_file() {
             file.close();
@@ -350,7 +411,8 @@ impl Caches {
         }
         let guests = self.state.lock().guests.clone();
         let show = |guest: Guest| caught(ErrorKind::Internal, || guest(&cache));
-        if let Err(error) = guests.into_iter().try_for_each(show) {
+        let shown = guests.into_iter().try_for_each(show);
+        if let Err(error) = shown.and_then(|()| self.wiring.join(&cache)) {
             if let Some(coordinator) = &self.coordinator {
                 coordinator.unregister(name);
             }
@@ -426,7 +488,10 @@ impl Drop for Caches {
                 coordinator.unregister(WEAK);
             }
         }
+        self.wiring.end();
         while let Some(cache) = state.made.pop() {
+            // Somebody may keep the bus.
+            self.wiring.leave(cache.name());
             drop(cache);
         }
     }

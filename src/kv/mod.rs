@@ -65,6 +65,7 @@ mod version;
 pub mod warming;
 mod watch;
 mod weak;
+mod wiring;
 #[cfg(feature = "sqlite")]
 pub mod write_behind;
 

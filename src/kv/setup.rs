@@ -6,12 +6,13 @@ use std::fmt;
 #[cfg(feature = "sqlite")]
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-#[cfg(feature = "redis")]
 use std::time::Duration;
 
 use super::caches::Caches;
 use super::tier_set::TierSet;
 use super::types::CacheType;
+#[cfg(feature = "redis")]
+use crate::bus::BusOptions;
 use crate::clock::Clock;
 use crate::coordinator::CacheCoordinator;
 use crate::error::Result;
@@ -34,6 +35,8 @@ pub struct CachesSetup {
     disk: Option<(PathBuf, DiskFileOptions, DiskTierOptions)>,
     #[cfg(feature = "redis")]
     redis: Option<(RedisOptions, String, Duration)>,
+    /// The time between heartbeats, and whether what others change is forgotten here.
+    bus: Option<(Duration, bool)>,
     types: Vec<CacheType>,
 }
 
@@ -47,6 +50,7 @@ impl Default for CachesSetup {
             disk: None,
             #[cfg(feature = "redis")]
             redis: None,
+            bus: None,
             types: Vec::new(),
         }
     }
@@ -105,6 +109,42 @@ impl CachesSetup {
         Ok(self)
     }
 
+    /// With a bus among the processes that share the Redis server, and the namespace: what one of them changes
+    /// in a cache, the others forget in their own tiers, in a moment, and within three heartbeats whatever
+    /// is lost: see [`RedisBus`](crate::bus::RedisBus). The heartbeat is the same in all of them. Other
+    /// programs publish patterns in `NAMESPACE:invalidate`.
+    ///
+    /// # Errors
+    /// Those of [`BusOptions::heartbeat`].
+    #[cfg(feature = "redis")]
+    pub fn bus(mut self, heartbeat: Duration) -> Result<Self> {
+        BusOptions::default().heartbeat(heartbeat)?;
+        self.bus = Some((heartbeat, true));
+        Ok(self)
+    }
+
+    /// For a program that changes something and ends: other processes are told of it, if there is a bus, and
+    /// nothing is forgotten for what they change.
+    #[must_use]
+    pub fn telling_only(mut self) -> Self {
+        if let Some((_, hears)) = &mut self.bus {
+            *hears = false;
+        }
+        self
+    }
+
+    /// Without a bus among processes: for who only looks.
+    #[must_use]
+    pub fn without_bus(mut self) -> Self {
+        self.bus = None;
+        self
+    }
+
+    /// Whether there is to be a bus among processes.
+    pub fn has_bus(&self) -> bool {
+        self.bus.is_some() && self.redis_server().is_some()
+    }
+
     /// With a type, or one that is predefined otherwise: see [`Caches::define`], which refuses some of
     /// them when the caches are opened.
     #[must_use]
@@ -159,7 +199,7 @@ impl CachesSetup {
 
     /// Opens what there is, and defines the types; no cache is made yet. A file that cannot be used is
     /// left out, which [`Caches::health`] tells. The Redis server is first asked
-    /// when a value is.
+    /// when a cache is made that lies there, if there is a bus, or when a value is asked for.
     ///
     /// # Errors
     /// Those of [`Caches::define`].
@@ -193,6 +233,14 @@ impl CachesSetup {
             };
         }
         let caches = Caches::new(tiers, coordinator, clock);
+        #[cfg(feature = "redis")]
+        let caches = match (&self.redis, self.bus) {
+            (Some((_, namespace, _)), Some((heartbeat, hears))) => {
+                let options = BusOptions::default().heartbeat(heartbeat)?;
+                caches.among_others(options.prefix(namespace)?, hears)
+            }
+            _ => caches,
+        };
         for known in &self.types {
             caches.define(known.clone())?;
         }

@@ -39,6 +39,15 @@ impl ChangeFeed {
         self.position
     }
 
+    /// Passes all changes by up to where the index is, once that is elsewhere; `None` if it is not for so long.
+    pub(crate) fn skip(&mut self, within: Duration) -> Option<Position> {
+        if !self.sync.wait_past(self.position, within) {
+            return None;
+        }
+        self.position = self.sync.seen().0.position();
+        Some(self.position)
+    }
+
     /// The changes since the last call, as soon as the index knows of any: a query then finds them too.
     /// `None` if there was none for so long. Blocks, and reads the database when there is something.
     ///

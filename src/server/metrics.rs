@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::bus::Bus;
 use super::caches::{Caches, Told};
 use super::table::Route;
 use crate::cardex::Cardex;
@@ -225,6 +226,9 @@ impl Collector for Asker {
         let help = "Rounds of eviction that memory pressure caused";
         let metric = triggers.metric_type();
         triggers.encode(encoder.encode_descriptor("pressure_rounds", help, None, metric)?)?;
+        if let Some(bus) = self.results.as_deref().and_then(Bus::of) {
+            tell_bus(&mut encoder, &bus)?;
+        }
         let share = stats.memory_share();
         let mut measured = |name: &str, help, unit, value: f64| {
             let gauge = ConstGauge::new(value);
@@ -307,6 +311,58 @@ impl Collector for Asker {
             f64::from(u8::from(self.cardex.snapshot().is_ok())),
         )
     }
+}
+
+/// What the bus of derived results has told, and how this process stands among others.
+fn tell_bus(encoder: &mut DescriptorEncoder<'_>, bus: &Bus) -> Result<(), fmt::Error> {
+    let kind = ConstCounter::new(0u64).metric_type();
+    let help = "Events that were told, by who said so";
+    let mut events = encoder.encode_descriptor("bus_events", help, None, kind)?;
+    for (origin, count) in &bus.events {
+        let labels = [("origin", origin.as_str())];
+        ConstCounter::new(*count).encode(events.encode_family(&labels)?)?;
+    }
+    let help = "Caches that could not forget, and hooks that failed";
+    let mut counts = vec![("bus_failures", help, bus.failures)];
+    if let Some(node) = &bus.node {
+        counts.extend([
+            ("bus_messages", "Messages to other processes", node.messages),
+            (
+                "bus_publish_failures",
+                "Attempts to tell others that failed",
+                node.failed,
+            ),
+            (
+                "bus_heard",
+                "Messages of other processes, heartbeats included",
+                node.heard,
+            ),
+            (
+                "bus_doubts",
+                "All copies left: a message may have been missed",
+                node.doubts,
+            ),
+            (
+                "bus_resets",
+                "A cache was emptied: the server was another one",
+                node.resets,
+            ),
+        ]);
+    }
+    for (name, help, count) in counts {
+        let counter = ConstCounter::new(count);
+        counter.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
+    }
+    let waiting = ("bus_waiting", "Deliveries that wait", bus.waiting);
+    let nodes = bus.node.as_ref().map(|node| {
+        let help = "Other processes that are known";
+        ("bus_nodes", help, node.nodes)
+    });
+    for (name, help, count) in [Some(waiting), nodes].into_iter().flatten() {
+        let gauge = ConstGauge::new(count);
+        gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod accept;
 mod auth;
 mod blocking;
 mod body;
+mod bus;
 mod caches;
 mod call;
 mod connections;

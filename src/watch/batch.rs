@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::bus::{Invalidation, Origin, What, scopes_of};
+use crate::cache::Scope;
 use crate::indexing::FileChange;
 use crate::metadata::FilePath;
 use crate::position::Position;
@@ -60,6 +62,26 @@ impl WatchBatch {
         self.added + self.changed + self.removed == 0
     }
 
+    /// What is no longer true because of it, for a bus; `None` if no record changed. A database's own
+    /// changes are told as well, a moment later, as [`Origin::Sync`].
+    pub fn invalidation(&self) -> Option<Invalidation> {
+        if self.is_empty() {
+            return None;
+        }
+        let paths = self.files.iter().map(|(path, _)| path.as_str());
+        let paths: Vec<&str> = paths.collect();
+        let scopes = match paths.len() as u64 == self.added + self.changed + self.removed {
+            true => scopes_of(&paths),
+            // Some are only counted.
+            false => vec![Scope::All],
+        };
+        let what = What::Files(scopes);
+        Some(Invalidation {
+            position: Some(self.position),
+            ..Invalidation::of(what, Origin::Watch, "files were saved")
+        })
+    }
+
     pub(super) fn add(&mut self, path: FilePath, change: FileChange) {
         *(match change {
             FileChange::Added => &mut self.added,
@@ -69,5 +91,36 @@ impl WatchBatch {
         if self.files.len() < MAX_WATCHED_NAMED {
             self.files.push((path, change));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(files: usize, name: impl Fn(usize) -> String) -> WatchBatch {
+        let mut batch = WatchBatch::new();
+        for n in 0..files {
+            batch.add(FilePath::new(&name(n)).unwrap(), FileChange::Changed);
+        }
+        batch
+    }
+
+    fn told(batch: &WatchBatch) -> String {
+        batch.invalidation().unwrap().what.to_string()
+    }
+
+    #[test]
+    fn a_batch_is_told_by_its_files_their_directory_or_as_everything() {
+        assert_eq!(WatchBatch::new().invalidation(), None);
+        let one = batch(1, |_| "src/a.rs".to_owned());
+        assert_eq!(told(&one), "src/a.rs");
+        assert_eq!(one.invalidation().unwrap().origin, Origin::Watch);
+        assert_eq!(told(&batch(64, |n| format!("src/{n}.rs"))), "64 files");
+        assert_eq!(told(&batch(65, |n| format!("src/{n}.rs"))), "src/");
+        assert_eq!(told(&batch(65, |n| format!("{n}.rs"))), "all files");
+        // Those that are not named may lie elsewhere.
+        let crowd = batch(MAX_WATCHED_NAMED + 1, |n| format!("src/{n}.rs"));
+        assert_eq!(told(&crowd), "all files");
     }
 }

@@ -190,3 +190,31 @@ fn what_changes_in_the_database_is_told_with_its_files_and_its_position() {
     };
     soon("many files are told as their directory", told);
 }
+
+#[test]
+fn the_first_event_of_a_database_that_is_followed_from_anywhere_is_about_everything() {
+    let home = tempfile::tempdir().unwrap();
+    let cardex = database(home.path()).unwrap();
+    let record = |path: String| FileMetadata::builder(&path).language("rust").build();
+    let many = (0..200).map(|n| Write::Put(record(format!("src/{n}.rs")).unwrap()));
+    cardex.store().write(&many.collect::<Vec<_>>()).unwrap();
+    cardex.sync(cardex::SyncMode::Incremental).unwrap();
+    let bus = InvalidationBus::new(clock()).unwrap();
+    let (tells, told) = std::sync::mpsc::channel();
+    bus.hook("tells", move |event| {
+        tells.send(event.clone()).ok();
+        Ok(())
+    })
+    .unwrap();
+    let since = cardex::Position::default();
+    let _follows = FileChanges::follow(&cardex, since, Arc::clone(&bus)).unwrap();
+    let first = told.recv_timeout(SOON).unwrap();
+    assert_eq!(first.what, What::Files(vec![Scope::All]));
+    let position = cardex
+        .update(&record("src/new.rs".to_owned()).unwrap())
+        .unwrap();
+    assert!(first.position.unwrap().sequence < position.sequence);
+    let next = told.recv_timeout(SOON).unwrap();
+    assert_eq!(next.what.to_string(), "src/new.rs");
+    assert_eq!(next.position, Some(position));
+}

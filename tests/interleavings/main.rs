@@ -20,6 +20,8 @@
 
 #[path = "../../src/bounded/mod.rs"]
 mod bounded;
+#[path = "../../src/bus/mod.rs"]
+mod bus;
 #[path = "../../src/cache.rs"]
 mod cache;
 #[path = "../../src/clock.rs"]

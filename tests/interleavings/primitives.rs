@@ -33,6 +33,18 @@ impl<T> Mutex<T> {
             held: Some(held),
         }
     }
+
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        let held = match self.0.try_lock() {
+            Ok(held) => held,
+            Err(TryLockError::Poisoned(held)) => held.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(MutexGuard {
+            mutex: self,
+            held: Some(held),
+        })
+    }
 }
 
 impl<T> Deref for MutexGuard<'_, T> {

@@ -18,9 +18,10 @@ mod wire;
 
 use std::fmt;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+
+use serde::Serialize;
 
 use self::peers::{Doubt, Peers};
 use self::registry::Names;
@@ -31,6 +32,7 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::health::{Health, HealthState, Reason};
 use crate::kv::{KvCache, KvChange};
+use crate::primitives::atomic::{AtomicBool, Ordering};
 use crate::primitives::{Condvar, Mutex};
 use crate::redis::{Heard, RedisClient};
 use crate::stats::Counter;
@@ -112,8 +114,8 @@ pub struct RedisBus {
     node: Arc<Node>,
     // In the order in which they end.
     watcher: Option<Worker>,
-    hearer: Option<Worker>,
     speaker: Option<Arc<Worker>>,
+    hearer: Option<Worker>,
     last_words: Arc<Mutex<Speaker>>,
 }
 
@@ -180,7 +182,7 @@ pub enum Told {
 }
 
 /// What a node has done since its start, and how it stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RedisBusStats {
     /// The node's name.
@@ -269,7 +271,8 @@ impl RedisBus {
     }
 
     /// Has the cache take part: what it changes is told to the other nodes, which forget it in the cache
-    /// of the same name, and what they change is forgotten here.
+    /// of the same name, and what they change is forgotten here. Copies that it has already leave, such as
+    /// those of a file: nobody can say what was missed since they were made.
     ///
     /// A cache that has no shared tier takes part in what callers and other programs invalidate; since it
     /// cannot be looked up anywhere what it missed, all of it leaves when messages may have been missed.
@@ -277,11 +280,22 @@ impl RedisBus {
     /// # Errors
     /// `Coordinator` if the bus has a cache of this name already.
     pub fn share(&self, cache: &KvCache) -> Result<()> {
-        let node = &self.node;
-        node.bus.subscribe_keys(Arc::new(Coherent(cache.clone())))?;
+        let bus = &self.node.bus;
+        bus.subscribe_keys(Arc::new(Coherent(cache.clone())))?;
         if !cache.tier().is_shared() {
             return Ok(());
         }
+        if let Err(error) = cache.forget_copies(&KeyPattern::all()) {
+            bus.unsubscribe_keys(cache.name());
+            return Err(error);
+        }
+        self.speak_for(cache);
+        Ok(())
+    }
+
+    /// Has what the cache changes told to the other nodes, as in [`RedisBus::share`], and no more: what
+    /// they change is not forgotten here. For a program that ends at once, and has no copies in memory.
+    pub fn speak_for(&self, cache: &KvCache) {
         let name = cache.name().to_owned();
         let voice = self.voice();
         let tell = move |pattern: KeyPattern, cause: &str| {
@@ -304,7 +318,6 @@ impl RedisBus {
         cache.tier().on_repair(Arc::new(move || {
             repaired(KeyPattern::all(), "the shared tier was put right");
         }));
-        Ok(())
     }
 
     /// Tells everybody: this process's bus, and the other nodes, in a moment.
@@ -317,6 +330,24 @@ impl RedisBus {
     pub fn publish_and_wait(&self, invalidation: Invalidation, within: Duration) -> Told {
         self.node.bus.publish(invalidation.clone());
         let ticket = self.voice().tell(invalidation);
+        self.wait_for(ticket, within)
+    }
+
+    /// Waits for at most so long to know whether others were told what was to be told until now. While the
+    /// server is known to be away, it does not wait.
+    pub fn told(&self, within: Duration) -> Told {
+        let (ticket, is_tried) = {
+            let outgoing = self.node.outgoing.lock();
+            (outgoing.put, outgoing.tried >= outgoing.put)
+        };
+        let failing = self.node.state.lock().publishing.clone();
+        match failing {
+            Some(error) if !is_tried => Told::Nobody(error),
+            _ => self.wait_for(ticket, within),
+        }
+    }
+
+    fn wait_for(&self, ticket: u64, within: Duration) -> Told {
         let mut outgoing = self.node.outgoing.lock();
         let is_untried = |outgoing: &mut Outgoing| outgoing.tried < ticket;
         self.node
@@ -405,12 +436,14 @@ impl RedisBus {
 impl Drop for RedisBus {
     fn drop(&mut self) {
         drop(self.watcher.take());
-        drop(self.hearer.take());
+        // It hears the last words, and need not be waited for.
+        self.hearer.as_ref().inspect(|hearer| hearer.stop());
         drop(self.speaker.take());
         // Unless its thread is held up by the server: then others find it silent.
         if let Some(mut speaker) = self.last_words.try_lock() {
             speaker.end();
         }
+        drop(self.hearer.take());
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::Node;
@@ -11,6 +10,7 @@ use super::peers::{Head, Kind, Standing};
 use super::registry::Registry;
 use super::wire::{MAX_EVENTS, encode};
 use crate::error::{Error, ErrorKind, Result};
+use crate::primitives::atomic::{AtomicBool, Ordering};
 
 /// What the thread knows.
 pub(super) struct Speaker {

@@ -23,6 +23,9 @@ use super::{Outcome, format};
 /// The longest value that is read from the standard input.
 const MAX_VALUE_BYTES: u64 = 64 << 20;
 
+/// How long it may take to tell other processes of a change.
+const TELLING: Duration = Duration::from_secs(2);
+
 /// What is printed of a value, and what of a lifetime.
 const FORMATS: [Format; 3] = [Format::Table, Format::Json, Format::Jsonl];
 
@@ -58,7 +61,7 @@ struct Opened {
 impl Opened {
     /// The cache of a type, to look at; `None` if it lies in a file that nobody has made yet.
     fn to_read(context: &Context, name: &str) -> Result<Option<Self>, Failure> {
-        let setup = context.caches_setup(false)?;
+        let setup = context.caches_setup(false)?.without_bus();
         let caches = open(&setup)?;
         let known = known(&caches, name)?;
         if is_unmade(context, &setup, &known) {
@@ -67,7 +70,8 @@ impl Opened {
         Ok(Some(Self::over(caches, name)?))
     }
 
-    /// The same, to change. It has to be whole: what one tier would miss, others could still find there.
+    /// The same, to change. It has to be whole: what one tier would miss, others could still find there. Other
+    /// processes are told, if they share it.
     fn to_change(context: &Context, name: &str) -> Result<Self, Failure> {
         let caches = open(&context.caches_setup(true)?)?;
         known(&caches, name)?;
@@ -111,8 +115,13 @@ impl Opened {
         .into())
     }
 
-    /// Tells what was not reached, of a change that was made all the same.
+    /// Waits until other processes are told, and tells what was not reached, of a change that was made all
+    /// the same.
     fn note_missed(&self, context: &Context) {
+        if let Err(error) = self.caches.settle(TELLING) {
+            let error = printable(&format!("{error:#}")).into_owned();
+            context.note(&format!("note: {error}; their memory may be behind"));
+        }
         let health = self.cache.health();
         if !self.cache.is_enabled() {
             context.note(
@@ -127,9 +136,9 @@ impl Opened {
     }
 }
 
-/// Opens the caches without memory: a command that ends has no use for it.
+/// Opens the caches without memory: a command that ends has no use for it, nor for what others tell.
 fn open(setup: &CachesSetup) -> Result<Caches, Failure> {
-    let setup = setup.clone().memory(None);
+    let setup = setup.clone().memory(None).telling_only();
     Ok(setup.open(None, Arc::new(SystemClock))?)
 }
 
@@ -357,6 +366,7 @@ fn clear(context: &Context, name: &str) -> Result<Outcome, Failure> {
     let opened = Opened::to_change(context, name)?;
     opened.cache.clear()?;
     opened.assert_whole()?;
+    opened.note_missed(context);
     Ok(Outcome::Found)
 }
 

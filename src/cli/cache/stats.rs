@@ -54,7 +54,7 @@ struct OfFile {
 pub(super) fn stats(context: &Context, name: Option<&str>) -> Result<Outcome, Failure> {
     let format = context.format("cache stats", &super::FORMATS)?;
     let setup = context.caches_setup(false)?;
-    let caches = open(&setup)?;
+    let caches = open(&setup.clone().without_bus())?;
     if let Some(name) = name {
         // Who is asked for by name exists, or it is an error.
         caches.absent_tier(name)?;
@@ -208,7 +208,7 @@ fn people(context: &Context, told: &Told, out: &mut Out) -> Result<(), Failure> 
 pub(super) fn report(context: &Context) -> Result<Outcome, Failure> {
     let format = context.format("cache report", &super::FORMATS)?;
     let setup = context.caches_setup(false)?;
-    let caches = open(&setup)?;
+    let caches = open(&setup.clone().without_bus())?;
     for known in setup.types() {
         if known.its_backend() != Backend::Memory
             && !is_unmade(context, &setup, known)

@@ -78,7 +78,10 @@ impl<'c> Subject<'c> {
             Err(error) => return unknown.but(HealthState::Unhealthy, Reason::from(&error)),
         };
         let file = setup.disk_path().map(|path| path.display().to_string());
-        let server = setup.redis_server();
+        let server = setup.redis_server().map(|server| match setup.has_bus() {
+            true => format!("{server} with a bus"),
+            false => format!("{server} without a bus (coordination.enabled)"),
+        });
         let seen: Vec<String> = file.into_iter().chain(server).collect();
         let seen = match seen.is_empty() {
             true => "nothing is kept yet".to_owned(),

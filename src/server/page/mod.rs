@@ -364,7 +364,25 @@ fn caches(html: &mut Html, stats: &Value) {
         html.element("td", &count(number(&cache["evictions"])));
         html.raw("</tr>");
     }
-    html.raw("</tbody></table></div></section>");
+    html.raw("</tbody></table></div>");
+    bus(html, &stats["bus"]);
+    html.raw("</section>");
+}
+
+/// What hears of changes, in one line.
+fn bus(html: &mut Html, bus: &Value) {
+    if !bus.is_object() {
+        return;
+    }
+    let told = bus["events"].as_object().into_iter().flatten();
+    let told = told.map(|(_, events)| number(events)).sum();
+    let mut says = format!("Bus: {} events told", count(told));
+    if bus["node"].is_object() {
+        let (others, state) = (number(&bus["node"]["nodes"]), text(&bus["state"]));
+        let processes = if others == 1 { "process" } else { "processes" };
+        says.push_str(&format!(", {} other {processes}, {state}", count(others)));
+    }
+    html.element("p class=\"dim\"", &says);
 }
 
 /// The share of its tighter limit that a cache uses.

@@ -17,6 +17,7 @@ fn stats() -> Value {
                  "last": {"at": "2026-01-01T00:00:00Z", "mode": "full", "durationMs": 40}},
         "caches": [{"name": "memory_cache", "entries": 50, "capacity": 100, "bytes": 10,
                     "maxBytes": 1000, "hits": 9, "misses": 1, "hitRate": 0.9, "evictions": 4}],
+        "bus": {"state": "degraded", "events": {"redis": 1200, "sync": 34}, "node": {"nodes": 1}},
         "pressure": {"share": 0.5, "threshold": 0.8, "source": "cgroup", "triggers": 2},
         "requests": {"working": 1, "maxWorking": 64, "waiting": 0, "connections": 2,
                      "maxConnections": 1024},
@@ -78,6 +79,7 @@ fn everything_is_said_without_a_script() {
             "answered 2.0/s",
             "worked on 1 of 64",
             "memory_cache 50 of 100 10 B of 1000 B 50.0 % 50.0 % 90.0 % 4",
+            "Bus: 1,234 events told, 1 other process, degraded",
             "a&amp;b.rs 1970-01-01T00:00:00Z",
         ],
     );

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::super::bus::Bus;
 use super::super::caches::{Round, Told};
 use super::super::call::Call;
 use super::super::problem::Problem;
@@ -20,7 +21,7 @@ const NAME: Parameter = Parameter::path("name", "The name of the cache.");
 pub(in super::super) static LIST: Route = Route {
     method: Method::GET,
     path: "/v1/caches",
-    doc: "The caches of this process, with what they hold and how well they do.",
+    doc: "The caches of this process, with what they hold and how well they do, and their bus.",
     access: Access::Read,
     parameters: &[],
     body: None,
@@ -65,6 +66,8 @@ pub(in super::super) static CLEAR: Route = Route {
 #[serde(rename_all = "camelCase")]
 struct Caches {
     caches: Vec<Cache>,
+    /// Where those of derived results hear what is no longer true; null if nothing was to be told yet.
+    bus: Option<Bus>,
 }
 
 /// What a cache holds, and how well it does.
@@ -119,7 +122,8 @@ pub(super) fn all(stats: &CoordinatorStats) -> Vec<Cache> {
 
 fn list(state: &State, _: &Call) -> Result<Reply, Problem> {
     let caches = all(&state.caches.stats());
-    Reply::json(&Caches { caches })
+    let bus = state.served.results.as_deref().and_then(Bus::of);
+    Reply::json(&Caches { caches, bus })
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::super::bus::Bus;
 use super::super::call::Call;
 use super::super::problem::Problem;
 use super::super::reply::Reply;
@@ -47,6 +48,8 @@ struct Stats {
     index: Index,
     sync: Sync,
     caches: Vec<Cache>,
+    /// Where those of derived results hear what is no longer true; null if nothing was to be told yet.
+    bus: Option<Bus>,
     pressure: Pressure,
     requests: Requests,
     health: Health,
@@ -186,6 +189,7 @@ fn collect(state: &State) -> Result<Stats> {
             }),
         },
         caches: all(&caches),
+        bus: state.served.results.as_deref().and_then(Bus::of),
         pressure: pressure(&caches),
         requests: Requests {
             working,

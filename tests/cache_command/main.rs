@@ -3,8 +3,10 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a program of tests")]
 
-#[path = "redis_support/mod.rs"]
+#[path = "../redis_support/mod.rs"]
 mod redis_support;
+
+mod bus;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -197,8 +199,13 @@ struct Serving {
 
 impl Serving {
     fn start(project: &Project) -> Self {
+        Self::start_with(project, &[])
+    }
+
+    fn start_with(project: &Project, flags: &[&str]) -> Self {
         assert!(project.run(&["-q", "index"]).status.success());
-        let mut command = project.command(&["-q", "serve", "--listen", "127.0.0.1:0"]);
+        let serve = ["-q", "serve", "--listen", "127.0.0.1:0"];
+        let mut command = project.command(&[&serve, flags].concat());
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut address = String::new();
         let stdout = child.stdout.as_mut().unwrap();
@@ -221,6 +228,12 @@ impl Serving {
         let url = format!("http://{}{path}", self.address);
         let mut answer = ureq::get(&url).call().unwrap();
         answer.body_mut().read_to_string().unwrap()
+    }
+
+    /// Whether it answers that all is well.
+    fn answers(&self, path: &str) -> bool {
+        let url = format!("http://{}{path}", self.address);
+        ureq::get(&url).call().is_ok()
     }
 
     fn json(&self, path: &str) -> Value {
