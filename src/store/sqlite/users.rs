@@ -29,8 +29,21 @@ pub(super) fn of(file: FileIdentity) -> Option<BTreeSet<User>> {
     Some(users)
 }
 
-/// Who holds locks on a file.
+/// How often the list of locks is read. The kernel hands it out a page at a time, and a lock that ends
+/// meanwhile, anybody's, moves another one over the edge of a page: then that one is not told.
+const READINGS: usize = 5;
+
+/// Who holds locks on a file: whoever any of the readings tells of.
 fn holders(file: FileIdentity) -> Option<BTreeSet<User>> {
+    let mut holders = BTreeSet::new();
+    for _ in 0..READINGS {
+        holders.extend(holders_now(file)?);
+    }
+    Some(holders)
+}
+
+/// The same by one reading, which may lack some where there are many locks.
+fn holders_now(file: FileIdentity) -> Option<BTreeSet<User>> {
     let locks = match std::fs::read_to_string("/proc/locks") {
         Ok(locks) => locks,
         // Elsewhere than on Linux, nothing is found out.
