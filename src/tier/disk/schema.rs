@@ -119,6 +119,7 @@ impl Database {
         create_private(file).map_err(Fault::Failed)?;
         let conn = open_sqlite(file, limits.timeout).map_err(fail)?;
         leave_alone(&conn, true);
+        plan_once(&conn).map_err(fail)?;
         recognise(&conn, file)?;
         let mode = conn.query_row("PRAGMA journal_mode = WAL", [], |row| {
             row.get::<_, String>(0)
@@ -214,6 +215,7 @@ pub(super) fn open_reader(files: &Files, timeout: Duration) -> Result<Connection
     }
     let conn = open_sqlite(file, timeout).map_err(fail)?;
     leave_alone(&conn, true);
+    plan_once(&conn).map_err(fail)?;
     conn.execute_batch(READER_CACHE).map_err(fail)?;
     // From here on it has the log open, and not only the database.
     let read = conn.query_row("SELECT changes FROM state", [], |row| row.get::<_, i64>(0));
@@ -231,6 +233,13 @@ fn leave_alone(conn: &Connection, alone: bool) {
     if let Err(error) = conn.set_db_config(option, alone) {
         tracing::warn!(%error, "a cache file that is closed may be disturbed");
     }
+}
+
+/// A statement is planned once, whatever values it is given. Otherwise SQLite looks at them, that of a limit
+/// above all, and plans the statement anew for each that is bound, which took more than half of a write.
+fn plan_once(conn: &Connection) -> rusqlite::Result<()> {
+    let option = DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG;
+    conn.set_db_config(option, true).map(drop)
 }
 
 /// Refuses what is not ours.
