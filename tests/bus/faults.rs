@@ -108,9 +108,9 @@ fn a_replica_that_was_behind_and_takes_over_serves_nothing_older() {
     proxy.lead_to(&replica.socket());
     master.kill();
     let begin = Instant::now();
+    // The shared tier sees by itself that the server is another one; copies leave when the bus does.
     soon("the replica's values are dead", || {
-        let resets = one.redis.stats().resets + other.redis.stats().resets;
-        resets > 0 && one.get("k").is_none() && other.get("k").is_none()
+        one.get("k").is_none() && other.get("k").is_none()
     });
     let took = begin.elapsed();
     println!("after a failover: {took:?}");
