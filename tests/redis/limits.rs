@@ -6,8 +6,8 @@ use std::sync::{Arc, Barrier};
 use cardex::tier::{Tier, Update};
 use cardex::{Cache, ErrorKind, HealthState, RedisClient, RedisOptions, SystemClock};
 
-use crate::redis_support::{Server, client, hasty_client, soon, tier};
-use crate::verbs::{get, key, put};
+use crate::redis_support::{Server, client, hasty_client, options, soon, tier};
+use crate::verbs::{get, key, ms, put};
 
 /// Connections at the server, without the one that asks.
 fn connections(server: &Server) -> usize {
@@ -42,7 +42,9 @@ fn thirty_users_have_at_most_twenty_connections() {
 #[test]
 fn who_finds_all_connections_in_use_gets_an_error_at_the_time_out() {
     let server = Server::start();
-    let tier = tier(hasty_client(&server.url()));
+    // Twenty connections at once take a busy machine a while.
+    let options = options(&server.url()).timeout(ms(2000)).unwrap();
+    let tier = tier(RedisClient::new(options, Arc::new(SystemClock)));
     put(&tier, "k", b"v");
     let (all_in, over) = (Barrier::new(21), Barrier::new(21));
     std::thread::scope(|scope| {
