@@ -30,12 +30,6 @@ pub trait KeyedCache: Send + Sync {
     /// # Errors
     /// Whatever keeps it from forgetting.
     fn forget(&self, pattern: &KeyPattern) -> Result<usize>;
-
-    /// Forgets everything, everywhere: what the shared tier has may be older than what it had.
-    ///
-    /// # Errors
-    /// Whatever keeps it from forgetting.
-    fn forget_all(&self) -> Result<()>;
 }
 
 impl KeyedCache for KvCache {
@@ -62,9 +56,5 @@ impl KeyedCache for KvCache {
 
     fn forget(&self, pattern: &KeyPattern) -> Result<usize> {
         KvCache::forget(self, pattern)
-    }
-
-    fn forget_all(&self) -> Result<()> {
-        KvCache::forget_all(self)
     }
 }

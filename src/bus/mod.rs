@@ -260,12 +260,6 @@ impl InvalidationBus {
             waiting: lanes.map(Lane::waiting).iter().sum(),
         }
     }
-
-    /// The caches of keys.
-    #[cfg(feature = "redis")]
-    fn keyed(&self) -> Vec<Arc<dyn KeyedCache>> {
-        self.hub.subscribers.read().keyed.clone()
-    }
 }
 
 impl Subscribers {

@@ -105,11 +105,6 @@ impl KvCache {
         })
     }
 
-    /// Forgets everything without telling anybody.
-    pub(crate) fn forget_all(&self) -> Result<()> {
-        self.take_out(None, || self.0.tier.clear())
-    }
-
     /// Another process has changed what matches in a tier that it shares: the copies of this process
     /// leave. Waits for no verb that is under way: what a load puts at this moment, the tier takes out.
     pub(crate) fn forget_copies(&self, pattern: &KeyPattern) -> Result<usize> {

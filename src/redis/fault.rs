@@ -12,6 +12,8 @@ pub(crate) enum Trouble {
     Ours(Error),
     /// The server's, or that of the way to it.
     Server(RedisError),
+    /// The server did what it was asked, and its reply is longer than anybody reads.
+    TooLong,
 }
 
 impl From<Error> for Trouble {

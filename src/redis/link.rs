@@ -5,13 +5,17 @@ use std::convert::Infallible;
 use std::io;
 use std::time::{Duration, Instant};
 
-use redis::{Client, Connection, ConnectionInfo, ErrorKind as Kind, Pipeline, RedisError, Value};
+use redis::{ConnectionInfo, ErrorKind as Kind, Pipeline, RedisError, Value};
 
 use super::fault::{Fault, Trouble};
+use super::instance::Instance;
+use super::stream::{Stream, Unread};
 
 /// A connection that was not asked for this long what its server is, is asked that before it is used:
 /// it may have been closed without a word, or the server may be a replica by now.
 const CHECKED: Duration = Duration::from_secs(10);
+/// The most bytes of the replies to one request: of longer ones nothing is read, and the connection ends.
+pub(crate) const MAX_REPLY: usize = 65 << 20;
 
 /// A place in the pool, with or without a connection. The pool hands out places, so that whoever wants
 /// a connection finds out at once, and by himself, what keeps it from being made.
@@ -58,9 +62,11 @@ impl Slot {
 
 /// An open connection.
 pub(crate) struct Link {
-    connection: Connection,
+    stream: Stream,
     /// What the server calls it: see [`Link::identity`].
     identity: Option<Identity>,
+    /// Which server it is, if it told.
+    instance: Option<Instance>,
     /// How often connections had been found broken when this one was made.
     generation: u64,
     /// When its server was last seen to take writes.
@@ -72,6 +78,8 @@ pub(crate) struct Link {
     is_watching: bool,
     /// What was sent to be done, and is not known to be: the reply did not come.
     doubt: Option<Doubt>,
+    /// A reply was too long, and the rest of it may still come.
+    is_cut: bool,
 }
 
 /// What may have been done, or be done at any time later.
@@ -99,21 +107,19 @@ impl Link {
         timeout: Duration,
         generation: u64,
     ) -> Result<Link, RedisError> {
-        // Without anything to say: the library would wait for each of its replies for the whole time.
-        let silent = redis::RedisConnectionInfo::default().set_skip_set_lib_name();
-        let client = Client::open(info.clone().set_redis_settings(silent))?;
-        let connection = client.get_connection_with_timeout(timeout)?;
-        connection.set_read_timeout(Some(timeout))?;
-        connection.set_write_timeout(Some(timeout))?;
+        let stream = Stream::connect(info, timeout)?;
+        stream.set_read_timeout(timeout)?;
         let mut link = Link {
-            connection,
+            stream,
             identity: None,
+            instance: None,
             generation,
             checked_at: Instant::now(),
             timeout,
             read_timeout: timeout,
             is_watching: false,
             doubt: None,
+            is_cut: false,
         };
         link.introduce(info)?;
         Ok(link)
@@ -136,14 +142,16 @@ impl Link {
         self.check()
     }
 
-    /// Sees to it that the server takes writes, and that this connection has a name there.
+    /// Sees to it that the server takes writes, that this connection has a name there, and that it is known
+    /// which server it is.
     fn check(&mut self) -> Result<(), RedisError> {
         let mut ask = redis::pipe();
         let name = format!("cardex-{:016x}", fastrand::u64(..));
         ask.cmd("ROLE").cmd("CLIENT").arg("SETNAME").arg(&name);
         ask.cmd("CLIENT").arg("INFO");
+        add_instance(&mut ask);
         let replies = self.exchange(&ask)?;
-        let [role, _, client] = replies.try_into().unwrap_or_default();
+        let [role, _, client, server, replication] = replies.try_into().unwrap_or_default();
         match role {
             // A user may be kept from asking.
             Value::ServerError(e) if Fault::of(&e.clone().into()) != Fault::Declined => {
@@ -156,13 +164,24 @@ impl Link {
             _ => {}
         }
         self.identity = text(&client).and_then(|line| Identity::parse(line, name));
+        self.instance = instance(&server, &replication);
         self.checked_at = Instant::now();
         Ok(())
     }
 
-    /// The connection itself, for what is no asking and answering.
-    pub(super) fn into_connection(self) -> Connection {
-        self.connection
+    /// Which server it is, as it was told last; `None` if it does not tell.
+    pub(crate) fn instance(&self) -> Option<Instance> {
+        self.instance
+    }
+
+    /// The same, asked now.
+    pub(crate) fn instance_now(&mut self) -> Result<Option<Instance>, Trouble> {
+        let mut ask = redis::pipe();
+        add_instance(&mut ask);
+        let replies = self.exchange(&ask)?;
+        let [server, replication] = replies.try_into().unwrap_or_default();
+        self.instance = instance(&server, &replication);
+        Ok(self.instance)
     }
 
     /// How the server names this connection, if it told.
@@ -177,12 +196,12 @@ impl Link {
 
     /// Asks what changes nothing. The replies in their order.
     pub(crate) fn ask(&mut self, pipe: &Pipeline) -> Result<Vec<Value>, Trouble> {
-        Ok(accept(self.exchange(pipe)?)?)
+        Ok(accept(self.replies(pipe)?)?)
     }
 
     /// The same, with the server's refusals among the replies, but for that of the first.
     pub(crate) fn ask_each(&mut self, pipe: &Pipeline) -> Result<Vec<Value>, Trouble> {
-        let replies = self.exchange(pipe)?;
+        let replies = self.replies(pipe)?;
         replies.first().cloned().map_or(Ok(()), accepted)?;
         Ok(replies)
     }
@@ -206,13 +225,16 @@ impl Link {
 
     fn have_done(&mut self, pipe: &Pipeline, doubt: Doubt) -> Result<Option<Vec<Value>>, Trouble> {
         self.doubt = Some(doubt);
-        let replies = self.exchange(pipe)?;
+        let replies = self.replies(pipe)?;
         self.doubt = None;
         Ok(outcome(pipe, replies)?)
     }
 
-    /// Leaves nothing behind for whoever has the connection next.
+    /// Leaves nothing behind for whoever has the connection next; an error if nobody can use it.
     pub(super) fn finish(&mut self) -> Result<(), Trouble> {
+        if self.is_cut {
+            return Err(Trouble::TooLong);
+        }
         if self.is_watching {
             let unwatch = redis::pipe().cmd("UNWATCH").clone();
             self.ask(&unwatch)?;
@@ -221,23 +243,38 @@ impl Link {
         Ok(())
     }
 
+    fn replies(&mut self, pipe: &Pipeline) -> Result<Vec<Value>, Trouble> {
+        self.exchange(pipe).map_err(|error| match self.is_cut {
+            true => Trouble::TooLong,
+            false => error.into(),
+        })
+    }
+
     /// Sends it all, and reads as many replies as there will be, all within the time-out. Errors are
     /// those of the connection, which is of no use then; those of the server are among the replies.
     fn exchange(&mut self, pipe: &Pipeline) -> Result<Vec<Value>, RedisError> {
         let begin = Instant::now();
-        self.connection
-            .send_packed_command(&pipe.get_packed_pipeline())?;
+        self.stream.send(&pipe.get_packed_pipeline())?;
         // A transaction is acknowledged at its beginning, and again at its end.
         let around = if pipe.is_transaction() { 2 } else { 0 };
         let mut replies = Vec::with_capacity(pipe.len() + around);
+        let mut room = MAX_REPLY;
         for _ in 0..pipe.len() + around {
-            self.wait_no_longer_than(begin)?;
-            replies.push(self.connection.recv_response()?);
+            if !self.stream.has_some() {
+                self.wait_no_longer_than(begin)?;
+            }
+            replies.push(self.read(&mut room)?);
         }
         if pipe.is_transaction() {
             self.is_watching = false;
         }
         Ok(replies)
+    }
+
+    fn read(&mut self, room: &mut usize) -> Result<Value, Unread> {
+        let reply = self.stream.read(room);
+        self.is_cut |= matches!(reply, Err(Unread::TooLong));
+        reply
     }
 
     /// Has the next read end when the time-out that began then does, or a sixteenth of it later: setting
@@ -248,11 +285,22 @@ impl Link {
             return Err(io::Error::from(io::ErrorKind::TimedOut).into());
         }
         if self.read_timeout.abs_diff(left) > self.timeout / 16 {
-            self.connection.set_read_timeout(Some(left))?;
+            self.stream.set_read_timeout(left)?;
             self.read_timeout = left;
         }
         Ok(())
     }
+}
+
+/// Asks which server it is.
+fn add_instance(pipe: &mut Pipeline) {
+    pipe.cmd("INFO").arg("server");
+    pipe.cmd("INFO").arg("replication");
+}
+
+/// The replies to [`add_instance`]. A user may be kept from asking.
+fn instance(server: &Value, replication: &Value) -> Option<Instance> {
+    Instance::told(text(server)?, text(replication).unwrap_or_default())
 }
 
 /// What the server made of it; its first refusal, if it refused any of it.
@@ -322,4 +370,50 @@ impl Link {
         }
         Ok(())
     }
+}
+
+impl Link {
+    /// Hears what is published in the channels from now on, and is asked nothing else.
+    pub(super) fn subscribe(&mut self, channels: &[&str]) -> Result<(), RedisError> {
+        let mut subscribe = redis::pipe();
+        subscribe.cmd("SUBSCRIBE").arg(channels);
+        accept(self.exchange(&subscribe)?)?;
+        Ok(())
+    }
+
+    /// The next message, and its channel; `None` if none begins for so long.
+    pub(super) fn message(
+        &mut self,
+        within: Duration,
+    ) -> Result<Option<(String, Vec<u8>)>, RedisError> {
+        if !self.stream.has_some() {
+            self.stream.set_read_timeout(within)?;
+            match self.stream.wait() {
+                Err(error) if is_timeout(&error) => return Ok(None),
+                waited => waited?,
+            }
+            self.stream.set_read_timeout(self.timeout)?;
+        }
+        let mut room = MAX_REPLY;
+        let words = match self.read(&mut room)? {
+            Value::Array(words) => words,
+            Value::ServerError(refusal) => return Err(refusal.into()),
+            _ => return Err((Kind::Parse, "no message").into()),
+        };
+        match <[Value; 3]>::try_from(words) {
+            Ok([kind, channel, Value::BulkString(payload)]) if text(&kind) == Some("message") => {
+                let channel = text(&channel).unwrap_or_default().to_owned();
+                Ok(Some((channel, payload)))
+            }
+            // A channel more is heard.
+            _ => Ok(None),
+        }
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
+    )
 }

@@ -4,8 +4,10 @@
 
 mod breaker;
 mod fault;
+mod instance;
 mod link;
 mod options;
+mod stream;
 mod subscription;
 
 use std::fmt;
@@ -21,8 +23,9 @@ use scheduled_thread_pool::ScheduledThreadPool;
 use self::breaker::{Breaker, Pass, Standing};
 use self::fault::Fault;
 pub(crate) use self::fault::Trouble;
-pub(crate) use self::link::Link;
+pub(crate) use self::instance::Instance;
 use self::link::{Doubt, Identity, Slot, Slots};
+pub(crate) use self::link::{Link, MAX_REPLY};
 pub use self::options::RedisOptions;
 pub(crate) use self::subscription::Heard;
 use crate::clock::Clock;
@@ -44,8 +47,8 @@ const MAX_LOST: usize = 1000;
 /// close the connection of such a write (where `CLIENT LIST` and `CLIENT KILL` are allowed to the user).
 ///
 /// Its verbs do I/O. An attempt waits for a place in the pool, for a connection, and for all replies, at
-/// most for the time-out each; how long a name is looked up is the system's, and a reply that keeps
-/// coming is read to its end.
+/// most for the time-out each; how long a name is looked up is the system's, and replies that keep
+/// coming are read to their end, up to 65 MiB a request.
 pub struct RedisClient {
     options: RedisOptions,
     server: String,
@@ -219,6 +222,7 @@ impl RedisClient {
                     Ok(done) => Ok(Ok(done)),
                     Err(Trouble::Ours(error)) => Err(error),
                     Err(Trouble::Server(error)) => Err(self.error(&error)),
+                    Err(Trouble::TooLong) => Err(self.too_long()),
                 };
             }
         };
@@ -261,6 +265,16 @@ impl RedisClient {
             .with_help(Fault::of(cause).help())
             // As text: the library's error repeats itself as its own cause.
             .because(cause.to_string())
+    }
+
+    fn too_long(&self) -> Error {
+        let message = format!(
+            "a reply of the Redis server {} is longer than {} MiB",
+            self.server,
+            MAX_REPLY >> 20
+        );
+        Error::new(ErrorKind::Unavailable, message)
+            .with_help("see who else keeps something on this server, and how long its names are")
     }
 
     /// The error of those who came while the circuit is open.

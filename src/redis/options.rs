@@ -4,7 +4,6 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use redis::io::tcp::TcpSettings;
 use redis::{ConnectionInfo, IntoConnectionInfo};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -44,7 +43,7 @@ impl RedisOptions {
                 .because(cause)
         })?;
         Ok(RedisOptions {
-            info: info.set_tcp_settings(TcpSettings::default().set_nodelay(true)),
+            info,
             max_connections: 20,
             timeout: Duration::from_secs(5),
             attempts: 3,

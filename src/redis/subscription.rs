@@ -34,22 +34,14 @@ impl RedisClient {
         mut each: impl FnMut(Heard) -> ControlFlow<()>,
     ) -> Result<()> {
         let told = |cause: RedisError| self.error(&cause);
-        let link = Link::open(&self.options.info, self.options.timeout, 0).map_err(told)?;
-        let mut connection = link.into_connection();
-        let mut hearing = connection.as_pubsub();
-        for channel in channels {
-            hearing.subscribe(channel).map_err(told)?;
-        }
-        hearing.set_read_timeout(Some(every)).map_err(told)?;
+        let link = Link::open(&self.options.info, self.options.timeout, 0);
+        let mut link = link.map_err(told)?;
+        link.subscribe(channels).map_err(told)?;
         let mut heard = Heard::Begin;
         while each(heard).is_continue() {
-            heard = match hearing.get_message() {
-                Ok(message) => {
-                    let channel = message.get_channel_name().to_owned();
-                    Heard::Message(channel, message.get_payload_bytes().to_vec())
-                }
-                Err(error) if error.is_timeout() => Heard::Nothing,
-                Err(error) => return Err(told(error)),
+            heard = match link.message(every).map_err(told)? {
+                Some((channel, payload)) => Heard::Message(channel, payload),
+                None => Heard::Nothing,
             };
         }
         Ok(())

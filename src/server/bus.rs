@@ -50,8 +50,6 @@ pub(super) struct Node {
     pub(super) doubts: u64,
     /// Why, the last time.
     pub(super) last_doubt: Option<&'static str>,
-    /// How often a cache was emptied because the server was another one.
-    pub(super) resets: u64,
 }
 
 impl Bus {
@@ -88,7 +86,6 @@ impl Node {
             waiting: stats.waiting as u64,
             doubts: stats.doubts,
             last_doubt: stats.last_doubt,
-            resets: stats.resets,
         })
     }
 

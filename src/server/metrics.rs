@@ -342,11 +342,6 @@ fn tell_bus(encoder: &mut DescriptorEncoder<'_>, bus: &Bus) -> Result<(), fmt::E
                 "All copies left: a message may have been missed",
                 node.doubts,
             ),
-            (
-                "bus_resets",
-                "A cache was emptied: the server was another one",
-                node.resets,
-            ),
         ]);
     }
     for (name, help, count) in counts {

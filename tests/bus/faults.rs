@@ -183,9 +183,9 @@ fn a_replica_that_was_behind_and_takes_over_serves_nothing_older() {
     one.cache.delete("gone").unwrap();
     proxy.lead_to(&replica.socket());
     master.kill();
+    // The shared tier sees by itself that the server is another one; copies leave when the bus does.
     within_the_bound("the replica's values are dead", || {
-        let resets = one.redis.stats().resets + other.redis.stats().resets;
-        resets > 0 && one.get("k").is_none() && other.get("k").is_none()
+        one.get("k").is_none() && other.get("k").is_none()
     });
     one.settle();
     other.settle();

@@ -11,6 +11,7 @@ mod damage;
 mod faults;
 mod limits;
 mod model;
+mod restart;
 mod sharing;
 mod tiered;
 mod verbs;

@@ -165,7 +165,6 @@ struct Counts {
     patterns: Counter,
     invalid_patterns: Counter,
     doubts: Counter,
-    resets: Counter,
 }
 
 /// What came of telling others.
@@ -209,9 +208,6 @@ pub struct RedisBusStats {
     pub doubts: u64,
     /// Why, the last time.
     pub last_doubt: Option<&'static str>,
-    /// How often a shared cache was emptied because the server is another one: what it has may be older
-    /// than what was acknowledged.
-    pub resets: u64,
 }
 
 impl RedisBus {
@@ -417,7 +413,6 @@ impl RedisBus {
             invalid_patterns: counts.invalid_patterns.get(),
             doubts: counts.doubts.get(),
             last_doubt: node.state.lock().last_doubt.map(Doubt::cause),
-            resets: counts.resets.get(),
         }
     }
 
@@ -605,10 +600,6 @@ impl KeyedCache for Coherent {
 
     fn forget(&self, pattern: &KeyPattern) -> Result<usize> {
         KeyedCache::forget(&self.0, pattern)
-    }
-
-    fn forget_all(&self) -> Result<()> {
-        KeyedCache::forget_all(&self.0)
     }
 }
 

@@ -1,9 +1,7 @@
-//! What nodes leave on the server for each other: the registry, with each node's standing, and for each
-//! cache the run of the server that its values are of.
+//! What nodes leave on the server for each other: the registry, with each node's standing.
 //!
 //! ```text
 //! cardex:bus:{PREFIX}:nodes     a hash: a node's name -> INCARNATION:NUMBER:BEAT
-//! cardex:bus:{PREFIX}:servers   a hash: a cache's name -> the run of the server
 //! cardex:bus:{PREFIX}:DATABASE  the channel of the nodes' messages
 //! PREFIX:invalidate             the channel of everybody's patterns
 //! ```
@@ -11,22 +9,17 @@
 //! Channels have no database: that of the messages has its number in its name, and what is said in the
 //! other one is heard by the nodes of all databases.
 
-use std::collections::BTreeMap;
-
 use redis::{Pipeline, Value};
 
 use super::peers::{MAX_NODES, Reading, Standing};
 
 /// The registry is forgotten after this time without a heartbeat, in milliseconds: an hour.
 const NODES_KEPT_MS: u64 = 3_600_000;
-/// What is known of caches outlasts their values: a week.
-const SERVERS_KEPT_MS: u64 = 7 * 24 * 3_600_000;
 
 /// How all of it is called.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     pub(super) nodes: String,
-    pub(super) servers: String,
     pub(super) messages: String,
     pub(super) patterns: String,
 }
@@ -36,8 +29,6 @@ pub(super) struct Names {
 pub(super) struct Registry {
     pub(super) reading: Reading,
     pub(super) is_master: bool,
-    /// The run that the values of each cache are of.
-    pub(super) servers: BTreeMap<String, String>,
 }
 
 impl Names {
@@ -45,7 +36,6 @@ impl Names {
         let start = format!("cardex:bus:{{{prefix}}}");
         Names {
             nodes: format!("{start}:nodes"),
-            servers: format!("{start}:servers"),
             messages: format!("{start}:{database}"),
             patterns: format!("{prefix}:invalidate"),
         }
@@ -77,22 +67,9 @@ impl Names {
         out
     }
 
-    /// From now on the values of the cache are of this run.
-    pub(super) fn settle(&self, cache: &str, run: &str) -> Pipeline {
-        let mut settle = redis::pipe();
-        settle.atomic();
-        settle.cmd("HSET").arg(&self.servers).arg(cache).arg(run);
-        settle
-            .cmd("PEXPIRE")
-            .arg(&self.servers)
-            .arg(SERVERS_KEPT_MS);
-        settle
-    }
-
     pub(super) fn look(&self) -> Pipeline {
         let mut look = redis::pipe();
         look.cmd("HGETALL").arg(&self.nodes);
-        look.cmd("HGETALL").arg(&self.servers);
         look.cmd("ROLE").cmd("INFO").arg("server");
         look
     }
@@ -100,12 +77,11 @@ impl Names {
     /// The replies to [`Names::look`]. What a user may not ask is not known; what is no standing of a
     /// node is nobody's.
     pub(super) fn read(&self, replies: &[Value], node: &str, incarnation: u64) -> Option<Registry> {
-        let [nodes, servers, role, info] = replies else {
+        let [nodes, role, info] = replies else {
             return None;
         };
         let mut registry = Registry {
             is_master: is_master(role),
-            servers: pairs(servers).into_iter().collect(),
             ..Registry::default()
         };
         for (name, standing) in pairs(nodes).into_iter().take(MAX_NODES + 2) {
@@ -182,14 +158,12 @@ mod tests {
         ];
         let replies = [
             Value::Array(nodes.map(bulk).to_vec()),
-            Value::Array(vec![bulk("users"), bulk("run-1")]),
             Value::Array(vec![bulk("master"), Value::Int(0)]),
             bulk("# Server\r\nredis_version:7\r\nrun_id:abc\r\n"),
         ];
         let read = names.read(&replies, "me", 5).unwrap();
         assert!(read.is_master && read.reading.has_mine);
         assert_eq!(read.reading.server.as_deref(), Some("abc"));
-        assert_eq!(read.servers["users"], "run-1");
         let standing = Standing {
             incarnation: 7,
             number: 3,
@@ -198,6 +172,6 @@ mod tests {
         assert_eq!(read.reading.nodes, [("a".to_owned(), standing)].into());
         let read = names.read(&replies, "me", 6).unwrap();
         assert!(!read.reading.has_mine, "of another incarnation");
-        assert!(names.read(&replies[..3], "me", 5).is_none());
+        assert!(names.read(&replies[..2], "me", 5).is_none());
     }
 }

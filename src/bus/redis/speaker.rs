@@ -1,7 +1,6 @@
 //! The node's own voice: what it has to tell, its heartbeats, and its looks at the registry. One thread,
 //! so that numbers go out in their order; it may wait for a server as long as a client does.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +19,6 @@ pub(super) struct Speaker {
     beat: u64,
     next_beat: Duration,
     next_look: Duration,
-    /// The run that each cache was found to be of.
-    servers: BTreeMap<String, String>,
     /// Whether the registry was told of this node, and should know it.
     is_registered: bool,
     /// Whether the last thing that was asked of the server was done.
@@ -37,7 +34,6 @@ impl Speaker {
             beat: 0,
             next_beat: now,
             next_look: now,
-            servers: BTreeMap::new(),
             is_registered: false,
             is_well: true,
         }
@@ -152,7 +148,7 @@ impl Speaker {
         said
     }
 
-    /// Looks at the registry: what should have been heard, and whose server it is.
+    /// Looks at the registry: what should have been heard, and which server it is.
     fn look(&mut self) {
         let node = Arc::clone(&self.node);
         let began = node.clock.elapsed();
@@ -174,7 +170,6 @@ impl Speaker {
             state.is_anonymous = registry.reading.server.is_none();
         }
         node.publish_doubt(doubt);
-        self.reset_caches(&registry);
         self.bury(now);
     }
 
@@ -196,40 +191,6 @@ impl Speaker {
         }
         registry.reading.has_mine |= !self.is_registered;
         Ok(registry)
-    }
-
-    /// What another server has in the place of ours, or ours begun anew, may be older than what was
-    /// acknowledged: it dies at once. Each node sees to the caches that it shares.
-    fn reset_caches(&mut self, registry: &Registry) {
-        let Some(run) = &registry.reading.server else {
-            return;
-        };
-        let node = Arc::clone(&self.node);
-        for cache in node.bus.keyed().iter().filter(|cache| cache.is_shared()) {
-            let name = cache.name();
-            let said = registry.servers.get(name);
-            // A server that knows nothing of the cache was emptied, or never had any of it; unless we know
-            // it from another one.
-            let is_ours = said
-                .or_else(|| self.servers.get(name))
-                .is_none_or(|one| one == run);
-            if said != Some(run) {
-                let reset = if is_ours { Ok(()) } else { cache.forget_all() };
-                let settled = reset.and_then(|()| {
-                    let settle = node.names.settle(name, run);
-                    node.client.run(|link| link.tell_again(&settle)).map(drop)
-                });
-                if let Err(error) = settled {
-                    tracing::warn!(cache = name, "cannot be emptied: {error:#}");
-                    continue;
-                }
-                if !is_ours {
-                    node.counts.resets.bump();
-                    tracing::info!(cache = name, "another server: the cache was emptied");
-                }
-            }
-            self.servers.insert(name.to_owned(), run.clone());
-        }
     }
 
     /// Takes the dead out of the registry.

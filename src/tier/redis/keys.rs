@@ -2,70 +2,27 @@
 //! they lie on one machine of a cluster, where one transaction can ask for several of them.
 //!
 //! ```text
-//! cardex:{NAMESPACE}:epoch              the epoch: a random number
+//! cardex:{NAMESPACE}:epoch              the epoch: a random number, and the instance it was made on
 //! cardex:{NAMESPACE}:v:SCHEMA.EPOCH:KEY a value
 //! cardex:{NAMESPACE}:l:SCHEMA.EPOCH:KEY the token of who has a lease
 //! cardex:{NAMESPACE}:f:KEY              the fence of the key's last lease
 //! ```
 
-use std::fmt;
+use std::fmt::Write;
 
-use redis::Value;
-
+use super::epoch::Number;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tier::{Key, KeyPattern};
 
 /// The most characters of a namespace.
 const MAX_NAMESPACE: usize = 100;
 
-/// The number in every name of a value: after a clear it is another one, and all those of before are
-/// out of reach, for every process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Epoch(u64);
-
-impl Epoch {
-    /// Another one than any before; never 0.
-    pub(super) fn random() -> Result<Self> {
-        let number = super::random::<8>()?;
-        Ok(Epoch(u64::from_le_bytes(number).max(1)))
-    }
-
-    /// As a number that [`Epoch::known`] takes.
-    pub(super) fn number(self) -> u64 {
-        self.0
-    }
-
-    /// The epoch of a number; 0 is none.
-    pub(super) fn known(number: u64) -> Option<Self> {
-        (number != 0).then_some(Epoch(number))
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let number = u64::from_str_radix(text, 16).ok()?;
-        let epoch = Epoch::known(number)?;
-        (epoch.to_string() == text).then_some(epoch)
-    }
-
-    /// What the server holds under the name of the epoch; `None` if that is no epoch.
-    pub(super) fn read(value: &Value) -> Option<Self> {
-        match value {
-            Value::BulkString(bytes) => Epoch::parse(std::str::from_utf8(bytes).ok()?),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Epoch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
 /// How names are made for one namespace and one schema.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     /// `cardex:{NAMESPACE}:`
     start: String,
+    epoch: String,
     schema: u32,
 }
 
@@ -73,26 +30,40 @@ pub(super) struct Names {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Named {
     pub(super) schema: u32,
-    pub(super) epoch: Epoch,
+    pub(super) epoch: Number,
     pub(super) key: Key,
 }
 
 impl Names {
     pub(super) fn new(namespace: &str, schema: u32) -> Self {
         let start = format!("cardex:{{{namespace}}}:");
-        Names { start, schema }
+        let epoch = format!("{start}epoch");
+        Names {
+            start,
+            epoch,
+            schema,
+        }
     }
 
-    pub(super) fn epoch(&self) -> String {
-        format!("{}epoch", self.start)
+    pub(super) fn epoch(&self) -> &str {
+        &self.epoch
     }
 
-    pub(super) fn value(&self, epoch: Epoch, key: &Key) -> String {
-        format!("{}v:{}.{epoch}:{key}", self.start, self.schema)
+    pub(super) fn value(&self, epoch: Number, key: &Key) -> String {
+        self.of('v', epoch, key.as_str())
     }
 
-    pub(super) fn lease(&self, epoch: Epoch, key: &Key) -> String {
-        format!("{}l:{}.{epoch}:{key}", self.start, self.schema)
+    pub(super) fn lease(&self, epoch: Number, key: &Key) -> String {
+        self.of('l', epoch, key.as_str())
+    }
+
+    fn of(&self, kind: char, epoch: Number, rest: &str) -> String {
+        let Names { start, schema, .. } = self;
+        // All at once: names are made for each hit.
+        let mut name = String::with_capacity(start.len() + 40 + rest.len());
+        // A string takes whatever is written to it.
+        _ = write!(name, "{start}{kind}:{schema}.{epoch}:{rest}");
+        name
     }
 
     pub(super) fn fence(&self, key: &Key) -> String {
@@ -106,18 +77,18 @@ impl Names {
 
     /// The server's pattern of values that may match; its `?` is a byte, so that it decides by what
     /// matches begin with, and no more.
-    pub(super) fn matching(&self, epoch: Epoch, pattern: &KeyPattern) -> String {
+    pub(super) fn matching(&self, epoch: Number, pattern: &KeyPattern) -> String {
         self.matching_of('v', epoch, pattern)
     }
 
     /// The same, of leases.
-    pub(super) fn leases_matching(&self, epoch: Epoch, pattern: &KeyPattern) -> String {
+    pub(super) fn leases_matching(&self, epoch: Number, pattern: &KeyPattern) -> String {
         self.matching_of('l', epoch, pattern)
     }
 
-    fn matching_of(&self, kind: char, epoch: Epoch, pattern: &KeyPattern) -> String {
+    fn matching_of(&self, kind: char, epoch: Number, pattern: &KeyPattern) -> String {
         let prefix = KeyPattern::escape(&pattern.prefix());
-        format!("{}{kind}:{}.{epoch}:{prefix}*", self.start, self.schema)
+        self.of(kind, epoch, &format!("{prefix}*"))
     }
 
     /// What a name says; `None` of a name that is not of a value or a lease here.
@@ -130,7 +101,7 @@ impl Names {
         let (schema, epoch) = place.split_once('.')?;
         Some(Named {
             schema: schema.parse().ok()?,
-            epoch: Epoch::parse(epoch)?,
+            epoch: Number::parse(epoch.as_bytes())?,
             key: Key::new(key).ok()?,
         })
     }
@@ -142,7 +113,7 @@ impl Names {
     }
 
     /// Whether it is of this epoch, and of our schema.
-    pub(super) fn is_ours(&self, named: &Named, epoch: Epoch) -> bool {
+    pub(super) fn is_ours(&self, named: &Named, epoch: Number) -> bool {
         (named.schema, named.epoch) == (self.schema, epoch)
     }
 }
@@ -162,12 +133,13 @@ pub(super) fn check_namespace(namespace: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::epoch::tests::epoch;
     use super::*;
 
     #[test]
     fn a_name_says_what_it_was_made_of() {
         let names = Names::new("n.1", 7);
-        let (epoch, key) = (Epoch(0xabc), Key::new("a:{b}:v:1.2:*").unwrap());
+        let (epoch, key) = (epoch(0xabc, 1).number, Key::new("a:{b}:v:1.2:*").unwrap());
         let value = names.value(epoch, &key);
         assert_eq!(value, "cardex:{n.1}:v:7.0000000000000abc:a:{b}:v:1.2:*");
         let lease = names.lease(epoch, &key);
@@ -186,23 +158,6 @@ mod tests {
         ] {
             assert_eq!(names.parse(foreign), None, "{foreign}");
         }
-    }
-
-    #[test]
-    fn what_is_no_epoch_is_none() {
-        let read = |text: &str| Epoch::read(&Value::BulkString(text.into()));
-        assert_eq!(read("0000000000000abc"), Some(Epoch(0xabc)));
-        for bad in [
-            "",
-            "abc",
-            "0000000000000000",
-            "0000000000000ABC",
-            "+000000000000abc",
-        ] {
-            assert_eq!(read(bad), None, "{bad}");
-        }
-        assert_eq!(Epoch::read(&Value::Nil), None);
-        assert!(Epoch::random().unwrap() != Epoch::random().unwrap());
     }
 
     #[test]

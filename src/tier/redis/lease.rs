@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::keys::Epoch;
+use super::epoch::Epoch;
+use super::reply::{array, bytes, no_reply, number, text};
 use super::stored::{Head, Stay};
-use super::{RedisTier, Step, array, bytes, no_reply, number, random, set, strings, text, unlink};
+use super::{RedisTier, Step, random, set, strings, unlink};
 use crate::error::Result;
 use crate::redis::{Link, Trouble};
 use crate::tier::{Key, Lease, Leased, Term};
@@ -47,7 +48,7 @@ impl RedisTier {
             let fence = seen.fence.saturating_add(1).max(seen.now);
             let mut take = self.transaction();
             let kept = ms(time.saturating_add(FENCE_KEPT));
-            let name = self.names.lease(epoch, key);
+            let name = self.names.lease(epoch.number, key);
             take.add_command(set(&name, token_text(token).as_bytes(), Some(ms(time))));
             let text = fence.to_string();
             take.add_command(set(&self.names.fence(key), text.as_bytes(), Some(kept)));
@@ -64,7 +65,7 @@ impl RedisTier {
                 return Ok(step);
             }
             let mut renew = self.transaction();
-            let name = self.names.lease(epoch, key);
+            let name = self.names.lease(epoch.number, key);
             renew.cmd("PEXPIRE").arg(name).arg(ms(time));
             Ok(match link.tell_again(&renew)? {
                 Some(replies) => Step::Done(replies.last().map(number) == Some(1)),
@@ -90,10 +91,10 @@ impl RedisTier {
             if let Some(step) = self.unless_held(link, epoch, key, lease)? {
                 return Ok(step);
             }
-            let name = self.names.value(epoch, key);
+            let name = self.names.value(epoch.number, key);
             let mut fill = self.transaction();
             fill.add_command(set(&name, &head.encode(&name, value), ms));
-            fill.add_command(unlink(&self.names.lease(epoch, key)));
+            fill.add_command(unlink(&self.names.lease(epoch.number, key)));
             Ok(match self.written(link, epoch, &name, fill)? {
                 Step::Done(()) => Step::Done(true),
                 Step::Moved(now) => Step::Moved(now),
@@ -108,7 +109,7 @@ impl RedisTier {
                 return Ok(step.map(|_| ()));
             }
             let mut release = self.transaction();
-            release.add_command(unlink(&self.names.lease(epoch, key)));
+            release.add_command(unlink(&self.names.lease(epoch.number, key)));
             Ok(match link.tell_again(&release)? {
                 Some(_) => Step::Done(()),
                 None => Step::Contested,
@@ -128,16 +129,16 @@ impl RedisTier {
         if seen.epoch != Some(epoch) {
             return Ok(Some(Step::Moved(seen.epoch)));
         }
-        let is_held = seen.token == Some(lease.token) && seen.stay != Stay::Gone;
+        let is_held = seen.token == Some(lease.token) && seen.stay.is_there();
         Ok((!is_held).then_some(Step::Done(false)))
     }
 
     fn look(&self, link: &mut Link, epoch: Epoch, key: &Key) -> Result<Seen, Trouble> {
-        let (epoch, lease) = (self.names.epoch(), self.names.lease(epoch, key));
+        let (epoch, lease) = (self.names.epoch(), self.names.lease(epoch.number, key));
         let fence = self.names.fence(key);
         let mut look = redis::pipe();
-        look.cmd("WATCH").arg(&epoch).arg(&lease).arg(&fence);
-        look.add_command(strings([&epoch, &lease, &fence]));
+        look.cmd("WATCH").arg(epoch).arg(&lease).arg(&fence);
+        look.add_command(strings([epoch, &lease, &fence]));
         look.cmd("PTTL").arg(&lease).cmd("TIME");
         let replies = link.watch(&look)?;
         let [_, held, pttl, time] = &replies[..] else {

@@ -5,28 +5,37 @@
 //! The names of all values carry the epoch of their namespace (see `keys`). Each process remembers the
 //! epoch, and each round trip asks for it too: so a clear, by any process, is another epoch, and has
 //! its effect for all processes at once. If the server loses the epoch, by being emptied or by an
-//! eviction, the next verb makes another one, and everything is a miss.
+//! eviction, or is another one than that which it was made on (see `epoch`), the next verb makes another
+//! one, and everything is a miss.
 //!
 //! What an earlier epoch left behind is out of reach. The server ends it when its time is over; whatever
 //! never ends is taken out by the `clear` itself, as far as it gets within a time-out, and by `sweep`. A
 //! value of another schema that never ends stays until somebody clears the namespace.
 
+mod epoch;
 mod keys;
 mod lease;
+mod options;
+mod read;
+mod reply;
 mod stored;
 mod walk;
 
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redis::{Cmd, Pipeline, Value};
+use redis::{Cmd, Pipeline};
 
-use self::keys::{Epoch, Names};
+use self::epoch::{Epoch, first};
+use self::keys::Names;
+pub use self::options::RedisTierOptions;
+use self::read::Found;
+use self::reply::{bytes, no_reply, number, replies};
 use self::stored::{Head, Stay};
 use super::{
     Change, Entry, Key, KeyPattern, Lease, Leased, Lifetime, Term, Tier, TierStats, Update,
@@ -42,58 +51,10 @@ use crate::stats::Counter;
 const MAX_CHANGES: u32 = 1000;
 /// The most that is waited before it is made anew, so that those who meet come apart.
 const MAX_PAUSE: Duration = Duration::from_millis(2);
-/// The largest value. Of one that somebody else put there no more than this is read, before it is judged.
+/// The largest value. Of a longer one, which somebody else put there, nothing is read.
 const MAX_VALUE_BYTES: usize = 64 << 20;
-/// The most that is read of each value where many are asked for together: a longer one is asked for again,
-/// alone.
-const MAX_BYTES_TOGETHER: usize = 1 << 20;
 /// How many keys one transaction asks for: others wait meanwhile.
 const TOGETHER: usize = 256;
-
-/// Where a tier on a Redis server keeps its values, and for how long. Options can only be valid: what is
-/// out of range is refused when it is set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedisTierOptions {
-    namespace: String,
-    schema: u32,
-    ttl: Duration,
-}
-
-impl RedisTierOptions {
-    /// Values of this namespace live for 7200 seconds. Tiers of one namespace share their values, in one
-    /// process or in several.
-    ///
-    /// # Errors
-    /// `InvalidConfig` unless it has 1 to 100 letters, digits, `_`, `-` and `.`.
-    pub fn new(namespace: &str) -> Result<Self> {
-        keys::check_namespace(namespace)?;
-        Ok(RedisTierOptions {
-            namespace: namespace.to_owned(),
-            schema: 0,
-            ttl: Duration::from_secs(7200),
-        })
-    }
-
-    /// The version of what the values are made of, 0 at first: those of another one are not seen.
-    #[must_use]
-    pub fn schema(mut self, schema: u32) -> Self {
-        self.schema = schema;
-        self
-    }
-
-    /// How long a value lives that is put with the default lifetime. The server counts milliseconds.
-    ///
-    /// # Errors
-    /// `InvalidConfig` if it is 0.
-    pub fn ttl(mut self, ttl: Duration) -> Result<Self> {
-        if ttl.is_zero() {
-            let range = "a positive duration";
-            return Err(Error::out_of_range("tiers.redis.ttl", "0s", range));
-        }
-        self.ttl = ttl;
-        Ok(self)
-    }
-}
 
 /// A tier on a Redis server, version 6.2 or later. Its verbs do I/O; while the server is away they are
 /// errors of kind `Unavailable`, soon at once: see [`RedisClient`]. What a cache loads meanwhile is kept in
@@ -106,17 +67,24 @@ impl RedisTierOptions {
 ///
 /// # A server that goes back in time
 /// One that is restarted from a snapshot, or whose replica takes its place before it has got everything,
-/// holds older values, and removed ones, under the epoch of before: they are answered until they end, as
-/// nothing about them tells their age. Let such a server keep no snapshots, or empty the namespace
-/// ([`Cache::clear`]) before it is used again. A bus on the same server does that by itself where it sees
-/// that the server is another one.
+/// holds older values, and removed ones, and nothing about them tells their age. So the epoch is of one
+/// instance of a server, and whoever finds it on another makes another epoch: **a server that is started
+/// again has lost its values**, also one that had saved all of them. Another instance is another run
+/// (`run_id` in `INFO server`) or another history of the data (`master_replid` in `INFO replication`, which
+/// is another one, too, when a server gets its first replica, and an hour after it lost the last one).
+///
+/// Each connection asks when it is made, and every ten seconds: so a server that takes over the data of
+/// another one and is made a master again while connections stay open is noticed within ten seconds. A
+/// server that does not allow `INFO` to the user is believed whatever it has: let such a one keep no
+/// snapshots, or clear the namespace ([`Cache::clear`]) before it is used again. Of masters that replicate
+/// each other, all processes must use the same one: each takes the epoch of another for one of before.
 pub struct RedisTier {
     name: String,
     ttl: Duration,
     client: Arc<RedisClient>,
     names: Names,
-    /// The number of the epoch as it was seen last; 0 before.
-    epoch: AtomicU64,
+    /// The epoch as it was seen last. Locked for a copy.
+    epoch: Mutex<Option<Epoch>>,
     counters: Counters,
     /// How many entries there were when they were counted last.
     entries: AtomicUsize,
@@ -141,15 +109,6 @@ enum Step<T> {
     Contested,
 }
 
-/// What the server holds under a key.
-enum Found {
-    Absent,
-    Entry(Entry),
-    Damaged,
-    /// More than was asked for.
-    Long,
-}
-
 impl RedisTier {
     /// A tier on the client's server. Nothing is asked yet.
     pub fn new(
@@ -162,7 +121,7 @@ impl RedisTier {
             ttl: options.ttl,
             client,
             names: Names::new(&options.namespace, options.schema),
-            epoch: AtomicU64::new(0),
+            epoch: Mutex::new(None),
             counters: Counters::default(),
             entries: AtomicUsize::new(0),
             swept_to: Mutex::new(0),
@@ -183,130 +142,16 @@ impl RedisTier {
                     Step::Contested => thread::sleep(pause(round)),
                 }
             }
-            let message = format!(
-                "what is asked of the tier {} was changed by others, each of {MAX_CHANGES} times",
-                self.name
-            );
-            let busy = Error::new(ErrorKind::DatabaseBusy, message).with_help("try again");
-            Err(busy.into())
+            Err(self.contested().into())
         })
     }
 
-    /// The epoch as it was seen last; made if there is none.
-    fn epoch(&self, link: &mut Link) -> Result<Epoch, Trouble> {
-        if let Some(epoch) = Epoch::known(self.epoch.load(Ordering::Relaxed)) {
-            return Ok(epoch);
-        }
-        let (name, mine) = (self.names.epoch(), Epoch::random()?);
-        let mut make = redis::pipe();
-        make.cmd("SET").arg(&name).arg(mine.to_string()).arg("NX");
-        make.add_command(strings([&name]));
-        let found = replies(link.tell_again(&make)?).get(1).and_then(first);
-        let epoch = match found {
-            Some(epoch) => epoch,
-            // Something else has the name.
-            None => {
-                let mut make = redis::pipe();
-                make.cmd("SET").arg(&name).arg(mine.to_string());
-                link.tell_again(&make)?;
-                mine
-            }
-        };
-        self.adopt(Some(epoch));
-        Ok(epoch)
-    }
-
-    fn adopt(&self, epoch: Option<Epoch>) {
-        self.epoch
-            .store(epoch.map_or(0, Epoch::number), Ordering::Relaxed);
-    }
-
-    /// What the server holds under each of the keys. This is no transaction, which a server without room
-    /// would refuse.
-    fn read(&self, keys: &[&Key]) -> Result<Vec<Found>> {
-        let limit = match keys {
-            [_] => MAX_VALUE_BYTES,
-            _ => MAX_BYTES_TOGETHER,
-        };
-        self.run(|link, epoch| {
-            let names: Vec<String> = keys
-                .iter()
-                .map(|key| self.names.value(epoch, key))
-                .collect();
-            let mut read = redis::pipe();
-            self.add_read(&mut read, &names, limit);
-            let (now, held) = held(&names, &link.ask_each(&read)?, limit)?;
-            if now != Some(epoch) {
-                return Ok(Step::Moved(now));
-            }
-            let found: Option<Vec<Found>> = held.into_iter().map(|held| held.found).collect();
-            Ok(found.map_or(Step::Contested, Step::Done))
-        })
-    }
-
-    /// Asks for the values, as far as the limit and a byte more, how long they stay, and their heads again:
-    /// if those are still the same, all that was read of a value is of one moment. Before and after them
-    /// it asks for the epoch: if that is the same in the end, it was so all the time.
-    fn add_read(&self, pipe: &mut Pipeline, names: &[String], limit: usize) {
-        let epoch = self.names.epoch();
-        pipe.add_command(strings([&epoch]));
-        for name in names {
-            let last = stored::HEAD + limit;
-            pipe.cmd("GETRANGE").arg(name).arg(0).arg(last);
-            pipe.cmd("PTTL").arg(name);
-            add_head(pipe, name);
-        }
-        pipe.add_command(strings([&epoch]));
-    }
-
-    /// The entry of a key, if it is whole. A damaged one leaves.
-    fn whole(&self, key: &Key, found: Found) -> Option<Entry> {
-        match found {
-            Found::Absent | Found::Long => None,
-            Found::Entry(entry) => Some(entry),
-            Found::Damaged => {
-                self.counters.damaged.bump();
-                tracing::warn!(tier = self.name, %key, "a damaged value on the Redis server");
-                if let Err(error) = self.discard(key) {
-                    tracing::warn!(tier = self.name, %key, %error, "cannot take it out");
-                }
-                None
-            }
-        }
-    }
-
-    /// Takes a value out if it is damaged still.
-    fn discard(&self, key: &Key) -> Result<()> {
-        self.run(|link, epoch| {
-            let name = self.names.value(epoch, key);
-            let (now, held) = self.watched(link, &name)?;
-            if now != Some(epoch) {
-                return Ok(Step::Moved(now));
-            }
-            match held.found {
-                Some(Found::Damaged) => {}
-                Some(_) => return Ok(Step::Done(())),
-                None => return Ok(Step::Contested),
-            }
-            let mut remove = redis::pipe();
-            remove.atomic().cmd("UNLINK").arg(&name);
-            Ok(match link.tell_again(&remove)? {
-                Some(_) => Step::Done(()),
-                None => Step::Contested,
-            })
-        })
-    }
-
-    /// The epoch, and what is held under the name, both watched from now on.
-    fn watched(&self, link: &mut Link, name: &str) -> Result<(Option<Epoch>, Held), Trouble> {
-        let names = [name.to_owned()];
-        let mut watch = redis::pipe();
-        watch.cmd("WATCH").arg(self.names.epoch()).arg(name);
-        self.add_read(&mut watch, &names, MAX_VALUE_BYTES);
-        let replies = link.watch(&watch)?;
-        let replies = replies.get(1..).unwrap_or_default();
-        let (now, mut held) = held(&names, replies, MAX_VALUE_BYTES)?;
-        Ok((now, held.pop().ok_or_else(no_reply)?))
+    fn contested(&self) -> Error {
+        let message = format!(
+            "what is asked of the tier {} was changed by others, each of {MAX_CHANGES} times",
+            self.name
+        );
+        Error::new(ErrorKind::DatabaseBusy, message).with_help("try again")
     }
 
     /// One transaction that writes: the epoch is asked for beside it, and what was written in another
@@ -327,7 +172,7 @@ impl RedisTier {
     /// The beginning of a transaction that writes: it asks for the epoch.
     fn transaction(&self) -> Pipeline {
         let mut pipe = redis::pipe();
-        pipe.atomic().add_command(strings([&self.names.epoch()]));
+        pipe.atomic().add_command(strings([self.names.epoch()]));
         pipe
     }
 }
@@ -367,145 +212,6 @@ fn unlink(name: &str) -> Cmd {
 fn add_head(pipe: &mut Pipeline, name: &str) {
     let last = stored::HEAD - 1;
     pipe.cmd("GETRANGE").arg(name).arg(0).arg(last);
-}
-
-/// The epoch in a reply to [`strings`] that asked for it first.
-fn first(reply: &Value) -> Option<Epoch> {
-    array(reply).first().and_then(Epoch::read)
-}
-
-fn replies(replies: Option<Vec<Value>>) -> Vec<Value> {
-    replies.unwrap_or_default()
-}
-
-fn array(reply: &Value) -> &[Value] {
-    match reply {
-        Value::Array(values) => values,
-        _ => &[],
-    }
-}
-
-fn bytes(reply: &Value) -> Option<&[u8]> {
-    match reply {
-        Value::BulkString(bytes) => Some(bytes),
-        _ => None,
-    }
-}
-
-fn text(reply: &Value) -> Option<&str> {
-    std::str::from_utf8(bytes(reply)?).ok()
-}
-
-/// The number in a reply; what is none is as good as "not there".
-fn number(reply: &Value) -> i64 {
-    match reply {
-        Value::Int(number) => *number,
-        _ => -2,
-    }
-}
-
-/// What is held under a name.
-struct Held {
-    /// `None` if somebody changed it while it was read.
-    found: Option<Found>,
-    head: Option<Head>,
-}
-
-/// The epoch and what is held under the names, of the replies to [`RedisTier::add_read`].
-fn held(
-    names: &[String],
-    replies: &[Value],
-    limit: usize,
-) -> Result<(Option<Epoch>, Vec<Held>), Trouble> {
-    let [before, rest @ .., now] = replies else {
-        return Err(no_reply());
-    };
-    for epoch in [before, now] {
-        refused(epoch)?;
-    }
-    let (rest, []) = rest.as_chunks::<3>() else {
-        return Err(no_reply());
-    };
-    if rest.len() != names.len() {
-        return Err(no_reply());
-    }
-    let mut held = Vec::with_capacity(names.len());
-    for (name, [value, pttl, head]) in names.iter().zip(rest) {
-        held.push(match bytes(value) {
-            // As the server says of what is not there.
-            Some([]) if number(pttl) == -2 => Held::nothing(),
-            Some(bytes)
-                if bytes.get(..stored::HEAD).unwrap_or(bytes)
-                    != self::bytes(head).unwrap_or_default() =>
-            {
-                Held::changed()
-            }
-            Some(bytes) => Held::read(name, bytes, Stay::read(number(pttl)), limit),
-            None => {
-                refused(value)?;
-                Held::nothing()
-            }
-        });
-    }
-    Ok((first(now), held))
-}
-
-/// A refusal, but for that of what is no string, which is as good as not there.
-fn refused(reply: &Value) -> Result<(), Trouble> {
-    match reply {
-        Value::ServerError(refusal) if refusal.code() != "WRONGTYPE" => {
-            Err(redis::RedisError::from(refusal.clone()).into())
-        }
-        _ => Ok(()),
-    }
-}
-
-impl Held {
-    fn nothing() -> Self {
-        Held {
-            found: Some(Found::Absent),
-            head: None,
-        }
-    }
-
-    /// Somebody changed it while it was read.
-    fn changed() -> Self {
-        Held {
-            found: None,
-            head: None,
-        }
-    }
-
-    fn read(name: &str, bytes: &[u8], stay: Stay, limit: usize) -> Self {
-        if bytes.len() > stored::HEAD + limit && limit < MAX_VALUE_BYTES {
-            return Held {
-                found: Some(Found::Long),
-                head: None,
-            };
-        }
-        let whole = Some(bytes).filter(|bytes| bytes.len() <= stored::HEAD + limit);
-        let Some((head, value)) = whole.and_then(|bytes| Head::decode(name, bytes)) else {
-            return Held {
-                found: Some(Found::Damaged),
-                head: None,
-            };
-        };
-        let found = match head.entry(value, stay) {
-            Ok(Some(entry)) => Found::Entry(entry),
-            Ok(None) => Found::Absent,
-            Err(stored::Endless) => Found::Damaged,
-        };
-        Held {
-            found: Some(found),
-            head: Some(head),
-        }
-    }
-}
-
-/// A reply that is not what was asked for.
-fn no_reply() -> Trouble {
-    let what = "the reply is none to what was asked";
-    Trouble::Server((redis::ErrorKind::Parse, what).into())
 }
 
 /// Bytes that nobody guesses, and nobody else has.
@@ -564,7 +270,7 @@ impl Tier for RedisTier {
 
     fn peek(&self, key: &Key) -> Result<Option<Entry>> {
         Ok(match self.read(&[key])?.pop() {
-            Some(Found::Entry(entry)) => Some(entry),
+            Some(Found::Entry(_, entry)) => Some(entry),
             _ => None,
         })
     }
@@ -576,10 +282,10 @@ impl Tier for RedisTier {
             return Ok(false);
         }
         self.run(|link, epoch| {
-            let name = self.names.value(epoch, key);
+            let name = self.names.value(epoch.number, key);
             let mut put = self.transaction();
             put.add_command(set(&name, &head.encode(&name, &value), ms));
-            put.add_command(unlink(&self.names.lease(epoch, key)));
+            put.add_command(unlink(&self.names.lease(epoch.number, key)));
             self.written(link, epoch, &name, put)
         })?;
         Ok(true)
@@ -589,22 +295,22 @@ impl Tier for RedisTier {
     /// that there was none.
     fn remove(&self, key: &Key) -> Result<bool> {
         self.run(|link, epoch| {
-            let name = self.names.value(epoch, key);
+            let name = self.names.value(epoch.number, key);
             // This is no transaction, which a server without room would refuse. The lease leaves first,
             // so that nothing is kept under it from then on; and if the epoch is still the same in the
             // end, it was so all the time.
             let mut remove = redis::pipe();
-            remove.add_command(unlink(&self.names.lease(epoch, key)));
+            remove.add_command(unlink(&self.names.lease(epoch.number, key)));
             remove.cmd("PTTL").arg(&name);
             remove.add_command(unlink(&name));
-            remove.add_command(strings([&self.names.epoch()]));
+            remove.add_command(strings([self.names.epoch()]));
             let replies = replies(link.tell_again(&remove)?);
             let [_, pttl, removed, held] = &replies[..] else {
                 return Err(no_reply());
             };
             match first(held) {
                 Some(now) if now == epoch => {
-                    let was_there = Stay::read(number(pttl)) != Stay::Gone;
+                    let was_there = Stay::read(number(pttl)).is_there();
                     Ok(Step::Done(was_there && number(removed) == 1))
                 }
                 now => Ok(Step::Moved(now)),
@@ -614,15 +320,14 @@ impl Tier for RedisTier {
 
     fn update(&self, key: &Key, change: &mut Change<'_>) -> Result<Option<Entry>> {
         self.run(|link, epoch| {
-            let name = self.names.value(epoch, key);
-            let (now, held) = self.watched(link, &name)?;
+            let name = self.names.value(epoch.number, key);
+            let (now, found) = self.watched(link, &name)?;
             if now != Some(epoch) {
                 return Ok(Step::Moved(now));
             }
-            let old = match held.found {
-                Some(Found::Entry(entry)) => Some(entry),
-                Some(Found::Absent | Found::Damaged | Found::Long) => None,
-                None => return Ok(Step::Contested),
+            let (old_head, old) = match found {
+                Found::Entry(head, entry) => (Some(head), Some(entry)),
+                _ => (None, None),
             };
             let mut write = self.transaction();
             let new = match change(old.as_ref())? {
@@ -632,7 +337,7 @@ impl Tier for RedisTier {
                     version,
                     term,
                 } if value.len() <= MAX_VALUE_BYTES => {
-                    let (head, set, remaining) = match (term, &old, held.head) {
+                    let (head, set, remaining) = match (term, &old, old_head) {
                         // It keeps its end.
                         (None, Some(old), Some(head)) => {
                             let head = head.with_version(version);
@@ -662,7 +367,7 @@ impl Tier for RedisTier {
                     None
                 }
             };
-            write.add_command(unlink(&self.names.lease(epoch, key)));
+            write.add_command(unlink(&self.names.lease(epoch.number, key)));
             Ok(match self.written(link, epoch, &name, write)? {
                 Step::Done(()) => Step::Done(new),
                 Step::Moved(now) => Step::Moved(now),
@@ -675,10 +380,10 @@ impl Tier for RedisTier {
     fn expire(&self, key: &Key, term: Term) -> Result<bool> {
         let (wanted, ms) = Head::new(0, term.resolve(self.ttl)?);
         let expired = self.run(|link, epoch| {
-            let name = self.names.value(epoch, key);
+            let name = self.names.value(epoch.number, key);
             let mut watch = redis::pipe();
             watch.cmd("WATCH").arg(self.names.epoch()).arg(&name);
-            watch.add_command(strings([&self.names.epoch()]));
+            watch.add_command(strings([self.names.epoch()]));
             watch.cmd("PTTL").arg(&name);
             add_head(&mut watch, &name);
             let replies = link.watch(&watch)?;
@@ -689,7 +394,7 @@ impl Tier for RedisTier {
                 Some(now) if now == epoch => {}
                 now => return Ok(Step::Moved(now)),
             }
-            if Stay::read(number(pttl)) == Stay::Gone {
+            if !Stay::read(number(pttl)).is_there() {
                 return Ok(Step::Done(Some(false)));
             }
             let head = bytes(head).and_then(Head::told);

@@ -8,13 +8,15 @@ use std::time::Duration;
 use crate::tier::Entry;
 use crate::tier::term::Times;
 
-/// Part of every digest: another form of values has other digests.
-const CONTEXT: &str = "cardex 2026 redis tier value 1";
+/// The key of every digest: another form of values has other digests. It is no secret.
+const KEY: [u8; 32] = *b"cardex 2026: redis tier, value 2";
 /// The first byte of this form.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
+/// From how many bytes on a value is long: two of the pieces that are hashed beside each other.
+const LONG: usize = 2 << 10;
 /// Bytes of a digest.
 const DIGEST: usize = 16;
-/// Bytes of what the digest vouches for, before the value: form, flags, version, grace, excess, nonce.
+/// Bytes of what the digest vouches for, before the value: form, flags, version, grace, life, excess.
 const FIELDS: usize = 1 + 1 + 8 + 8 + 8 + 8;
 /// Bytes before the value.
 pub(super) const HEAD: usize = FIELDS + DIGEST;
@@ -29,17 +31,19 @@ pub(super) struct Head {
     version: u64,
     pub(super) is_endless: bool,
     pub(super) grace: Duration,
+    /// How long it lives from when its end was set, its grace included; 0 if it never ends.
+    life: Duration,
     /// How much longer it lives than it is held here.
     excess: Duration,
-    /// Another one at each write, so that two reads can tell that they saw the same.
-    nonce: u64,
 }
 
 /// The server's word on when something leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stay {
     /// It is not there.
-    Gone,
+    Absent,
+    /// It leaves within the millisecond, and is as good as gone.
+    Leaving,
     /// It stays.
     Endless,
     /// So long.
@@ -47,14 +51,19 @@ pub(super) enum Stay {
 }
 
 impl Stay {
-    /// The reply to `PTTL`. What leaves within the millisecond is gone.
+    /// The reply to `PTTL`.
     pub(super) fn read(pttl: i64) -> Self {
         match u64::try_from(pttl) {
-            Ok(0) => Stay::Gone,
+            Ok(0) => Stay::Leaving,
             Ok(ms) => Stay::For(Duration::from_millis(ms)),
             Err(_) if pttl == -1 => Stay::Endless,
-            Err(_) => Stay::Gone,
+            Err(_) => Stay::Absent,
         }
+    }
+
+    /// Whether it is there, and not about to leave.
+    pub(super) fn is_there(self) -> bool {
+        matches!(self, Stay::Endless | Stay::For(_))
     }
 }
 
@@ -70,19 +79,15 @@ impl Head {
             version,
             is_endless: life.is_none(),
             grace: times.grace,
+            life: life.unwrap_or_default(),
             excess: life.map_or(Duration::ZERO, rest),
-            nonce: fastrand::u64(..),
         };
         (head, ms)
     }
 
     /// That of another value, which takes this one's place and keeps its end.
     pub(super) fn with_version(self, version: u64) -> Self {
-        Head {
-            version,
-            nonce: fastrand::u64(..),
-            ..self
-        }
+        Head { version, ..self }
     }
 
     fn fields(&self) -> [u8; FIELDS] {
@@ -91,8 +96,8 @@ impl Head {
         fields[1] = if self.is_endless { ENDLESS } else { 0 };
         fields[2..10].copy_from_slice(&self.version.to_le_bytes());
         fields[10..18].copy_from_slice(&nanoseconds(self.grace).to_le_bytes());
-        fields[18..26].copy_from_slice(&nanoseconds(self.excess).to_le_bytes());
-        fields[26..].copy_from_slice(&self.nonce.to_le_bytes());
+        fields[18..26].copy_from_slice(&nanoseconds(self.life).to_le_bytes());
+        fields[26..].copy_from_slice(&nanoseconds(self.excess).to_le_bytes());
         fields
     }
 
@@ -125,26 +130,28 @@ impl Head {
             version: number(2)?,
             is_endless: fields[1] == ENDLESS,
             grace: Duration::from_nanos(number(10)?),
-            excess: Duration::from_nanos(number(18)?),
-            nonce: number(26)?,
+            life: Duration::from_nanos(number(18)?),
+            excess: Duration::from_nanos(number(26)?),
         };
         (head.fields() == *fields).then_some(head)
     }
 
     /// Whether it says the same of its end, beside how long the server holds it.
     pub(super) fn ends_as(&self, other: &Head) -> bool {
-        let end = |head: &Head| (head.is_endless, head.grace, head.excess);
+        let end = |head: &Head| (head.is_endless, head.grace, head.life, head.excess);
         end(self) == end(other)
     }
 
-    /// The entry as it is handed out, if it is still there. `Err` for a value that has an end and that
-    /// somebody took the end from.
+    /// The entry as it is handed out, if it is still there. How long it stays was asked before the value
+    /// was: what was absent then was put since, a moment ago, and what had another end has got this one
+    /// since. `Err` for a value that has an end and that somebody took the end from.
     pub(super) fn entry(&self, value: &[u8], stay: Stay) -> Result<Option<Entry>, Endless> {
         let remaining = match stay {
-            Stay::Gone => return Ok(None),
-            Stay::Endless if !self.is_endless => return Err(Endless),
-            Stay::Endless => None,
-            Stay::For(time) => (!self.is_endless).then(|| time.saturating_add(self.excess)),
+            Stay::Leaving => return Ok(None),
+            _ if self.is_endless => None,
+            Stay::Endless => return Err(Endless),
+            Stay::Absent => Some(self.life),
+            Stay::For(time) => Some(time.saturating_add(self.excess).min(self.life)),
         };
         Ok(Some(Entry {
             value: Arc::from(value),
@@ -163,12 +170,17 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// The digest of a value under a name. A long value is hashed by itself before: its parts beside each other.
 fn digest(name: &str, fields: &[u8; FIELDS], value: &[u8]) -> [u8; DIGEST] {
-    let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
+    let mut hasher = blake3::Hasher::new_keyed(&KEY);
     hasher.update(&(name.len() as u64).to_le_bytes());
+    hasher.update(&(value.len() as u64).to_le_bytes());
     hasher.update(name.as_bytes());
     hasher.update(fields);
-    hasher.update(value);
+    match value.len() {
+        LONG.. => hasher.update(blake3::keyed_hash(&KEY, value).as_bytes()),
+        _ => hasher.update(value),
+    };
     let mut digest = [0; DIGEST];
     digest.copy_from_slice(&hasher.finalize().as_bytes()[..DIGEST]);
     digest
@@ -207,15 +219,44 @@ mod tests {
     }
 
     #[test]
+    fn a_long_value_is_vouched_for_as_a_short_one_is() {
+        let (head, _) = Head::new(1, times(Lifetime::Never, 0, None));
+        for length in [LONG - 1, LONG, 9000] {
+            let bytes = head.encode("name", &vec![7; length]);
+            assert_eq!(Head::decode("name", &bytes).unwrap().1.len(), length);
+            assert_eq!(Head::decode("nam", &bytes), None);
+            for at in (0..bytes.len()).step_by(101) {
+                let mut bad = bytes.clone();
+                bad[at] ^= 1;
+                assert_eq!(Head::decode("name", &bad), None, "byte {at} of {length}");
+                assert_eq!(Head::decode("name", &bytes[..at]), None, "cut at {at}");
+            }
+        }
+        // A value is not its own digest.
+        let long = vec![7; LONG];
+        let short = blake3::keyed_hash(&KEY, &long);
+        let fields = head.fields();
+        assert_ne!(
+            digest("n", &fields, &long),
+            digest("n", &fields, short.as_bytes())
+        );
+    }
+
+    #[test]
     fn what_is_left_is_what_the_server_holds_and_what_it_does_not() {
         let lifetime = Lifetime::For(Duration::from_micros(2_500));
         let (head, ms) = Head::new(1, times(lifetime, 0, None));
         assert_eq!((ms, head.excess), (Some(2), Duration::from_micros(500)));
-        let entry = head.entry(b"", Stay::read(1)).unwrap().unwrap();
-        assert_eq!(entry.remaining, Some(Duration::from_micros(1_500)));
-        assert_eq!(head.entry(b"", Stay::read(0)), Ok(None));
-        assert_eq!(head.entry(b"", Stay::read(-2)), Ok(None));
-        assert_eq!(head.entry(b"", Stay::read(-1)), Err(Endless));
+        let remaining = |pttl| {
+            let entry = head.entry(b"", Stay::read(pttl));
+            entry.map(|entry| entry.map(|entry| entry.remaining))
+        };
+        let told = |micros| Ok(Some(Some(Duration::from_micros(micros))));
+        assert_eq!(remaining(1), told(1_500));
+        assert_eq!(remaining(0), Ok(None));
+        assert_eq!(remaining(-2), told(2_500), "it was put since");
+        assert_eq!(remaining(9), told(2_500), "of another one");
+        assert_eq!(remaining(-1), Err(Endless));
 
         let (head, ms) = Head::new(1, times(Lifetime::Never, 0, Some(50)));
         assert_eq!(ms, Some(50));

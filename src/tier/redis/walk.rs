@@ -5,8 +5,10 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use super::keys::{Epoch, Named};
-use super::{RedisTier, Step, array, first, no_reply, number, replies, strings, text};
+use super::epoch::{Epoch, first};
+use super::keys::Named;
+use super::reply::{array, no_reply, number, replies, text};
+use super::{RedisTier, Step, strings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tier::{Key, KeyPattern};
 
@@ -45,7 +47,7 @@ impl RedisTier {
         visit: &mut dyn FnMut(Key) -> ControlFlow<()>,
     ) -> Result<()> {
         let epoch = self.now()?;
-        self.walk(&self.names.matching(epoch, pattern), |page| {
+        self.walk(&self.names.matching(epoch.number, pattern), |page| {
             let keys = self.matches(&page, epoch, pattern, true);
             Ok(keys.into_iter().try_for_each(&mut *visit))
         })
@@ -55,15 +57,15 @@ impl RedisTier {
     /// what was kept under one meanwhile is there before the values are walked through.
     pub(super) fn remove_all(&self, pattern: &KeyPattern) -> Result<usize> {
         let epoch = self.now()?;
-        self.walk(&self.names.leases_matching(epoch, pattern), |page| {
+        self.walk(&self.names.leases_matching(epoch.number, pattern), |page| {
             let keys = self.matches(&page, epoch, pattern, false);
-            self.unlink(keys.iter().map(|key| self.names.lease(epoch, key)))?;
+            self.unlink(keys.iter().map(|key| self.names.lease(epoch.number, key)))?;
             Ok(ControlFlow::Continue(()))
         })?;
         let mut removed = 0;
-        self.walk(&self.names.matching(epoch, pattern), |page| {
+        self.walk(&self.names.matching(epoch.number, pattern), |page| {
             let keys = self.matches(&page, epoch, pattern, true);
-            removed += self.unlink(keys.iter().map(|key| self.names.value(epoch, key)))?;
+            removed += self.unlink(keys.iter().map(|key| self.names.value(epoch.number, key)))?;
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(removed)
@@ -75,10 +77,10 @@ impl RedisTier {
         }
         let (epoch, all) = (self.now()?, KeyPattern::new("*")?);
         let mut evicted = 0;
-        self.walk(&self.names.matching(epoch, &all), |page| {
+        self.walk(&self.names.matching(epoch.number, &all), |page| {
             let keys = self.matches(&page, epoch, &all, true);
             let keys = keys.iter().take(entries - evicted);
-            evicted += self.unlink(keys.map(|key| self.names.value(epoch, key)))?;
+            evicted += self.unlink(keys.map(|key| self.names.value(epoch.number, key)))?;
             Ok(match evicted < entries {
                 true => ControlFlow::Continue(()),
                 false => ControlFlow::Break(()),
@@ -90,8 +92,12 @@ impl RedisTier {
     pub(super) fn clear_all(&self) -> Result<()> {
         let until = Instant::now() + self.client.timeout();
         if self.renew_epoch().is_err() {
-            // A server without room does not even take the epoch.
-            self.remove_all(&KeyPattern::new("*")?)?;
+            // A server without room does not even take the epoch. Without one, all can be taken out.
+            self.end_epoch()?;
+            self.walk(&self.names.all(), |page| {
+                self.unlink_orphans(&page, usize::MAX)?;
+                Ok(ControlFlow::Continue(()))
+            })?;
             self.renew_epoch()?;
         }
         let removed = self.walk(&self.names.all(), |page| {
@@ -115,7 +121,7 @@ impl RedisTier {
         self.walk(&self.names.all(), |page| {
             let all = KeyPattern::new("*")?;
             let keys = self.matches(&page, before, &all, true);
-            removed += self.unlink(keys.iter().map(|key| self.names.value(before, key)))?;
+            removed += self.unlink(keys.iter().map(|key| self.names.value(before.number, key)))?;
             self.unlink_orphans(&page, usize::MAX)?;
             Ok(ControlFlow::Continue(()))
         })?;
@@ -145,7 +151,7 @@ impl RedisTier {
         let (epoch, all) = (self.now()?, KeyPattern::new("*")?);
         let (mut keys, mut pages) = (HashSet::new(), 0);
         let mut is_whole = true;
-        self.walk(&self.names.matching(epoch, &all), |page| {
+        self.walk(&self.names.matching(epoch.number, &all), |page| {
             keys.extend(self.matches(&page, epoch, &all, true));
             pages += 1;
             is_whole = page.next == 0;
@@ -169,7 +175,9 @@ impl RedisTier {
             lines.find_map(|line| line.strip_prefix("maxmemory:")?.trim().parse().ok())
         });
         let names = keys.iter().take(WEIGHED);
-        let names: Vec<String> = names.map(|key| self.names.value(epoch, key)).collect();
+        let names: Vec<String> = names
+            .map(|key| self.names.value(epoch.number, key))
+            .collect();
         Ok(Count {
             entries,
             bytes: (self.average_bytes(&names) * entries as f64) as u64,
@@ -195,7 +203,7 @@ impl RedisTier {
     /// The epoch as it is now.
     fn now(&self) -> Result<Epoch> {
         let mut ask = redis::pipe();
-        ask.add_command(strings([&self.names.epoch()]));
+        ask.add_command(strings([self.names.epoch()]));
         self.run(|link, epoch| {
             let now = link.ask(&ask)?.first().and_then(first);
             Ok(match now == Some(epoch) {
@@ -205,24 +213,12 @@ impl RedisTier {
         })
     }
 
-    /// Another epoch, from now on and for everybody. Twice is as good as once.
-    fn renew_epoch(&self) -> Result<()> {
-        let epoch = Epoch::random()?;
-        let mut set = redis::pipe();
-        set.cmd("SET")
-            .arg(self.names.epoch())
-            .arg(epoch.to_string());
-        self.client.run(|link| link.tell_again(&set))?;
-        self.adopt(Some(epoch));
-        Ok(())
-    }
-
     /// Takes out at most so many values that are of another epoch than the page, and every such lease.
     /// How many values left.
     fn unlink_orphans(&self, page: &Page, most: usize) -> Result<usize> {
         let is_orphan = |name: &&String| {
             let named = self.names.parse(name);
-            named.is_some_and(|named| Some(named.epoch) != page.epoch)
+            named.is_some_and(|named| Some(named.epoch) != page.epoch.map(|epoch| epoch.number))
         };
         let orphans = page.names.iter().filter(is_orphan);
         let (values, leases): (Vec<&String>, Vec<&String>) =
@@ -256,7 +252,7 @@ impl RedisTier {
         let names = names.filter(|name| self.names.is_value(name) == of_values);
         let ours = names.filter_map(|name| {
             let named = self.names.parse(name)?;
-            self.names.is_ours(&named, epoch).then_some(named)
+            self.names.is_ours(&named, epoch.number).then_some(named)
         });
         let matching = |named: &Named| pattern.matches(named.key.as_str());
         ours.filter(matching).map(|named| named.key).collect()
@@ -293,7 +289,7 @@ impl RedisTier {
         let mut scan = redis::pipe();
         scan.cmd("SCAN").arg(from);
         scan.arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
-        scan.add_command(strings([&self.names.epoch()]));
+        scan.add_command(strings([self.names.epoch()]));
         self.client.run(|link| {
             let replies = link.ask(&scan)?;
             let [page, now] = &replies[..] else {
@@ -307,7 +303,7 @@ impl RedisTier {
             Ok(Page {
                 next: next.ok_or_else(no_reply)?,
                 names: names.map(str::to_owned).collect(),
-                epoch: first(now),
+                epoch: self.believed(link, first(now))?,
             })
         })
     }
