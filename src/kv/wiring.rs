@@ -88,8 +88,8 @@ impl Wiring {
         Ok(Arc::clone(state.bus.insert(bus)))
     }
 
-    /// Has the cache take part. One that other processes share tells them what it changes, after it has
-    /// made up for what they have missed, and hears what they change. One that has its values alone hears
+    /// Has the cache take part. One that other processes share tells them what it changes, and that the server
+    /// was put right, if it had missed changes, and hears what they change. One that has its values alone hears
     /// what is invalidated by its name, by others too; it has no copies that could be in doubt.
     ///
     /// # Errors
@@ -102,7 +102,6 @@ impl Wiring {
                 node.speak_for(cache);
                 return Ok(());
             }
-            cache.tier().repair();
             return node.share(cache);
         }
         let mut state = self.state.lock();
