@@ -204,6 +204,11 @@ impl Serving {
 
     fn start_with(project: &Project, flags: &[&str]) -> Self {
         assert!(project.run(&["-q", "index"]).status.success());
+        Self::start_indexed(project, flags)
+    }
+
+    /// Of a project whose index is there.
+    fn start_indexed(project: &Project, flags: &[&str]) -> Self {
         let serve = ["-q", "serve", "--listen", "127.0.0.1:0"];
         let mut command = project.command(&[&serve, flags].concat());
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
