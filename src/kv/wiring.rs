@@ -88,9 +88,10 @@ impl Wiring {
         Ok(Arc::clone(state.bus.insert(bus)))
     }
 
-    /// Has the cache take part. One that other processes share tells them what it changes, after it has
-    /// made up for what they have missed, and hears what they change. One that has its values alone hears
-    /// what is invalidated by its name, by others too; it has no copies that could be in doubt.
+    /// Has the cache take part. One that other processes share tells them what it changes, and when what the
+    /// server has missed is gone there (a value that it missed is never brought to it), and hears what they
+    /// change. One that has its values alone hears what is invalidated by its name, by others too; it has no
+    /// copies that could be in doubt.
     ///
     /// # Errors
     /// `Io` if threads cannot be started; `Coordinator` if its name is taken.
@@ -102,7 +103,6 @@ impl Wiring {
                 node.speak_for(cache);
                 return Ok(());
             }
-            cache.tier().repair();
             return node.share(cache);
         }
         let mut state = self.state.lock();

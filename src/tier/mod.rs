@@ -212,8 +212,9 @@ pub trait Tier: Cache {
     }
 
     /// Has the listener called when a tier that other processes share has got a change that it missed
-    /// before: they may have read there what was true until then. It is called in the middle of a verb,
-    /// and does no more than to take note. A tier of one kind misses nothing.
+    /// before: they may have read there what was true until then. If that was so before there was a listener,
+    /// it is called at once. Otherwise it is called in the middle of a verb, and does no more than to take
+    /// note. The first listener stays. A tier of one kind misses nothing.
     fn on_repair(&self, listener: Arc<dyn Fn() + Send + Sync>) {
         let _ = listener;
     }

@@ -4,6 +4,8 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use cardex::HealthState;
+
 use crate::redis_support::proxy::{Proxy, Way};
 use crate::redis_support::{SOON, Server, soon};
 use crate::support::{Node, node, within_the_bound};
@@ -123,6 +125,52 @@ fn who_was_cut_off_hears_what_he_missed_from_the_others() {
     proxy.make(Way::Clear);
     soon("it is as the others have it", || other.get("k") == Some(3));
     other.settle();
+}
+
+#[test]
+fn what_was_written_while_cut_off_is_forgotten_and_never_follows_what_is_newer() {
+    let server = Server::start();
+    let proxy = Proxy::to(&server.socket());
+    let (cut_off, other) = (node(&proxy.url()), node(&server.url()));
+    cut_off.knows(1);
+    for key in ["alone", "both"] {
+        cut_off.set(key, 1);
+        other.copies(key, 1);
+    }
+    proxy.make(Way::Closed);
+    for key in ["alone", "both"] {
+        cut_off.set(key, 2);
+    }
+    other.set("both", 3);
+    within_the_bound("what it wrote is gone here, too", || {
+        cut_off.get("alone").is_none() && cut_off.get("both").is_none()
+    });
+    proxy.make(Way::Clear);
+    // From here on nobody sees what was written in between, nor does it take the place of what is newer.
+    let look = || {
+        for node in [&cut_off, &other] {
+            assert_ne!(node.get("alone"), Some(2));
+            assert!(!matches!(node.get("both"), Some(1 | 2)));
+        }
+    };
+    soon("the server is put right", || {
+        look();
+        cut_off.cache.health().state == HealthState::Healthy
+    });
+    cut_off.settle();
+    other.settle();
+    soon("both know that it is gone", || {
+        look();
+        [&cut_off, &other]
+            .iter()
+            .all(|node| node.get("alone").is_none())
+    });
+    other.set("both", 4);
+    soon("the newer value is seen", || {
+        look();
+        cut_off.get("both") == Some(4)
+    });
+    look();
 }
 
 #[test]

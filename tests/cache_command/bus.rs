@@ -183,6 +183,27 @@ fn a_server_starts_without_redis_says_so_and_recovers() {
     set(&caches(&project), "k", 1);
 }
 
+/// Redis takes connections and requests, and answers none; the time-out is the one by default, of 5 s.
+#[test]
+fn a_redis_that_hangs_holds_up_no_start_of_a_server() {
+    let server = Server::start();
+    let config = format!("{NO_FILE}[types.chat]\nttl = '10m'\n");
+    let project = project(&server, &config).with("CARDEX_REDIS__TIMEOUT", "5s");
+    assert!(project.run(&["-q", "index"]).status.success());
+    server.freeze();
+    let begin = Instant::now();
+    let serving = Serving::start_indexed(&project, &[]);
+    let took = begin.elapsed();
+    println!("the address is printed after {took:?}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    let health = results(&serving);
+    let parts = health["parts"].as_array().unwrap();
+    let bus = parts.iter().find(|part| part["name"] == "bus").unwrap();
+    assert_eq!(bus["reasons"][0]["code"], "not-published", "{health}");
+    server.thaw();
+    soon("it does well", || shown(&serving)["state"] == "healthy");
+}
+
 #[test]
 fn a_server_tells_what_changes_in_files_by_the_watcher_and_by_the_database() {
     let project = Project::new();

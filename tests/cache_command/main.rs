@@ -170,7 +170,7 @@ fn what_redis_missed_is_owed_by_the_next_process() {
     project.cache(0, &["set", "general", "k", "1"]);
     server.freeze();
     let said = project.cache(0, &["set", "general", "k", "2"]);
-    assert!(said.contains("made up for later"), "{said}");
+    assert!(said.contains("put right later by forgetting"), "{said}");
     server.thaw();
     assert_eq!(project.cache(0, &["get", "general", "k"]), "2\n");
     // Whoever has no file of it must not find what was there before the change.
@@ -204,6 +204,11 @@ impl Serving {
 
     fn start_with(project: &Project, flags: &[&str]) -> Self {
         assert!(project.run(&["-q", "index"]).status.success());
+        Self::start_indexed(project, flags)
+    }
+
+    /// Of a project whose index is there.
+    fn start_indexed(project: &Project, flags: &[&str]) -> Self {
         let serve = ["-q", "serve", "--listen", "127.0.0.1:0"];
         let mut command = project.command(&[&serve, flags].concat());
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cardex::tier::{
@@ -928,6 +929,48 @@ fn the_next_process_does_not_believe_a_tier_that_missed_a_change_in_the_last_one
             drop(stack);
             assert!(!start(&lasting, &clock, &file).tiered.is_owed());
         }
+    }
+}
+
+#[test]
+fn who_listens_late_is_told_of_what_was_put_right_before() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("tiers.owed");
+    let clock = Arc::new(ManualClock::new());
+    let lasting = MemoryTier::new("L2", MemoryTierOptions::default(), clock.clone());
+    let lasting = FlakyTier::shared(Arc::new(lasting));
+    let told = Arc::new(AtomicUsize::new(0));
+    let tells = |told: &Arc<AtomicUsize>| {
+        let told = Arc::clone(told);
+        Arc::new(move || _ = told.fetch_add(1, Ordering::SeqCst))
+    };
+    let times = |told: &AtomicUsize| told.load(Ordering::SeqCst);
+    let owes: [fn(&Stack); 2] = [
+        |stack| _ = stack.put("k", "v"),
+        |stack| _ = stack.tiered.clear(),
+    ];
+    for owe in owes {
+        told.store(0, Ordering::SeqCst);
+        let stack = start(&lasting, &clock, &file);
+        stack.tiered.on_repair(tells(&told));
+        assert!(stack.tiered.repair());
+        assert_eq!(times(&told), 0, "there was nothing to put right");
+        lasting.fault(Some(Fault::Before));
+        owe(&stack);
+        drop(stack);
+        lasting.fault(None);
+        let stack = start(&lasting, &clock, &file);
+        assert!(stack.tiered.is_owed() && stack.tiered.repair());
+        stack.tiered.on_repair(tells(&told));
+        assert_eq!(times(&told), 1, "others read there what was old");
+        // The first one stays, and hears of each.
+        let second = Arc::new(AtomicUsize::new(0));
+        stack.tiered.on_repair(tells(&second));
+        lasting.fault(Some(Fault::Before));
+        owe(&stack);
+        lasting.fault(None);
+        assert!(stack.tiered.repair());
+        assert_eq!((times(&told), times(&second)), (2, 0));
     }
 }
 

@@ -41,6 +41,8 @@ use crate::worker::Worker;
 
 /// The times between heartbeats that make sense.
 const HEARTBEATS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+/// How long the first word to the server is waited for.
+const BEGIN_WAIT: Duration = Duration::from_secs(2);
 /// How often the thread that hears looks whether it is to stop.
 const GLANCE: Duration = Duration::from_millis(200);
 
@@ -142,6 +144,8 @@ struct Outgoing {
     /// How many of these have been tried, and what came of the last try.
     tried: u64,
     outcome: Result<()>,
+    /// Whether the first heartbeat and the first look were tried.
+    has_begun: bool,
 }
 
 /// What does not work now.
@@ -211,8 +215,9 @@ pub struct RedisBusStats {
 }
 
 impl RedisBus {
-    /// A node on the client's server, whose word goes to the bus. The first heartbeat is tried before
-    /// this returns; a server that is away is no error.
+    /// A node on the client's server, whose word goes to the bus. The first heartbeat is out before this
+    /// returns, if the server answers within two seconds. One that is away, or takes longer, is no error:
+    /// until it answers, the node's health says so, and others do not know the node.
     ///
     /// # Errors
     /// `Io` if the threads cannot be started, or the system has no random numbers.
@@ -241,9 +246,10 @@ impl RedisBus {
                 put: 0,
                 tried: 0,
                 outcome: Ok(()),
+                has_begun: false,
             }),
             published: Condvar::default(),
-            state: Mutex::default(),
+            state: Mutex::new(State::unanswered()),
             counts: Counts::default(),
         });
         let (watching, hearing) = (Arc::clone(&node), Arc::clone(&node));
@@ -253,10 +259,10 @@ impl RedisBus {
         let speaking = Arc::clone(&last_words);
         // The lock is the thread's own: nobody else takes it before the thread has ended.
         let speaker = Worker::spawn("bus-speak", move |stop| speaking.lock().round(stop))?;
-        last_words.lock().begin();
+        speaker.ring();
+        node.await_beginning();
         watcher.ring();
         hearer.ring();
-        speaker.ring();
         Ok(RedisBus {
             node,
             watcher: Some(watcher),
@@ -468,7 +474,26 @@ impl Voice {
     }
 }
 
+impl State {
+    /// As it is before the first word.
+    fn unanswered() -> Self {
+        let message = "the server has not answered yet";
+        State {
+            publishing: Some(Error::new(ErrorKind::Unavailable, message)),
+            ..State::default()
+        }
+    }
+}
+
 impl Node {
+    /// Waits until the speaker has been to the server, for as long as a start may take.
+    fn await_beginning(&self) {
+        let mut outgoing = self.outgoing.lock();
+        let is_early = |outgoing: &mut Outgoing| !outgoing.has_begun;
+        self.published
+            .wait_while_for(&mut outgoing, is_early, BEGIN_WAIT);
+    }
+
     /// Doubts what nobody has confirmed.
     fn watch(&self) -> Option<Duration> {
         let doubt = self.peers.lock().tick(self.clock.elapsed());

@@ -39,15 +39,7 @@ impl Speaker {
         }
     }
 
-    /// The first heartbeat and the first look, before anything can be written.
-    pub(super) fn begin(&mut self) {
-        self.beat();
-        if self.is_well {
-            self.look();
-        }
-    }
-
-    /// What is due; when to come again.
+    /// What is due, the first time a heartbeat and a look; when to come again.
     pub(super) fn round(&mut self, stop: &AtomicBool) -> Option<Duration> {
         let now = self.node.clock.elapsed();
         let is_due = now >= self.next_beat;
@@ -61,6 +53,8 @@ impl Speaker {
         if now >= self.next_look && !stop.load(Ordering::Relaxed) {
             self.look();
         }
+        self.node.outgoing.lock().has_begun = true;
+        self.node.published.notify_all();
         let now = self.node.clock.elapsed();
         Some(self.next_beat.min(self.next_look).saturating_sub(now))
     }

@@ -81,7 +81,7 @@ impl Opened {
         Ok(Self::over(caches, name)?)
     }
 
-    /// What the command before could not bring to the server is made up for first.
+    /// Of what the server has missed by earlier commands, what it still has is removed there first.
     fn over(caches: Caches, name: &str) -> cardex::Result<Self> {
         let cache = caches.get(name)?;
         cache.tier().repair();
@@ -130,7 +130,7 @@ impl Opened {
         } else if let Some(reason) = reason(&health) {
             let message = printable(&reason.message).into_owned();
             context.note(&format!(
-                "note: {message}; what it missed is made up for later"
+                "note: {message}; it is put right later by forgetting, and what was changed may be gone then"
             ));
         }
     }

@@ -1,6 +1,6 @@
 //! A tier among others: what it fails at, or panics at, is counted and told, and concerns it alone.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::breaker::Breaker;
@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::health::{Health, HealthState, Reason};
 use crate::panics::caught;
+use crate::primitives::Mutex;
 use crate::primitives::atomic::{AtomicBool, Ordering};
 use crate::stats::Counter;
 use crate::tier::{Entry, Key, Term, Tier};
@@ -28,8 +29,15 @@ pub(super) struct Part {
     failures: Counter,
     /// Whether somebody pays a wide debt at this moment.
     paying: AtomicBool,
-    /// Who wants to know that a debt was paid.
-    listener: OnceLock<Arc<dyn Fn() + Send + Sync>>,
+    payments: Mutex<Payments>,
+}
+
+/// Whom a paid debt is told.
+#[derive(Default)]
+struct Payments {
+    listener: Option<Arc<dyn Fn() + Send + Sync>>,
+    /// Whether one was paid before there was a listener.
+    is_untold: bool,
 }
 
 impl Part {
@@ -47,7 +55,7 @@ impl Part {
             clock,
             failures: Counter::default(),
             paying: AtomicBool::new(false),
-            listener: OnceLock::new(),
+            payments: Mutex::default(),
             tier,
         }
     }
@@ -212,13 +220,29 @@ impl Part {
         true
     }
 
-    /// Calls the listener when a debt was paid; the first one that was given stays.
+    /// Calls the listener when a debt was paid, and at once if that was so before; the first one that was
+    /// given stays.
     pub(super) fn on_paid(&self, listener: Arc<dyn Fn() + Send + Sync>) {
-        _ = self.listener.set(listener);
+        let is_untold = {
+            let mut payments = self.payments.lock();
+            if payments.listener.is_some() {
+                return;
+            }
+            payments.listener = Some(Arc::clone(&listener));
+            std::mem::take(&mut payments.is_untold)
+        };
+        if is_untold {
+            listener();
+        }
     }
 
     pub(super) fn tell_paid(&self) {
-        if let Some(listener) = self.listener.get() {
+        let listener = {
+            let mut payments = self.payments.lock();
+            payments.is_untold = payments.listener.is_none();
+            payments.listener.clone()
+        };
+        if let Some(listener) = listener {
             listener();
         }
     }
