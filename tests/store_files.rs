@@ -70,7 +70,7 @@ fn a_file_that_is_not_ours_is_refused() {
     assert_eq!(refused(&db.file()).kind(), ErrorKind::DatabaseCorrupt);
     for foreign in [
         "CREATE TABLE t (x)",
-        "PRAGMA user_version = 1",
+        "PRAGMA user_version = 2",
         "PRAGMA application_id = 7",
     ] {
         let db = TestDb::new();

@@ -39,6 +39,9 @@ pub struct RowStamp {
     /// Up to where the log had forgotten deleted files then.
     #[serde(rename = "p")]
     pub(super) pruned_to: u64,
+    /// Which pruning that was.
+    #[serde(rename = "r", default)]
+    pub(super) pruned_nonce: i64,
     /// Sequence and nonce of the last change of it, or of anything below it; none if there never was one.
     #[serde(rename = "l")]
     pub(super) last: Option<(u64, i64)>,
