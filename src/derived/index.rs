@@ -15,7 +15,7 @@ use std::fmt;
 use hashbrown::HashMap;
 use smol_str::SmolStr;
 
-use super::stamp::{RowStamp, Stamp, Witness};
+use super::stamp::{RowStamp, Seen, Stamp, Witness};
 use crate::cardex::Cardex;
 use crate::dependencies::Source;
 use crate::error::Result;
@@ -68,7 +68,8 @@ pub struct IndexWitness {
 
 impl IndexWitness {
     /// The project of this handle, as it is: a change that is committed before a result is asked for is
-    /// known then. Each question looks at the log, which takes microseconds as long as it stands still.
+    /// known then. Each question, of all sources of a result, looks at the log once, which takes microseconds as
+    /// long as it stands still.
     pub fn new(cardex: Cardex) -> Self {
         IndexWitness {
             cardex,
@@ -86,11 +87,14 @@ impl IndexWitness {
         self
     }
 
-    /// What the log says of a source, at a position that is as fresh as demanded. `None` if the store keeps
-    /// no marks.
-    fn known(&self, source: &Source) -> Result<Option<Known>> {
+    /// A position that is as fresh as demanded.
+    fn now(&self) -> Result<Position> {
         self.cardex.refresh(self.freshness)?;
-        let at = self.cardex.position();
+        Ok(self.cardex.position())
+    }
+
+    /// What the log says of a source, at this position or after it. `None` if the store keeps no marks.
+    fn known(&self, source: &Source, at: Position) -> Result<Option<Known>> {
         let mut is_lost = false;
         loop {
             let (since, is_followed) = {
@@ -113,11 +117,19 @@ impl IndexWitness {
             is_lost = true;
         }
     }
+
+    fn is_still_at(&self, at: Position, source: &Source, stamp: &Stamp) -> Result<bool> {
+        let Stamp::Row(was) = stamp else {
+            return Ok(false);
+        };
+        let known = self.known(source, at)?;
+        Ok(known.is_some_and(|known| known.is_still(was)))
+    }
 }
 
 impl Witness for IndexWitness {
     fn stamp(&self, source: &Source) -> Result<Option<Stamp>> {
-        let Some(known) = self.known(source)? else {
+        let Some(known) = self.known(source, self.now()?)? else {
             return Ok(None);
         };
         // The log may be ahead of the index, from which the result is made next.
@@ -126,11 +138,20 @@ impl Witness for IndexWitness {
     }
 
     fn is_still(&self, source: &Source, stamp: &Stamp) -> Result<bool> {
-        let Stamp::Row(was) = stamp else {
-            return Ok(false);
-        };
-        let known = self.known(source)?;
-        Ok(known.is_some_and(|known| known.is_still(was)))
+        self.is_still_at(self.now()?, source, stamp)
+    }
+
+    fn are_still(&self, seen: &[Seen]) -> Result<bool> {
+        if seen.is_empty() {
+            return Ok(true);
+        }
+        let at = self.now()?;
+        for seen in seen {
+            if !self.is_still_at(at, &seen.source, &seen.stamp)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

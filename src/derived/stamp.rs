@@ -80,6 +80,19 @@ pub trait Witness: Send + Sync + fmt::Debug {
     fn is_still(&self, source: &Source, stamp: &Stamp) -> Result<bool> {
         Ok(self.stamp(source)?.as_ref() == Some(stamp))
     }
+
+    /// Whether each of these sources is still what it was: of all that a result was made from.
+    ///
+    /// # Errors
+    /// Whatever keeps it from knowing.
+    fn are_still(&self, seen: &[Seen]) -> Result<bool> {
+        for seen in seen {
+            if !self.is_still(&seen.source, &seen.stamp)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }
 
 /// A source, and what it was like.
