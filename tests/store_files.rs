@@ -54,7 +54,7 @@ fn a_newer_schema_is_refused_naming_both_versions() {
     let error = refused(&db.file());
     assert_eq!(error.kind(), ErrorKind::SchemaTooNew);
     assert!(
-        error.to_string().contains("4711") && error.to_string().contains("up to 1"),
+        error.to_string().contains("4711") && error.to_string().contains("up to 2"),
         "{error}"
     );
 }
