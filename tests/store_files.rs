@@ -54,7 +54,7 @@ fn a_newer_schema_is_refused_naming_both_versions() {
     let error = refused(&db.file());
     assert_eq!(error.kind(), ErrorKind::SchemaTooNew);
     assert!(
-        error.to_string().contains("4711") && error.to_string().contains("up to 1"),
+        error.to_string().contains("4711") && error.to_string().contains("up to 2"),
         "{error}"
     );
 }
@@ -70,7 +70,7 @@ fn a_file_that_is_not_ours_is_refused() {
     assert_eq!(refused(&db.file()).kind(), ErrorKind::DatabaseCorrupt);
     for foreign in [
         "CREATE TABLE t (x)",
-        "PRAGMA user_version = 1",
+        "PRAGMA user_version = 2",
         "PRAGMA application_id = 7",
     ] {
         let db = TestDb::new();

@@ -277,12 +277,9 @@ impl DerivedCache {
     }
 
     fn is_still(&self, from: &[Seen]) -> bool {
-        from.iter().all(|seen| {
-            let still = self.0.witness.is_still(&seen.source, &seen.stamp);
-            still.unwrap_or_else(|error| {
-                tracing::debug!("a source is not known: {error:#}");
-                false
-            })
+        self.0.witness.are_still(from).unwrap_or_else(|error| {
+            tracing::debug!("a source is not known: {error:#}");
+            false
         })
     }
 

@@ -15,14 +15,14 @@ use std::fmt;
 use hashbrown::HashMap;
 use smol_str::SmolStr;
 
-use super::stamp::{RowStamp, Stamp, Witness};
+use super::stamp::{RowStamp, Seen, Stamp, Witness};
 use crate::cardex::Cardex;
 use crate::dependencies::Source;
 use crate::error::Result;
 use crate::freshness::Freshness;
 use crate::position::Position;
 use crate::primitives::Mutex;
-use crate::store::{ChangeMark, Traces};
+use crate::store::{ChangeMark, Pruned, Traces};
 
 /// The most sources that are followed: with more, all are looked up anew.
 const MOST_FOLLOWED: usize = 65_536;
@@ -68,7 +68,8 @@ pub struct IndexWitness {
 
 impl IndexWitness {
     /// The project of this handle, as it is: a change that is committed before a result is asked for is
-    /// known then. Each question looks at the log, which takes microseconds as long as it stands still.
+    /// known then. Each question, of all sources of a result, looks at the log once, which takes microseconds as
+    /// long as it stands still.
     pub fn new(cardex: Cardex) -> Self {
         IndexWitness {
             cardex,
@@ -86,11 +87,14 @@ impl IndexWitness {
         self
     }
 
-    /// What the log says of a source, at a position that is as fresh as demanded. `None` if the store keeps
-    /// no marks.
-    fn known(&self, source: &Source) -> Result<Option<Known>> {
+    /// A position that is as fresh as demanded.
+    fn now(&self) -> Result<Position> {
         self.cardex.refresh(self.freshness)?;
-        let at = self.cardex.position();
+        Ok(self.cardex.position())
+    }
+
+    /// What the log says of a source, at this position or after it. `None` if the store keeps no marks.
+    fn known(&self, source: &Source, at: Position) -> Result<Option<Known>> {
         let mut is_lost = false;
         loop {
             let (since, is_followed) = {
@@ -113,11 +117,19 @@ impl IndexWitness {
             is_lost = true;
         }
     }
+
+    fn is_still_at(&self, at: Position, source: &Source, stamp: &Stamp) -> Result<bool> {
+        let Stamp::Row(was) = stamp else {
+            return Ok(false);
+        };
+        let known = self.known(source, at)?;
+        Ok(known.is_some_and(|known| known.is_still(was)))
+    }
 }
 
 impl Witness for IndexWitness {
     fn stamp(&self, source: &Source) -> Result<Option<Stamp>> {
-        let Some(known) = self.known(source)? else {
+        let Some(known) = self.known(source, self.now()?)? else {
             return Ok(None);
         };
         // The log may be ahead of the index, from which the result is made next.
@@ -126,11 +138,20 @@ impl Witness for IndexWitness {
     }
 
     fn is_still(&self, source: &Source, stamp: &Stamp) -> Result<bool> {
-        let Stamp::Row(was) = stamp else {
-            return Ok(false);
-        };
-        let known = self.known(source)?;
-        Ok(known.is_some_and(|known| known.is_still(was)))
+        self.is_still_at(self.now()?, source, stamp)
+    }
+
+    fn are_still(&self, seen: &[Seen]) -> Result<bool> {
+        if seen.is_empty() {
+            return Ok(true);
+        }
+        let at = self.now()?;
+        for seen in seen {
+            if !self.is_still_at(at, &seen.source, &seen.stamp)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -138,7 +159,7 @@ impl Witness for IndexWitness {
 #[derive(Clone, Copy, Debug)]
 struct Known {
     position: Position,
-    pruned_to: u64,
+    pruned: Pruned,
     last: Option<ChangeMark>,
 }
 
@@ -147,7 +168,8 @@ impl Known {
         RowStamp {
             epoch: self.position.epoch,
             sequence: self.position.sequence,
-            pruned_to: self.pruned_to,
+            pruned_to: self.pruned.to,
+            pruned_nonce: self.pruned.nonce,
             last: self.last.map(|mark| (mark.version, mark.nonce)),
         }
     }
@@ -155,9 +177,12 @@ impl Known {
     fn is_still(&self, was: &RowStamp) -> bool {
         let last = self.last.map(|mark| (mark.version, mark.nonce));
         // A deleted file that was pruned, then or since, may have been the last change.
-        let pruned_to = self.pruned_to.max(was.pruned_to);
-        let is_whole =
-            self.pruned_to == was.pruned_to || last.is_some_and(|(seq, _)| pruned_to <= seq);
+        let pruned = Pruned {
+            to: was.pruned_to,
+            nonce: was.pruned_nonce,
+        };
+        let pruned_to = self.pruned.to.max(was.pruned_to);
+        let is_whole = self.pruned == pruned || last.is_some_and(|(seq, _)| pruned_to <= seq);
         let is_after = self.position.epoch == was.epoch && self.position.sequence >= was.sequence;
         is_after && is_whole && last == was.last
     }
@@ -167,7 +192,7 @@ impl Known {
 #[derive(Debug, Default)]
 struct Followed {
     position: Position,
-    pruned_to: u64,
+    pruned: Pruned,
     last: HashMap<SmolStr, Option<ChangeMark>>,
 }
 
@@ -175,7 +200,7 @@ impl Followed {
     fn known(&self, source: &Source) -> Option<Known> {
         self.last.get(source.as_str()).map(|last| Known {
             position: self.position,
-            pruned_to: self.pruned_to,
+            pruned: self.pruned,
             last: *last,
         })
     }
@@ -204,7 +229,7 @@ impl Followed {
         let Some(changes) = &traces.changes else {
             if self.position == since {
                 self.last.clear();
-                (self.position, self.pruned_to) = (traces.position, traces.pruned_to);
+                (self.position, self.pruned) = (traces.position, traces.pruned);
             }
             return;
         };
@@ -220,7 +245,7 @@ impl Followed {
             }
         }
         self.position = traces.position;
-        self.pruned_to = self.pruned_to.max(traces.pruned_to);
+        self.pruned = self.pruned.max(traces.pruned);
     }
 
     /// Takes in a source that was looked up; what is known of it by that alone. What was pruned before that
@@ -231,11 +256,11 @@ impl Followed {
                 self.last.clear();
             }
             self.last.insert(source.as_str().into(), traces.last);
-            self.pruned_to = self.pruned_to.max(traces.pruned_to);
+            self.pruned = self.pruned.max(traces.pruned);
         }
         Known {
             position: traces.position,
-            pruned_to: traces.pruned_to,
+            pruned: traces.pruned,
             last: traces.last,
         }
     }
@@ -266,7 +291,7 @@ mod tests {
     struct Log {
         epoch: u64,
         rows: BTreeMap<&'static str, (ChangeMark, bool)>,
-        pruned_to: u64,
+        pruned: Pruned,
         head: u64,
         happened: Vec<(&'static str, ChangeMark)>,
     }
@@ -289,10 +314,13 @@ mod tests {
             self.happened.push((path, mark));
         }
 
-        fn prune(&mut self) {
+        fn prune(&mut self, nonce: i64) {
             let gone = self.rows.values().filter(|(_, is_there)| !is_there);
-            let last = gone.map(|(mark, _)| mark.version).max();
-            self.pruned_to = self.pruned_to.max(last.unwrap_or(0));
+            let Some(last) = gone.map(|(mark, _)| mark.version).max() else {
+                return;
+            };
+            let to = self.pruned.to.max(last);
+            self.pruned = Pruned { to, nonce };
             self.rows.retain(|_, (_, is_there)| *is_there);
         }
 
@@ -303,7 +331,7 @@ mod tests {
         fn read(&self, since: Position, of: Option<&str>) -> Traces {
             let reaches = since.epoch == self.epoch
                 && since.sequence <= self.head
-                && since.sequence >= self.pruned_to;
+                && since.sequence >= self.pruned.to;
             let rows = self.rows.iter();
             let rows = rows.map(|(path, (mark, _))| ((*path).to_owned(), *mark));
             let new = rows.filter(|(_, mark)| mark.version > since.sequence);
@@ -314,7 +342,7 @@ mod tests {
             };
             Traces {
                 position: self.position(),
-                pruned_to: self.pruned_to,
+                pruned: self.pruned,
                 changes: reaches.then(|| new.collect()),
                 last: of.and_then(touching),
             }
@@ -348,9 +376,9 @@ mod tests {
     #[test]
     fn what_was_pruned_after_the_last_change_then_or_now_may_hide_one() {
         let mark = |version| ChangeMark { version, nonce: 7 };
-        let known = |sequence, pruned_to| Known {
+        let known = |sequence, to| Known {
             position: Position { epoch: 1, sequence },
-            pruned_to,
+            pruned: Pruned { to, nonce: 3 },
             last: Some(mark(16)),
         };
         let is_still = |then: Known, now: Known| now.is_still(&then.stamp());
@@ -363,6 +391,25 @@ mod tests {
             "pruned in another history"
         );
         assert!(!is_still(known(20, 0), known(17, 0)), "before that");
+        let other = Known {
+            pruned: Pruned { to: 17, nonce: 4 },
+            ..known(20, 17)
+        };
+        assert!(!is_still(known(18, 17), other), "as far, and another one");
+        let none = Known {
+            last: None,
+            ..other
+        };
+        assert!(
+            is_still(none, none)
+                && !is_still(
+                    none,
+                    Known {
+                        last: None,
+                        ..known(20, 17)
+                    }
+                )
+        );
     }
 
     /// Readers that take their turns in any order, logs that are pruned, put back and replaced, processes that
@@ -379,10 +426,13 @@ mod tests {
             let mut readers: Vec<Reader> = Vec::new();
             let mut stamps: Vec<Stamped> = Vec::new();
             for _ in 0..200 {
-                match random.u32(0..40) {
-                    0 => log.prune(),
-                    1 => older = log.clone(),
-                    2 if random.bool() => {
+                match random.u32(0..44) {
+                    0..4 => {
+                        nonce += 1;
+                        log.prune(nonce);
+                    }
+                    4 => older = log.clone(),
+                    5..7 => {
                         // Put back in place: seen by who follows it, and not by who begins then.
                         let epoch = log.epoch;
                         log = older.clone();
@@ -393,17 +443,17 @@ mod tests {
                             (followed, readers) = (Followed::default(), Vec::new());
                         }
                     }
-                    3 => {
+                    7 => {
                         // That a log went back is forgotten.
                         log.epoch = 1;
                         (followed, readers) = (Followed::default(), Vec::new());
                     }
-                    4..12 => {
+                    8..16 => {
                         nonce += 1;
                         let path = FILES[random.usize(0..FILES.len())];
                         log.change(path, random.u32(0..3) > 0, nonce);
                     }
-                    12..26 => {
+                    16..30 => {
                         let source = SOURCES[random.usize(0..SOURCES.len())];
                         let path = Source::under(
                             Path::new("/"),

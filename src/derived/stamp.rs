@@ -39,6 +39,9 @@ pub struct RowStamp {
     /// Up to where the log had forgotten deleted files then.
     #[serde(rename = "p")]
     pub(super) pruned_to: u64,
+    /// Which pruning that was.
+    #[serde(rename = "r", default)]
+    pub(super) pruned_nonce: i64,
     /// Sequence and nonce of the last change of it, or of anything below it; none if there never was one.
     #[serde(rename = "l")]
     pub(super) last: Option<(u64, i64)>,
@@ -76,6 +79,19 @@ pub trait Witness: Send + Sync + fmt::Debug {
     /// Whatever keeps it from knowing.
     fn is_still(&self, source: &Source, stamp: &Stamp) -> Result<bool> {
         Ok(self.stamp(source)?.as_ref() == Some(stamp))
+    }
+
+    /// Whether each of these sources is still what it was: of all that a result was made from.
+    ///
+    /// # Errors
+    /// Whatever keeps it from knowing.
+    fn are_still(&self, seen: &[Seen]) -> Result<bool> {
+        for seen in seen {
+            if !self.is_still(&seen.source, &seen.stamp)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

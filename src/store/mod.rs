@@ -84,14 +84,24 @@ pub struct ChangeMark {
     pub nonce: i64,
 }
 
+/// What a log has forgotten. Two logs that say the same forgot the same, and nothing since.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pruned {
+    /// The highest sequence that a deleted file had which the log has forgotten; 0 if it forgot none.
+    pub to: u64,
+    /// A random number that was drawn when it last forgot any: a copy of the database that is put back and
+    /// pruned up to the same sequence may have forgotten another file.
+    pub nonce: i64,
+}
+
 /// What the log says of one file or directory, and what it named since a position: all of one instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Traces {
     /// The instant.
     pub position: Position,
-    /// The highest sequence that a deleted file had which the log has forgotten; 0 if it forgot none.
-    pub pruned_to: u64,
+    /// What the log has forgotten of deleted files.
+    pub pruned: Pruned,
     /// Every file that changed since the position that was asked for, its path as far as it can be shown,
     /// and its last change. `None` if the log does not reach back to there, or if there are too many.
     pub changes: Option<Vec<(String, ChangeMark)>>,

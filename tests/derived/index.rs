@@ -222,6 +222,34 @@ fn as_long_as_the_log_stands_still_nothing_is_read_and_then_once_for_all() {
 }
 
 #[test]
+fn a_result_of_many_sources_takes_as_many_looks_at_the_log_as_one_of_one() {
+    let home = tempfile::tempdir().unwrap();
+    let (project, store) = Project::gated(home.path(), Freshness::Latest);
+    let names: Vec<String> = (0..50).map(|n| format!("d{}/f{n}", n % 5)).collect();
+    names.iter().for_each(|name| project.put(name, "rust"));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let looks = |key: &str, sources: &[&str]| {
+        let (before, made) = (store.looks(), project.made());
+        let kept = project.run(key, sources, |_| project.now("d0/f0")).unwrap();
+        assert_eq!(kept, project.now("d0/f0").unwrap());
+        (store.looks() - before, project.made() - made)
+    };
+    assert_eq!(
+        (looks("one", &names[..1]).1, looks("all", &names).1),
+        (1, 1)
+    );
+    let (one, all) = (looks("one", &names[..1]), looks("all", &names));
+    assert!(one.0 > 0, "the log is looked at");
+    assert_eq!((one.1, all), (0, one));
+    // The last of them is still asked for.
+    project.put(names[49], "go");
+    assert_eq!(
+        (looks("one", &names[..1]).1, looks("all", &names).1),
+        (0, 1)
+    );
+}
+
+#[test]
 fn an_answer_is_as_fresh_as_was_demanded() {
     let home = tempfile::tempdir().unwrap();
     for freshness in [

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use cardex::store::{SqliteOptions, SqliteStore};
+
 use crate::project::{Project, database};
 
 const FILES: usize = 20;
@@ -108,6 +110,38 @@ fn a_copy_that_has_overtaken_us_is_told_by_its_nonces() {
     assert_eq!(project.language(&name(2)).0, "third");
     // 1, 2, 3, 5 and 6, and the directories that hold them.
     assert_eq!(made, 5 + 3, "what nobody touched in either is still true");
+}
+
+/// Two logs that were pruned up to the same sequence may have forgotten different files.
+#[test]
+fn a_copy_that_was_pruned_as_far_as_ours_has_none_of_the_results_that_came_later() {
+    let home = tempfile::tempdir().unwrap();
+    let project = Project::durable(home.path());
+    for path in ["e/f", "a/d", "a/b/c"] {
+        project.put(path, "first");
+    }
+    drop(project);
+    let older = home.path().join("older.db");
+    fs::copy(database(home.path()), &older).unwrap();
+    let forget = |path: &str| {
+        let project = Project::durable(home.path());
+        project.remove(path);
+        let store = SqliteStore::open(database(home.path()), "default", SqliteOptions::default());
+        assert_eq!(store.unwrap().prune_log(0).unwrap(), 1);
+        project
+    };
+    let project = forget("e/f");
+    assert_eq!(project.list("a").0, "a/b/c first, a/d first");
+    assert_eq!(project.list("b"), (String::new(), 2), "never anything");
+    drop(project);
+    let project = Project::durable(home.path());
+    assert_eq!((project.list("a").1, project.list("b").1), (0, 0), "kept");
+    drop(project);
+    overwrite(&older, &database(home.path()));
+    let project = forget("a/d");
+    assert_eq!(project.list("a"), ("a/b/c first".to_owned(), 1));
+    assert_eq!(project.list("b"), (String::new(), 2));
+    assert_eq!(project.below("e").unwrap(), "e/f first");
 }
 
 #[test]

@@ -230,7 +230,7 @@ fn a_fault_while_the_wall_clock_goes_back_is_told_and_makes_nobody_younger() {
         assert_eq!(stats.last_failure.unwrap().at, timed.clock.now(), "{step}");
         assert!(stats.last_sync.is_some(), "{step}");
     }
-    sql("PRAGMA user_version = 1");
+    sql("PRAGMA user_version = 2");
     timed.cache.refresh(Freshness::MaxAge(MINUTE / 2)).unwrap();
     assert_eq!(timed.age(), Duration::ZERO);
     assert!(!timed.cache.stats().unwrap().is_degraded());

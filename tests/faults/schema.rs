@@ -32,7 +32,7 @@ fn a_newer_schema_is_left_alone_until_the_known_one_is_back() {
     let mut victim = Victim::new();
     victim.sql("PRAGMA user_version = 4711");
     victim.during(&[ErrorKind::SchemaTooNew]);
-    victim.sql("PRAGMA user_version = 1");
+    victim.sql("PRAGMA user_version = 2");
     victim.after(LATER);
 }
 
@@ -41,6 +41,6 @@ fn an_older_schema_is_not_read_until_the_known_one_is_back() {
     let mut victim = Victim::new();
     victim.sql("PRAGMA user_version = 0");
     victim.during(&[ErrorKind::DatabaseCorrupt]);
-    victim.sql("PRAGMA user_version = 1");
+    victim.sql("PRAGMA user_version = 2");
     victim.after(LATER);
 }

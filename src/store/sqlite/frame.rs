@@ -11,6 +11,7 @@ use super::pool::{History, Pool, not_captured};
 use super::schema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::Position;
+use crate::store::Pruned;
 
 /// One transaction's view of the store.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +20,8 @@ pub(super) struct Frame {
     pub(super) project: i64,
     /// The position of the last change that the transaction sees.
     pub(super) position: Position,
-    /// Tombstones up to this sequence are gone.
-    pub(super) pruned_to: u64,
+    /// Which tombstones are gone.
+    pub(super) pruned: Pruned,
     /// A writer that logs its files itself may switch the triggers off.
     pub(super) may_be_quiet: bool,
 }
@@ -30,6 +31,7 @@ const FRAME: &str = "SELECT
     (SELECT db_uuid FROM identity WHERE id = 1),
     (SELECT quiet FROM log_state WHERE id = 1),
     (SELECT pruned_to FROM log_state WHERE id = 1),
+    (SELECT pruned_nonce FROM log_state WHERE id = 1),
     (SELECT max(seq) FROM changes),
     (SELECT nonce FROM changes ORDER BY seq DESC LIMIT 1)";
 
@@ -55,8 +57,9 @@ impl Frame {
             Option<i64>,
             Option<i64>,
             Option<i64>,
+            Option<i64>,
         );
-        let (id, uuid, quiet, pruned_to, seq, nonce): Columns = conn
+        let (id, uuid, quiet, pruned_to, pruned_nonce, seq, nonce): Columns = conn
             .prepare_cached(FRAME)
             .and_then(|mut statement| statement.query_row([project], |row| row.try_into()))
             .map_err(|e| failed(file, "read the change log", e))?;
@@ -95,7 +98,10 @@ impl Frame {
                 ]),
                 sequence: head.seq,
             },
-            pruned_to,
+            pruned: Pruned {
+                to: pruned_to,
+                nonce: pruned_nonce.unwrap_or_default(),
+            },
             may_be_quiet: !pool.has_foreign_triggers(),
         })
     }
@@ -105,7 +111,7 @@ impl Frame {
     /// # Errors
     /// `LogPruned` if it does not, or if `since` is of another history.
     pub(super) fn assert_reaches(&self, since: Position, file: &Path) -> Result<()> {
-        let (head, low) = (self.position, self.pruned_to);
+        let (head, low) = (self.position, self.pruned.to);
         let reason = if since.epoch != head.epoch {
             format!("it is another one than that of {since}, now at {head}")
         } else if since.sequence > head.sequence {

@@ -156,7 +156,7 @@ pub(super) fn traces(
     };
     Ok(Traces {
         position: frame.position,
-        pruned_to: frame.pruned_to,
+        pruned: frame.pruned,
         changes,
         last,
     })
@@ -225,7 +225,7 @@ fn mark(row: &Row<'_>) -> Result<ChangeMark> {
 }
 
 /// Deletes every tombstone but the newest `keep`, of all projects, and records how far the log is
-/// now incomplete. Returns how many were deleted.
+/// now incomplete, under a new nonce. Returns how many were deleted.
 pub(super) fn prune(conn: &Connection, keep: u64) -> Result<u64> {
     const TOMBSTONES: &str = "FROM changes c WHERE NOT EXISTS (
         SELECT 1 FROM documents d WHERE d.project_id = c.project_id AND d.path = c.path)";
@@ -238,7 +238,7 @@ pub(super) fn prune(conn: &Connection, keep: u64) -> Result<u64> {
         .transpose()?;
     let Some(last) = last else { return Ok(0) };
     conn.execute(
-        "UPDATE log_state SET pruned_to = max(pruned_to, ?1)",
+        "UPDATE log_state SET pruned_to = max(pruned_to, ?1), pruned_nonce = random()",
         [last],
     )?;
     let pruned = conn.execute(

@@ -18,12 +18,15 @@ pub(super) const APPLICATION_ID: i32 = 0x6361_7264;
 pub(super) const SCHEMA_VERSION: i32 = MIGRATIONS.len() as i32;
 
 /// What makes version `n + 1` of version `n`, in order; each a few files, one noun a file.
-const MIGRATIONS: &[&[&str]] = &[&[
-    include_str!("../../../migrations/sqlite/0001_files.sql"),
-    include_str!("../../../migrations/sqlite/0001_log.sql"),
-    include_str!("../../../migrations/sqlite/0001_triggers.sql"),
-    include_str!("../../../migrations/sqlite/0001_views.sql"),
-]];
+const MIGRATIONS: &[&[&str]] = &[
+    &[
+        include_str!("../../../migrations/sqlite/0001_files.sql"),
+        include_str!("../../../migrations/sqlite/0001_log.sql"),
+        include_str!("../../../migrations/sqlite/0001_triggers.sql"),
+        include_str!("../../../migrations/sqlite/0001_views.sql"),
+    ],
+    &[include_str!("../../../migrations/sqlite/0002_pruned.sql")],
+];
 
 /// Brings the schema up to date, in one transaction. An empty file becomes a database; one that is
 /// not ours, or is newer than we are, is refused before anything is written.
@@ -195,6 +198,41 @@ mod tests {
             capture_faults(&conn).unwrap(),
             ["`classes_after_delete` is missing"]
         );
+    }
+
+    /// Nothing is lost, changes are captured, and a copy that is brought up to date on its own draws
+    /// another nonce for what it had forgotten before.
+    #[test]
+    fn a_database_of_the_first_version_is_brought_up_to_date() {
+        let brought_up = || {
+            let mut conn = Connection::open_in_memory().unwrap();
+            for sql in MIGRATIONS[0] {
+                conn.execute_batch(sql).unwrap();
+            }
+            conn.execute_batch(
+                "INSERT INTO projects (id, name) VALUES (1, 'default');
+                 INSERT INTO documents (project_id, path) VALUES (1, 'a');
+                 UPDATE log_state SET pruned_to = 7;",
+            )
+            .unwrap();
+            conn.pragma_update(None, "application_id", APPLICATION_ID)
+                .unwrap();
+            conn.pragma_update(None, "user_version", 1).unwrap();
+            migrate(&mut conn, Path::new("test.db")).unwrap();
+            assert_eq!(version(&conn, Path::new("test.db")).unwrap(), 2);
+            assert_eq!(capture_faults(&conn).unwrap(), Vec::<String>::new());
+            conn.execute_batch("INSERT INTO documents (project_id, path) VALUES (1, 'b')")
+                .unwrap();
+            let log = "SELECT group_concat(path || seq) FROM changes";
+            let log: String = conn.query_row(log, [], |row| row.get(0)).unwrap();
+            assert_eq!(log, "a1,b8");
+            let state = "SELECT quiet, pruned_to, pruned_nonce FROM log_state";
+            conn.query_row(state, [], |row| <(i64, i64, i64)>::try_from(row))
+                .unwrap()
+        };
+        let (one, other) = (brought_up(), brought_up());
+        assert_eq!((one.0, one.1), (0, 7));
+        assert_ne!(one.2, other.2);
     }
 
     /// The version is of one instant: whoever looks while the schema is made sees all of it or
