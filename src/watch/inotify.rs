@@ -95,6 +95,7 @@ impl Backend {
             rules: HashSet::new(),
             filter: None,
             stale: BTreeMap::new(),
+            found: Vec::new(),
             overflowed: None,
             now: Duration::ZERO,
         };
@@ -162,10 +163,13 @@ struct Listener {
     quiet: Override,
     /// Directories that are to be watched anew with all below them, and then looked at.
     stale: BTreeMap<String, Event>,
+    /// What is told at the end of this round, in this order: a few for each event that was read. The two
+    /// halves of a rename are told together, however long the directory of the new name takes to be watched.
+    found: Vec<(String, Event)>,
     /// When events were lost, first and last.
     overflowed: Option<(Duration, Duration)>,
-    /// When the events of this round were read. All of them count from then: the two halves of a rename
-    /// are due together, however long the directory of the new name takes to be watched.
+    /// When the events of this round were read. All of them count from then, so that the two halves of a
+    /// rename are due together.
     now: Duration,
 }
 
@@ -190,6 +194,7 @@ impl Listener {
         }
         self.take_overflow();
         self.watch_stale(stop);
+        self.tell_all();
         let directories = self.watches.len();
         let counts = &self.shared.counts;
         counts.directories.store(directories, Ordering::Relaxed);
@@ -349,7 +354,7 @@ impl Listener {
             true => {
                 self.stale.insert(path, event);
             }
-            false => self.tell(&path, event),
+            false => self.found.push((path, event)),
         }
     }
 
@@ -357,8 +362,10 @@ impl Listener {
         self.shared.counts.events.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn tell(&self, path: &str, event: Event) {
-        if self.shared.event(self.now, path, event) {
+    /// Tells what was found in this round, all of it at once: what is due meanwhile is taken with all of it,
+    /// or with none.
+    fn tell_all(&mut self) {
+        if self.shared.events(self.now, self.found.drain(..)) {
             (self.ring)();
         }
     }
@@ -442,7 +449,7 @@ impl Listener {
                 self.shared.reconcile_at_once();
                 (self.ring)();
             } else {
-                self.tell(&directory, event);
+                self.found.push((directory, event));
             }
         }
     }

@@ -247,9 +247,9 @@ impl Round {
         let restless = report.skipped_files.iter();
         let restless = restless.filter(|file| file.reason == SkipReason::ChangedWhileRead);
         let now = self.shared.clock.elapsed();
-        for path in restless.filter_map(Skipped::file) {
-            self.shared.event(now, path.as_str(), Event::Modified);
-        }
+        let restless = restless.filter_map(Skipped::file);
+        let restless = restless.map(|path| (path.as_str().to_owned(), Event::Modified));
+        self.shared.events(now, restless);
         Ok(())
     }
 

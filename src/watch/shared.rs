@@ -94,13 +94,19 @@ impl Shared {
         Arc::clone(&self.scanner.lock())
     }
 
-    /// A path waits, from a time on that is hardly past; true if none did before, and whoever waits for the
-    /// next one is to be rung.
-    pub(super) fn event(&self, now: Duration, path: &str, event: Event) -> bool {
+    /// Paths wait, from a time on that may be past; true if none did before, and whoever waits for the next
+    /// one is to be rung. Nobody takes some of them and not the others that are due.
+    pub(super) fn events(
+        &self,
+        now: Duration,
+        events: impl IntoIterator<Item = (String, Event)>,
+    ) -> bool {
         let mut coalescer = self.coalescer.lock();
         let was_idle = coalescer.len() == 0;
-        coalescer.event(now, path, event);
-        was_idle
+        for (path, event) in events {
+            coalescer.event(now, &path, event);
+        }
+        was_idle && coalescer.len() > 0
     }
 
     /// The whole tree is to be looked at without delay.

@@ -104,6 +104,8 @@ fn what_one_publishes_of_keys_and_of_files_is_done_by_all() {
     soon("no result of the file is left", || {
         made.iter().all(is_empty)
     });
+    // Who has heard itself after that has counted all that came before, an echo too.
+    nodes.iter().for_each(Node::settle);
     for (at, node) in nodes.iter().enumerate() {
         let stats = node.bus.stats();
         let origin = if at == 1 { "api" } else { "redis" };

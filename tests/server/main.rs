@@ -4,8 +4,6 @@
 
 #[path = "../gated_store/mod.rs"]
 mod gated_store;
-#[path = "../stalls/mod.rs"]
-mod stalls;
 
 mod changes;
 mod client;

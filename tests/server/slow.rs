@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 use cardex::store::MetadataStore;
 use cardex::{CacheOptions, FileMetadata, Function};
 
-use crate::stalls::Stalls;
 use crate::support::{Running, options, quiet};
 
 /// More than the server keeps.
 const SLOW: usize = 1_100;
-/// How long a live client may wait for its answer.
+/// How long a live client waits for most of its answers.
 const PROMPT: Duration = Duration::from_millis(100);
-/// How often a machine that does other work may be late.
+/// And for any: the machine may do other work. No time is taken off for that, since a server that the slow
+/// ones keep busy would be that work.
+const LATE: Duration = Duration::from_secs(1);
+/// How often it may be later even so.
 const MAX_LATE: usize = 2;
 
 #[test]
@@ -32,26 +34,23 @@ fn a_live_client_is_answered_while_a_thousand_others_send_a_byte_a_second() {
         let is_over = Arc::clone(&is_over);
         move || drip(slow, &is_over)
     });
-    let (stalls, mut late) = (Stalls::watch(), Vec::new());
+    let mut waits = Vec::new();
     let begin = Instant::now();
-    let mut asked = 0;
-    while begin.elapsed() < Duration::from_secs(4) || asked <= 100 {
+    while begin.elapsed() < Duration::from_secs(4) || waits.len() <= 100 {
         let start = Instant::now();
         let answer = running.get("/v1/query?language=python");
         assert_eq!(answer.status, 200);
-        asked += 1;
-        let took = stalls.since(start);
-        if took >= PROMPT {
-            late.push(took);
-        }
+        waits.push(start.elapsed());
     }
     is_over.store(true, Ordering::SeqCst);
     let tried = drip.join().unwrap();
     assert!(tried > SLOW, "they did send: {tried}");
-    assert!(
-        late.len() <= MAX_LATE,
-        "{asked} answers, of these late: {late:?}"
-    );
+    waits.sort_unstable();
+    let (asked, middle) = (waits.len(), waits[waits.len() / 2]);
+    let late = &waits[waits.partition_point(|wait| *wait < LATE)..];
+    println!("{asked} answers, half of them within {middle:?}, late: {late:?}");
+    assert!(middle < PROMPT, "{middle:?}");
+    assert!(late.len() <= MAX_LATE, "of {asked} answers: {late:?}");
     let open = running.json("/v1/stats")["requests"]["connections"]
         .as_u64()
         .unwrap();

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plain_file::open_plain;
 
-/// How long a lock is waited for that may be about to come free: its last owner may be a thread that lets
-/// go of it in a moment, and a process that was just begun has all that its parent has open, until it runs
-/// its own program.
+/// How long a lock is waited for that may be about to come free: its last owner may be a thread that has
+/// one more transaction to end, and a process that was just begun has all that its parent has open, until it
+/// runs its own program. What takes longer, on a slow disk, is not waited for.
 const FREE_SOON: Duration = Duration::from_millis(500);
 
 /// How often it is tried meanwhile.
@@ -131,7 +131,7 @@ pub(crate) fn own(file: &Path, what: &str) -> Result<File> {
     }
 }
 
-/// Takes the lock of a file, also one that comes free in a moment.
+/// Takes the lock of a file, also one that comes free within `FREE_SOON`.
 fn lock_soon(file: &File) -> Result<(), TryLockError> {
     let began = Instant::now();
     loop {

@@ -21,7 +21,7 @@ pub(super) fn start(file: &Arc<DiskFile>, interval: Duration) -> Result<Worker> 
     let file: Weak<DiskFile> = Arc::downgrade(file);
     let mut is_started = false;
     let worker = Worker::spawn("cardex-disk-sweep", move |_| {
-        // Nothing is held that whoever drops the file would not get rid of.
+        // The first call holds nothing: whoever drops the file before a round closes it.
         if !std::mem::replace(&mut is_started, true) {
             return Some(interval);
         }
@@ -40,8 +40,9 @@ pub(super) fn start(file: &Arc<DiskFile>, interval: Duration) -> Result<Worker> 
     Ok(worker)
 }
 
-/// Takes out what has expired; whether that was all. Ends when nobody else has the file any more: it is
-/// closed then, by this thread.
+/// Takes out what has expired; whether that was all. Ends after the transaction under way when nobody else
+/// has the file any more: it is closed then, by this thread. Until then its lock is held; who opens the file
+/// meanwhile waits for it as `own` says, half a second at most, and is told after that that it is in use.
 fn sweep(file: &Arc<DiskFile>) -> Result<bool> {
     let now = file.now();
     for _ in 0..BATCHES {
