@@ -150,6 +150,29 @@ fn a_server_that_goes_away_during_the_load_does_not_take_the_value_with_it() {
     assert_eq!(process.loads(), 0);
 }
 
+/// It has no room, or no connection is free: it is not away, and what others put there is not hidden.
+#[test]
+fn a_server_that_is_well_and_refuses_is_not_away() {
+    let server = Server::start_with(&["--maxmemory-policy", "noeviction"]);
+    let (process, other) = (self::process(&server.url()), self::process(&server.url()));
+    let room = |most: &str| server.ask::<()>(&["CONFIG", "SET", "maxmemory", most]);
+    assert_eq!(process.load("before", 1), 1);
+    room("1");
+    for n in 0..3 {
+        assert_eq!(process.load("k", n), n, "not kept");
+    }
+    assert_eq!(process.get("k"), None);
+    room("0");
+    other.set("k", 7);
+    // It may have been let alone for a moment.
+    soon("it is seen", || process.get("k") == Some(7));
+    drop(server);
+    soon("it is found to be away", || {
+        process.load("l", 1);
+        process.get("l").is_some()
+    });
+}
+
 #[test]
 fn a_delete_and_a_word_of_others_during_the_load_void_it() {
     let mut server = Server::start();
