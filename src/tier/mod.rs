@@ -200,8 +200,8 @@ pub trait Tier: Cache {
     /// and what it has counts when the copy has left. It is held for as long as any copy since it began to
     /// be made, which is so long `ago`.
     ///
-    /// `may_keep` is given the fresh entry that is there already, and says whether the value is kept in its
-    /// place; it is asked so late that nothing which voids the value goes unseen, by itself or by
+    /// `may_keep` is given each fresh entry that is there already, in whichever tier, or `None` if there is
+    /// none, and says whether the value is kept in its place; it is asked so late that nothing which voids the value goes unseen, by itself or by
     /// [`Tier::forget_copies`]. It does not use the tier. Whether the value is kept.
     ///
     /// # Errors

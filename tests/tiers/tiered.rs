@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cardex::tier::{
-    Key, KeyPattern, Leased, Lifetime, MemoryTier, MemoryTierOptions, Tier, Tiered, TieredOptions,
-    Update,
+    Entry, Key, KeyPattern, Leased, Lifetime, MemoryTier, MemoryTierOptions, Term, Tier, Tiered,
+    TieredOptions, Update,
 };
 use cardex::{
     Cache, CacheCoordinator, Clock, CoordinatorOptions, ErrorKind, HealthState, ManualClock, Scope,
@@ -818,6 +818,33 @@ fn a_removal_that_the_shared_tier_missed_voids_the_lease_all_the_same() {
         stack.mend_all();
         assert_eq!(stack.get("k"), None);
     }
+}
+
+/// Keeps a copy that began to be made so many seconds ago, if nothing is there.
+fn keep_copy(stack: &Stack, term: impl Into<Term>, ago: u64) -> bool {
+    let (value, may_keep) = (b"made".as_slice().into(), |held: Option<&Entry>| {
+        held.is_none()
+    });
+    let (key, term, ago) = (key("k"), term.into(), seconds(ago));
+    let kept = stack.tiered.keep_copy(&key, value, 1, term, ago, &may_keep);
+    kept.unwrap()
+}
+
+#[test]
+fn a_copy_does_not_hide_what_the_shared_tier_has_when_it_is_back() {
+    let options = options().promote_after(2).unwrap();
+    let stack = Stack::shared(&[300, 3600], options);
+    stack.fault(&[1], Some(Fault::Before));
+    assert!(keep_copy(&stack, NEVER, 0));
+    assert_eq!(stack.held(0, "k").as_deref(), Some("made"));
+    stack.parts[0].remove(&key("k")).unwrap();
+    // Another process puts it; one hit does not bring it up.
+    stack.mend_all();
+    stack.plant(1, "k", "new", NEVER);
+    assert_eq!(stack.get("k").as_deref(), Some("new"));
+    assert_eq!(stack.held(0, "k"), None);
+    assert!(!keep_copy(&stack, NEVER, 0));
+    assert_eq!(stack.get("k").as_deref(), Some("new"));
 }
 
 #[test]

@@ -125,7 +125,7 @@ impl Tiered {
     }
 
     /// Keeps a value that was made while the shared tier could not be asked in the tiers that no other
-    /// process has, if `may_keep` agrees to what these have.
+    /// process has, if `may_keep` agrees to what there is: in these, and in the shared one, which may be back.
     pub(super) fn keep_aside(
         &self,
         key: &Key,
@@ -139,9 +139,13 @@ impl Tiered {
         let _turn = self.turns.take(key)?;
         // In this order: what voids the value is told by the second, unless it is new since the first.
         let since = self.overtaken.since(key);
-        let mut own = self.own_parts();
-        let held = own.find_map(|part| part.peek(key).filter(|entry| !entry.is_stale()));
-        if !may_keep(held.as_ref()) {
+        let held = self.parts.iter().filter_map(|part| part.peek(key));
+        let held: Vec<Entry> = held.filter(|entry| !entry.is_stale()).collect();
+        let is_agreed = match &held[..] {
+            [] => may_keep(None),
+            held => held.iter().all(|entry| may_keep(Some(entry))),
+        };
+        if !is_agreed {
             return Ok(false);
         }
         let mut tally = Tally::default();
