@@ -848,6 +848,39 @@ fn a_copy_does_not_hide_what_the_shared_tier_has_when_it_is_back() {
 }
 
 #[test]
+fn a_copy_is_held_no_longer_than_its_caller_and_its_tier_say() {
+    let limited = |at_most| Term {
+        at_most: Some(seconds(at_most)),
+        ..Term::from(NEVER)
+    };
+    for (term, ago, expected) in [
+        (NEVER.into(), 0, 300),
+        (NEVER.into(), 100, 200),
+        (limited(1000), 100, 200),
+        (limited(150), 100, 50),
+        (limited(100), 100, 0),
+        (limited(150), 300, 0),
+    ] {
+        // The tier above the shared one, and the one below it, which is the last.
+        let stack = Stack::shared(&[300, 3600], options());
+        let below = Stack::shared_above(&[3600, 300], options());
+        for (stack, own, shared) in [(stack, 0, 1), (below, 1, 0)] {
+            stack.fault(&[shared], Some(Fault::Before));
+            assert_eq!(keep_copy(&stack, term, ago), expected > 0);
+            for second in [0, 50, 200, 300] {
+                let held = stack.held(own, "k").is_some();
+                assert_eq!(held, second < expected, "{term:?} {ago} after {second}");
+                stack.clock.advance(seconds(match second {
+                    0 => 50,
+                    50 => 150,
+                    _ => 100,
+                }));
+            }
+        }
+    }
+}
+
+#[test]
 fn health_is_degraded_with_one_tier_down_and_unhealthy_with_all() {
     let stack = Stack::of(&[300, 3600, 7200], options());
     assert_eq!(stack.tiered.health().state, HealthState::Healthy);

@@ -150,10 +150,13 @@ impl Tiered {
         }
         let mut tally = Tally::default();
         for part in self.own_parts().rev() {
-            let at_most = part.at_most.map(|time| time.saturating_sub(ago));
-            tally.add(match at_most {
-                Some(Duration::ZERO) => part.remove(key).map(|_| false),
-                at_most => {
+            // One below the shared tier holds what is its own without a limit, and a copy as the others do.
+            let most = part.tier.ttl();
+            let most = term.at_most.map_or(most, |told| told.min(most));
+            tally.add(match most.saturating_sub(ago) {
+                Duration::ZERO => part.remove(key).map(|_| false),
+                left => {
+                    let at_most = Some(left);
                     let term = Term { at_most, ..term };
                     self.put_in(part, key, value, version, term, began)
                 }
