@@ -2,7 +2,8 @@
 //! write. They are made with the one that writes, and let go of with it.
 //!
 //! None is made later: if another file had come to be under the name meanwhile, SQLite would take the
-//! index of our log for that one's, and cut it short under the connections that have it in memory.
+//! index of our log for that one's, and cut it short under the connections that have it in memory. When
+//! the last of them is lost to errors, the file counts as not open, and is opened anew with others.
 //!
 //! While nobody has the file's turn, one that is idle may keep its view of the file, and then that is the
 //! file as it is: only who has the turn changes anything. Whoever takes the turn ends the views of those
@@ -40,6 +41,8 @@ struct Pool {
     /// To the file that is open. A view that one of them keeps sees the file as it is.
     #[expect(clippy::vec_box, reason = "large, and moved at each look-up")]
     idle: Vec<Box<Viewer>>,
+    /// How many connections to it there are, idle or handed out.
+    alive: usize,
 }
 
 impl Pool {
@@ -83,9 +86,10 @@ impl Readers {
     /// Another file is open now, with these connections.
     pub(super) fn start(&self, connections: Vec<Connection>) {
         let viewers = connections.into_iter().map(Viewer::new).map(Box::new);
-        let viewers = viewers.collect();
+        let viewers: Vec<_> = viewers.collect();
         let mut pool = self.pool.lock();
         pool.opened += 1;
+        pool.alive = viewers.len();
         pool.idle = viewers;
         self.current.store(pool.opened, Ordering::Release);
         drop(pool);
@@ -171,6 +175,12 @@ impl Reader<'_> {
         }
     }
 
+    /// Its connection is of no use any more.
+    #[cfg(test)]
+    pub(super) fn lose(mut self) {
+        self.viewer = None;
+    }
+
     /// Gives it back, unless it keeps a view that something may have changed since; whether that is done.
     fn is_given_back(&mut self) -> bool {
         let outdated = {
@@ -182,6 +192,15 @@ impl Reader<'_> {
                         return false;
                     }
                     pool.idle.push(viewer);
+                    None
+                }
+                // It was lost, perhaps as the last one.
+                None if self.is_current() => {
+                    pool.alive -= 1;
+                    if pool.alive == 0 {
+                        self.readers.current.store(0, Ordering::Release);
+                        self.readers.back.notify_all();
+                    }
                     None
                 }
                 viewer => viewer,
