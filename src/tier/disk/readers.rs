@@ -181,13 +181,15 @@ impl Reader<'_> {
         self.viewer = None;
     }
 
-    /// Gives it back, unless it keeps a view that something may have changed since; whether that is done.
+    /// Gives it back, unless it has a view that it should not keep, or that something may have changed
+    /// since; whether that is done.
     fn is_given_back(&mut self) -> bool {
         let outdated = {
             let mut pool = self.readers.pool.lock();
             match self.viewer.take() {
                 Some(viewer) if self.is_current() => {
-                    if viewer.has_view() && viewer.turns != pool.turns {
+                    let may_keep = self.keeps_view && viewer.turns == pool.turns;
+                    if viewer.has_view() && !may_keep {
                         self.viewer = Some(viewer);
                         return false;
                     }
@@ -234,5 +236,70 @@ impl Drop for Reader<'_> {
 impl Drop for Disturbance<'_> {
     fn drop(&mut self) {
         self.0.pool.lock().turns += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Instant {
+        Instant {
+            wall_ns: 0,
+            boot_ns: 0,
+            boot: [0; 16],
+        }
+    }
+
+    fn taken(readers: &Readers) -> Reader<'_> {
+        match readers.take(Duration::ZERO) {
+            Taken::Reader(reader) => reader,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// One connection, which was handed out once.
+    fn one() -> Readers {
+        let readers = Readers::default();
+        readers.start(vec![Connection::open_in_memory().unwrap()]);
+        drop(taken(&readers));
+        readers
+    }
+
+    #[test]
+    fn a_view_is_kept_while_no_turn_comes_between() {
+        let readers = one();
+        taken(&readers).prepare(now()).unwrap();
+        assert!(!taken(&readers).is_autocommit());
+        drop(readers.disturb());
+        assert!(taken(&readers).is_autocommit());
+    }
+
+    #[test]
+    fn whatever_has_left_a_view_it_is_not_kept_over_a_turn() {
+        let readers = one();
+        // Of a statement that failed, as nothing but SQLite knows.
+        let leave_one = |reader: Reader<'_>| reader.execute_batch("BEGIN").unwrap();
+        let mut reader = taken(&readers);
+        reader.execute_batch("BEGIN").unwrap();
+        reader.forget();
+        assert!(reader.is_autocommit());
+        drop(reader);
+        leave_one(taken(&readers));
+        drop(readers.disturb());
+        assert!(taken(&readers).is_autocommit());
+        let turn = readers.disturb();
+        leave_one(taken(&readers));
+        assert!(taken(&readers).is_autocommit(), "in the middle of it");
+        let reader = taken(&readers);
+        drop(turn);
+        leave_one(reader);
+        assert!(taken(&readers).is_autocommit(), "after it");
+        // One that SQLite has ended itself is begun anew.
+        let mut reader = taken(&readers);
+        reader.prepare(now()).unwrap();
+        reader.execute_batch("ROLLBACK").unwrap();
+        reader.prepare(now()).unwrap();
+        assert!(!reader.is_autocommit());
     }
 }
