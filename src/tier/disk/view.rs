@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::row::Instant;
 
-/// The longest that a view is kept, in nanoseconds since the boot: nobody else should change the file,
+/// The age from which on a view is not read any more, in nanoseconds: nobody else should change the file,
 /// and if somebody does, it is seen after so long.
 const MOST_NS: i64 = 100_000_000;
 
