@@ -67,10 +67,12 @@ impl KvCache {
         }
     }
 
-    /// Whether an error of the tier says that the one that processes share is away, and there are others
-    /// to keep copies in.
+    /// Whether after an error of the tier the one that processes share is away, and there are others to
+    /// keep copies in. One that is there, and refused only this, goes on to hold what others put: it is
+    /// not hidden by a copy.
     pub(super) fn may_keep_aside(&self, error: &Error) -> bool {
-        error.kind() == ErrorKind::Unavailable && self.0.tier.has_copies()
+        let tier = &self.0.tier;
+        error.kind() == ErrorKind::Unavailable && tier.is_away() && tier.has_copies()
     }
 
     /// Puts what was made since then where no other process sees it, unless it is void, or another value

@@ -60,6 +60,11 @@ impl Breaker {
         }
     }
 
+    /// Whether what was heard last was a failure.
+    pub(super) fn is_failing(&self) -> bool {
+        self.state != State::Closed { failed: 0 }
+    }
+
     /// Whether a request that came now would be let through.
     pub(super) fn would_admit(&self, now: Duration) -> bool {
         match self.standing(now) {
@@ -157,6 +162,7 @@ mod tests {
                 true => breaker.succeeded(pass),
                 false => breaker.failed(pass, seconds(1), false),
             }
+            assert_eq!(breaker.is_failing(), !round);
         }
         assert_eq!(breaker.standing(seconds(1)), Standing::Closed);
         let pass = breaker.admit(seconds(1)).unwrap();
@@ -181,7 +187,9 @@ mod tests {
         assert_eq!(breaker.admit(seconds(11)), None);
         assert_eq!(breaker.admit(seconds(99)), None);
         assert_eq!(breaker.standing(seconds(99)), Standing::HalfOpen);
+        assert!(breaker.is_failing());
         breaker.succeeded(probe);
+        assert!(!breaker.is_failing());
         assert_eq!(breaker.standing(seconds(99)), Standing::Closed);
         assert!(breaker.admit(seconds(99)).is_some());
         assert!(breaker.admit(seconds(99)).is_some());

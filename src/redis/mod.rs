@@ -141,6 +141,12 @@ impl RedisClient {
         health.but(state, reason)
     }
 
+    /// Whether the server failed when it was asked last: it was not got to, or was not ready. One that
+    /// declines what it is asked is there. Nothing is asked.
+    pub(crate) fn is_away(&self) -> bool {
+        self.breaker.lock().is_failing()
+    }
+
     /// Does a piece of work on a connection, again from its beginning on another connection if that may
     /// do better and [`Link::tell`] had nothing done yet.
     pub(crate) fn run<T>(

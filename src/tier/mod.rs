@@ -181,6 +181,14 @@ pub trait Tier: Cache {
         Ok(0)
     }
 
+    /// Whether it could not be got to when it was asked last, or is not asked any more because of that;
+    /// nobody is asked now. One that answers, and does not do what it is asked for, is not away, and one
+    /// whose connections are all in use is not, either. Tiers above each other tell it of the one among
+    /// them that other processes share. A tier that no other process has never is.
+    fn is_away(&self) -> bool {
+        false
+    }
+
     /// Whether it can hold copies of what a tier among its own has that other processes share, in others
     /// of its own: see [`Tier::keep_copy`]. A tier of one kind has none.
     fn has_copies(&self) -> bool {
@@ -192,8 +200,8 @@ pub trait Tier: Cache {
     /// and what it has counts when the copy has left. It is held for as long as any copy since it began to
     /// be made, which is so long `ago`.
     ///
-    /// `may_keep` is given the fresh entry that is there already, and says whether the value is kept in its
-    /// place; it is asked so late that nothing which voids the value goes unseen, by itself or by
+    /// `may_keep` is given each fresh entry that is there already, in whichever tier, or `None` if there is
+    /// none, and says whether the value is kept in its place; it is asked so late that nothing which voids the value goes unseen, by itself or by
     /// [`Tier::forget_copies`]. It does not use the tier. Whether the value is kept.
     ///
     /// # Errors

@@ -314,6 +314,24 @@ fn a_lease_that_was_found_lost_is_no_right_to_keep_anything() {
     }));
 }
 
+/// No lease is to be had, but the tier answers: whatever others put there is not hidden.
+#[test]
+fn a_shared_tier_that_is_there_and_refuses_is_not_away() {
+    let world = world();
+    world.comes_back();
+    world.way.locks_are_down.store(true, Ordering::SeqCst);
+    assert!(!world.keeps_beside("k", || ()));
+    assert!(!world.keeps_beside("l", || {
+        world.other.set("l", &1, NEVER).unwrap();
+        world.other.delete("l").unwrap();
+    }));
+    assert_eq!(world.load("k", 2), 2);
+    world.other.set("k", &3, NEVER).unwrap();
+    assert_eq!(world.load("k", 4), 3);
+    world.way.set_away(true);
+    assert!(world.keeps_beside("m", || ()));
+}
+
 #[test]
 fn with_the_shared_tier_alone_nothing_is_kept() {
     let world = world();

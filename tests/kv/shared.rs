@@ -149,6 +149,10 @@ impl Tier for SharedTier {
         true
     }
 
+    fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::SeqCst)
+    }
+
     fn lease(&self, key: &Key, time: Duration) -> Result<Leased> {
         if self.locks_are_down.load(Ordering::SeqCst) {
             return Err(Error::new(ErrorKind::Unavailable, "no locks today"));

@@ -75,6 +75,7 @@ fn who_finds_all_connections_in_use_gets_an_error_at_the_time_out() {
             HealthState::Healthy,
             "the server is well"
         );
+        assert!(!tier.is_away());
         is_over.store(true, Ordering::SeqCst);
     });
     assert_eq!(get(&tier, "k").unwrap(), b"v");

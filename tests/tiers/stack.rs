@@ -27,29 +27,28 @@ pub fn options() -> TieredOptions {
 impl Stack {
     /// Tiers in memory, named by their places, whose values live for so many seconds by default.
     pub fn of(ttls: &[u64], options: TieredOptions) -> Self {
-        Self::with(ttls, options, FlakyTier::new)
+        Self::with(ttls, options, ttls.len())
     }
 
     /// The same, of which the last is shared.
     pub fn shared(ttls: &[u64], options: TieredOptions) -> Self {
-        Self::with(ttls, options, FlakyTier::shared)
+        Self::with(ttls, options, ttls.len() - 1)
     }
 
-    fn with(
-        ttls: &[u64],
-        options: TieredOptions,
-        last: fn(Arc<dyn Tier>) -> Arc<FlakyTier>,
-    ) -> Self {
+    /// The same, of which the first is shared.
+    pub fn shared_above(ttls: &[u64], options: TieredOptions) -> Self {
+        Self::with(ttls, options, 0)
+    }
+
+    fn with(ttls: &[u64], options: TieredOptions, shared: usize) -> Self {
         let clock = Arc::new(ManualClock::new());
         let part = |(at, ttl): (usize, &u64)| {
             let options = MemoryTierOptions::default().ttl(seconds(*ttl)).unwrap();
             let tier = MemoryTier::new(format!("L{}", at + 1), options, clock.clone());
-            let make = if at + 1 == ttls.len() {
-                last
-            } else {
-                FlakyTier::new
-            };
-            make(Arc::new(tier))
+            match at == shared {
+                true => FlakyTier::shared(Arc::new(tier)),
+                false => FlakyTier::new(Arc::new(tier)),
+            }
         };
         let parts: Vec<_> = ttls.iter().enumerate().map(part).collect();
         Self::over(clock, parts, options)

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cardex::tier::{
-    Key, KeyPattern, Leased, Lifetime, MemoryTier, MemoryTierOptions, Tier, Tiered, TieredOptions,
-    Update,
+    Entry, Key, KeyPattern, Leased, Lifetime, MemoryTier, MemoryTierOptions, Term, Tier, Tiered,
+    TieredOptions, Update,
 };
 use cardex::{
     Cache, CacheCoordinator, Clock, CoordinatorOptions, ErrorKind, HealthState, ManualClock, Scope,
@@ -818,6 +818,66 @@ fn a_removal_that_the_shared_tier_missed_voids_the_lease_all_the_same() {
         assert_eq!(stack.held(0, "k"), None);
         stack.mend_all();
         assert_eq!(stack.get("k"), None);
+    }
+}
+
+/// Keeps a copy that began to be made so many seconds ago, if nothing is there.
+fn keep_copy(stack: &Stack, term: impl Into<Term>, ago: u64) -> bool {
+    let (value, may_keep) = (b"made".as_slice().into(), |held: Option<&Entry>| {
+        held.is_none()
+    });
+    let (key, term, ago) = (key("k"), term.into(), seconds(ago));
+    let kept = stack.tiered.keep_copy(&key, value, 1, term, ago, &may_keep);
+    kept.unwrap()
+}
+
+#[test]
+fn a_copy_does_not_hide_what_the_shared_tier_has_when_it_is_back() {
+    let options = options().promote_after(2).unwrap();
+    let stack = Stack::shared(&[300, 3600], options);
+    stack.fault(&[1], Some(Fault::Before));
+    assert!(keep_copy(&stack, NEVER, 0));
+    assert_eq!(stack.held(0, "k").as_deref(), Some("made"));
+    stack.parts[0].remove(&key("k")).unwrap();
+    // Another process puts it; one hit does not bring it up.
+    stack.mend_all();
+    stack.plant(1, "k", "new", NEVER);
+    assert_eq!(stack.get("k").as_deref(), Some("new"));
+    assert_eq!(stack.held(0, "k"), None);
+    assert!(!keep_copy(&stack, NEVER, 0));
+    assert_eq!(stack.get("k").as_deref(), Some("new"));
+}
+
+#[test]
+fn a_copy_is_held_no_longer_than_its_caller_and_its_tier_say() {
+    let limited = |at_most| Term {
+        at_most: Some(seconds(at_most)),
+        ..Term::from(NEVER)
+    };
+    for (term, ago, expected) in [
+        (NEVER.into(), 0, 300),
+        (NEVER.into(), 100, 200),
+        (limited(1000), 100, 200),
+        (limited(150), 100, 50),
+        (limited(100), 100, 0),
+        (limited(150), 300, 0),
+    ] {
+        // The tier above the shared one, and the one below it, which is the last.
+        let stack = Stack::shared(&[300, 3600], options());
+        let below = Stack::shared_above(&[3600, 300], options());
+        for (stack, own, shared) in [(stack, 0, 1), (below, 1, 0)] {
+            stack.fault(&[shared], Some(Fault::Before));
+            assert_eq!(keep_copy(&stack, term, ago), expected > 0);
+            for second in [0, 50, 200, 300] {
+                let held = stack.held(own, "k").is_some();
+                assert_eq!(held, second < expected, "{term:?} {ago} after {second}");
+                stack.clock.advance(seconds(match second {
+                    0 => 50,
+                    50 => 150,
+                    _ => 100,
+                }));
+            }
+        }
     }
 }
 

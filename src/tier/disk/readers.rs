@@ -2,7 +2,8 @@
 //! write. They are made with the one that writes, and let go of with it.
 //!
 //! None is made later: if another file had come to be under the name meanwhile, SQLite would take the
-//! index of our log for that one's, and cut it short under the connections that have it in memory.
+//! index of our log for that one's, and cut it short under the connections that have it in memory. When
+//! the last of them is lost to errors, the file counts as not open, and is opened anew with others.
 //!
 //! While nobody has the file's turn, one that is idle may keep its view of the file, and then that is the
 //! file as it is: only who has the turn changes anything. Whoever takes the turn ends the views of those
@@ -40,6 +41,8 @@ struct Pool {
     /// To the file that is open. A view that one of them keeps sees the file as it is.
     #[expect(clippy::vec_box, reason = "large, and moved at each look-up")]
     idle: Vec<Box<Viewer>>,
+    /// How many connections to it there are, idle or handed out.
+    alive: usize,
 }
 
 impl Pool {
@@ -83,9 +86,10 @@ impl Readers {
     /// Another file is open now, with these connections.
     pub(super) fn start(&self, connections: Vec<Connection>) {
         let viewers = connections.into_iter().map(Viewer::new).map(Box::new);
-        let viewers = viewers.collect();
+        let viewers: Vec<_> = viewers.collect();
         let mut pool = self.pool.lock();
         pool.opened += 1;
+        pool.alive = viewers.len();
         pool.idle = viewers;
         self.current.store(pool.opened, Ordering::Release);
         drop(pool);
@@ -171,17 +175,34 @@ impl Reader<'_> {
         }
     }
 
-    /// Gives it back, unless it keeps a view that something may have changed since; whether that is done.
+    /// Its connection is of no use any more.
+    #[cfg(test)]
+    pub(super) fn lose(mut self) {
+        self.viewer = None;
+    }
+
+    /// Gives it back, unless it has a view that it should not keep, or that something may have changed
+    /// since; whether that is done.
     fn is_given_back(&mut self) -> bool {
         let outdated = {
             let mut pool = self.readers.pool.lock();
             match self.viewer.take() {
                 Some(viewer) if self.is_current() => {
-                    if viewer.has_view() && viewer.turns != pool.turns {
+                    let may_keep = self.keeps_view && viewer.turns == pool.turns;
+                    if viewer.has_view() && !may_keep {
                         self.viewer = Some(viewer);
                         return false;
                     }
                     pool.idle.push(viewer);
+                    None
+                }
+                // It was lost, perhaps as the last one.
+                None if self.is_current() => {
+                    pool.alive -= 1;
+                    if pool.alive == 0 {
+                        self.readers.current.store(0, Ordering::Release);
+                        self.readers.back.notify_all();
+                    }
                     None
                 }
                 viewer => viewer,
@@ -215,5 +236,70 @@ impl Drop for Reader<'_> {
 impl Drop for Disturbance<'_> {
     fn drop(&mut self) {
         self.0.pool.lock().turns += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Instant {
+        Instant {
+            wall_ns: 0,
+            boot_ns: 0,
+            boot: [0; 16],
+        }
+    }
+
+    fn taken(readers: &Readers) -> Reader<'_> {
+        match readers.take(Duration::ZERO) {
+            Taken::Reader(reader) => reader,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// One connection, which was handed out once.
+    fn one() -> Readers {
+        let readers = Readers::default();
+        readers.start(vec![Connection::open_in_memory().unwrap()]);
+        drop(taken(&readers));
+        readers
+    }
+
+    #[test]
+    fn a_view_is_kept_while_no_turn_comes_between() {
+        let readers = one();
+        taken(&readers).prepare(now()).unwrap();
+        assert!(!taken(&readers).is_autocommit());
+        drop(readers.disturb());
+        assert!(taken(&readers).is_autocommit());
+    }
+
+    #[test]
+    fn whatever_has_left_a_view_it_is_not_kept_over_a_turn() {
+        let readers = one();
+        // Of a statement that failed, as nothing but SQLite knows.
+        let leave_one = |reader: Reader<'_>| reader.execute_batch("BEGIN").unwrap();
+        let mut reader = taken(&readers);
+        reader.execute_batch("BEGIN").unwrap();
+        reader.forget();
+        assert!(reader.is_autocommit());
+        drop(reader);
+        leave_one(taken(&readers));
+        drop(readers.disturb());
+        assert!(taken(&readers).is_autocommit());
+        let turn = readers.disturb();
+        leave_one(taken(&readers));
+        assert!(taken(&readers).is_autocommit(), "in the middle of it");
+        let reader = taken(&readers);
+        drop(turn);
+        leave_one(reader);
+        assert!(taken(&readers).is_autocommit(), "after it");
+        // One that SQLite has ended itself is begun anew.
+        let mut reader = taken(&readers);
+        reader.prepare(now()).unwrap();
+        reader.execute_batch("ROLLBACK").unwrap();
+        reader.prepare(now()).unwrap();
+        assert!(!reader.is_autocommit());
     }
 }

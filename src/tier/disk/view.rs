@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::row::Instant;
 
-/// The longest that a view is kept, in nanoseconds since the boot: nobody else should change the file,
+/// The age from which on a view is not read any more, in nanoseconds: nobody else should change the file,
 /// and if somebody does, it is seen after so long.
 const MOST_NS: i64 = 100_000_000;
 
@@ -17,8 +17,8 @@ const MOST_NS: i64 = 100_000_000;
 #[derive(Debug)]
 pub(super) struct Viewer {
     pub(super) conn: Connection,
-    /// Since when it keeps a view, if it does.
-    since_ns: Option<i64>,
+    /// When it began to keep a view, the last time that it did.
+    since_ns: i64,
     /// After how many beginnings and ends of turns it was handed out last.
     pub(super) turns: u64,
 }
@@ -27,35 +27,36 @@ impl Viewer {
     pub(super) fn new(conn: Connection) -> Self {
         Viewer {
             conn,
-            since_ns: None,
+            since_ns: 0,
             turns: 0,
         }
     }
 
-    /// Whether it keeps a view.
+    /// Whether it keeps a view, or a failed statement has left it one. SQLite alone knows: it may have
+    /// ended one itself after an error.
     pub(super) fn has_view(&self) -> bool {
-        self.since_ns.is_some()
+        !self.conn.is_autocommit()
     }
 
     /// Keeps a view from the next statement on, if it has none that is young enough.
     pub(super) fn keep_view(&mut self, now: Instant) -> rusqlite::Result<()> {
-        if let Some(since) = self.since_ns {
-            if (0..MOST_NS).contains(&now.boot_ns.saturating_sub(since)) {
+        if self.has_view() {
+            let age_ns = now.boot_ns.saturating_sub(self.since_ns);
+            if (0..MOST_NS).contains(&age_ns) {
                 return Ok(());
             }
             self.end_view()?;
         }
         self.conn.prepare_cached("BEGIN")?.execute([])?;
-        self.since_ns = Some(now.boot_ns);
+        self.since_ns = now.boot_ns;
         Ok(())
     }
 
-    /// Ends its view, if it has one. SQLite itself may have done so after an error.
+    /// Ends its view, if it has one.
     pub(super) fn end_view(&mut self) -> rusqlite::Result<()> {
-        if self.has_view() && !self.conn.is_autocommit() {
+        if self.has_view() {
             self.conn.prepare_cached("ROLLBACK")?.execute([])?;
         }
-        self.since_ns = None;
         Ok(())
     }
 }

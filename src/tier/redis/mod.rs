@@ -475,6 +475,10 @@ impl Tier for RedisTier {
         true
     }
 
+    fn is_away(&self) -> bool {
+        self.client.is_away()
+    }
+
     fn lease(&self, key: &Key, time: Duration) -> Result<Leased> {
         self.take_lease(key, time)
     }

@@ -447,6 +447,10 @@ impl Tier for Tiered {
         Ok(self.drop_copies(pattern))
     }
 
+    fn is_away(&self) -> bool {
+        self.shared().is_some_and(|(_, part)| part.tier.is_away())
+    }
+
     fn has_copies(&self) -> bool {
         self.shared().is_some() && self.own_parts().next().is_some() && !self.is_bypassed()
     }

@@ -125,7 +125,7 @@ impl Tiered {
     }
 
     /// Keeps a value that was made while the shared tier could not be asked in the tiers that no other
-    /// process has, if `may_keep` agrees to what these have.
+    /// process has, if `may_keep` agrees to what there is: in these, and in the shared one, which may be back.
     pub(super) fn keep_aside(
         &self,
         key: &Key,
@@ -139,17 +139,24 @@ impl Tiered {
         let _turn = self.turns.take(key)?;
         // In this order: what voids the value is told by the second, unless it is new since the first.
         let since = self.overtaken.since(key);
-        let mut own = self.own_parts();
-        let held = own.find_map(|part| part.peek(key).filter(|entry| !entry.is_stale()));
-        if !may_keep(held.as_ref()) {
+        let held = self.parts.iter().filter_map(|part| part.peek(key));
+        let held: Vec<Entry> = held.filter(|entry| !entry.is_stale()).collect();
+        let is_agreed = match &held[..] {
+            [] => may_keep(None),
+            held => held.iter().all(|entry| may_keep(Some(entry))),
+        };
+        if !is_agreed {
             return Ok(false);
         }
         let mut tally = Tally::default();
         for part in self.own_parts().rev() {
-            let at_most = part.at_most.map(|time| time.saturating_sub(ago));
-            tally.add(match at_most {
-                Some(Duration::ZERO) => part.remove(key).map(|_| false),
-                at_most => {
+            // One below the shared tier holds what is its own without a limit, and a copy as the others do.
+            let most = part.tier.ttl();
+            let most = term.at_most.map_or(most, |told| told.min(most));
+            tally.add(match most.saturating_sub(ago) {
+                Duration::ZERO => part.remove(key).map(|_| false),
+                left => {
+                    let at_most = Some(left);
                     let term = Term { at_most, ..term };
                     self.put_in(part, key, value, version, term, began)
                 }

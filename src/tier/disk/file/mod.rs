@@ -134,13 +134,7 @@ impl DiskFile {
             drop(self.made_up(&mut turn));
         }
         self.readers.retire();
-        if let Slot::Open(database) = std::mem::replace(&mut *turn, Slot::Closed) {
-            if self.doom.is_pending() {
-                drop(database.let_go());
-            } else if let Err(error) = database.close(&self.guard) {
-                tracing::warn!(file = %self.path.display(), %error, "a cache file was not closed properly");
-            }
-        }
+        self.shut(&mut turn);
     }
 
     /// The file's path.
@@ -341,9 +335,12 @@ impl DiskFile {
         })
     }
 
-    /// Opens the file if it is not.
+    /// Opens the file if it is not, and anew if nobody is left to read it.
     fn ensure_open(&self) -> Result<()> {
         let mut turn = self.turn()?;
+        if self.readers.current() == 0 {
+            self.shut(&mut turn);
+        }
         match self.made_up(&mut turn) {
             Ok(_) => Ok(()),
             Err(Fault::Failed(error)) => {
@@ -398,5 +395,33 @@ impl fmt::Debug for DiskFile {
             .field("path", &self.path)
             .field("bytes", &self.bytes())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::readers::READERS;
+    use super::super::{DiskTier, DiskTierOptions};
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::tier::{Key, Lifetime, Tier};
+
+    #[test]
+    fn a_file_whose_readers_are_all_lost_is_opened_anew() {
+        let home = tempfile::tempdir().unwrap();
+        let (path, clock) = (home.path().join("t.db"), Arc::new(ManualClock::new()));
+        let tier = DiskTier::open("tier", path, DiskTierOptions::default(), clock).unwrap();
+        let key = Key::new("k").unwrap();
+        for version in 1..=3 {
+            let never = Lifetime::Never.into();
+            assert!(tier.put(&key, Arc::default(), version, never).unwrap());
+            for lost in 0..READERS {
+                assert_eq!(tier.get(&key).unwrap().unwrap().version, version, "{lost}");
+                tier.file.reader().unwrap().expect("it is open").lose();
+            }
+            assert_eq!(tier.file.readers.current(), 0);
+        }
+        assert_eq!(tier.get(&key).unwrap().unwrap().version, 3);
+        assert_eq!(tier.file.rebuilds(), 0, "nothing was given up");
     }
 }

@@ -112,6 +112,23 @@ impl DiskFile {
         Ok(())
     }
 
+    /// Closes the file if it is open, and says so in it, unless there is something in it that must not be
+    /// found. For who has seen to it that nobody reads it.
+    pub(super) fn shut(&self, slot: &mut Slot) {
+        let database = match std::mem::replace(slot, Slot::Closed) {
+            Slot::Open(database) => database,
+            other => {
+                *slot = other;
+                return;
+            }
+        };
+        if self.doom.is_pending() {
+            drop(database.let_go());
+        } else if let Err(error) = database.close(&self.guard) {
+            tracing::warn!(file = %self.path.display(), %error, "a cache file was not closed properly");
+        }
+    }
+
     /// Gives up a file that cannot be used.
     pub(super) fn give_up(&self, slot: &mut Slot, fault: Fault) -> Result<()> {
         match fault {
