@@ -53,7 +53,7 @@ const MAX_CHANGES: u32 = 1000;
 const MAX_PAUSE: Duration = Duration::from_millis(2);
 /// The largest value. Of a longer one, which somebody else put there, nothing is read.
 const MAX_VALUE_BYTES: usize = 64 << 20;
-/// How many keys one transaction asks for: others wait meanwhile.
+/// How many keys one request asks for: others wait meanwhile.
 const TOGETHER: usize = 256;
 
 /// A tier on a Redis server, version 6.2 or later. Its verbs do I/O; while the server is away they are
@@ -238,23 +238,13 @@ impl Tier for RedisTier {
     fn get_many(&self, keys: &[&Key]) -> Vec<Result<Option<Entry>>> {
         let mut entries = Vec::with_capacity(keys.len());
         for keys in keys.chunks(TOGETHER) {
-            let found = match self.read(keys) {
-                Ok(found) => found,
-                Err(error) => {
-                    entries.extend(keys.iter().map(|_| Err(error.clone())));
-                    continue;
-                }
-            };
-            for (key, found) in keys.iter().zip(found) {
+            for (key, found) in keys.iter().zip(self.read_each(keys)) {
                 let found = match found {
-                    Found::Long => match self.read(&[key]) {
-                        Ok(mut found) => found.pop().unwrap_or(Found::Absent),
-                        Err(error) => {
-                            entries.push(Err(error));
-                            continue;
-                        }
-                    },
-                    found => found,
+                    Ok(found) => found,
+                    Err(error) => {
+                        entries.push(Err(error));
+                        continue;
+                    }
                 };
                 let entry = self.whole(key, found);
                 let counter = match entry {
@@ -269,8 +259,8 @@ impl Tier for RedisTier {
     }
 
     fn peek(&self, key: &Key) -> Result<Option<Entry>> {
-        Ok(match self.read(&[key])?.pop() {
-            Some(Found::Entry(_, entry)) => Some(entry),
+        Ok(match self.read(key)? {
+            Found::Entry(_, entry) => Some(entry),
             _ => None,
         })
     }
