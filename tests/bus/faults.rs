@@ -1,7 +1,6 @@
 //! Whatever becomes of the messages and of the server: no copy that is no longer true is served for
 //! longer than three heartbeats, and all is well again by itself.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::redis_support::proxy::{Proxy, Way};
@@ -164,8 +163,7 @@ fn a_server_that_was_killed_or_emptied_leaves_no_copies() {
 
 #[test]
 fn a_replica_that_was_behind_and_takes_over_serves_nothing_older() {
-    let port = free_port();
-    let mut master = Server::start_with(&["--port", &port, "--bind", "127.0.0.1"]);
+    let (mut master, port) = Server::start_at_port();
     let replica = Server::start();
     let _: String = replica.ask(&["REPLICAOF", "127.0.0.1", &port]);
     let proxy = Proxy::to(&master.socket());
@@ -207,9 +205,4 @@ fn hears(node: &Node, who: &Node, value: u32) {
     soon("it is heard", || heard() > before);
     assert!(node.bus.settle(SOON));
     node.copies("k", value);
-}
-
-fn free_port() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port().to_string()
 }
