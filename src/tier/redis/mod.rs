@@ -65,6 +65,9 @@ const TOGETHER: usize = 256;
 /// holds what it held before, or what was written. A value of more than 64 MiB is not kept, and one that is
 /// longer on the server is damaged.
 ///
+/// A server without room (`OOM`) that has values of before and no epoch of its own gets one as soon as it has
+/// room: each verb takes out some of those values, which nobody can ask for.
+///
 /// # A server that goes back in time
 /// One that is restarted from a snapshot, or whose replica takes its place before it has got everything,
 /// holds older values, and removed ones, and nothing about them tells their age. So the epoch is of one
