@@ -149,9 +149,10 @@ impl Link {
         let name = format!("cardex-{:016x}", fastrand::u64(..));
         ask.cmd("ROLE").cmd("CLIENT").arg("SETNAME").arg(&name);
         ask.cmd("CLIENT").arg("INFO");
-        add_instance(&mut ask);
+        Instance::ask(&mut ask);
         let replies = self.exchange(&ask)?;
-        let [role, _, client, server, replication] = replies.try_into().unwrap_or_default();
+        let [role, _, client, told @ ..]: [Value; 3 + Instance::REPLIES] =
+            replies.try_into().unwrap_or_default();
         match role {
             // A user may be kept from asking.
             Value::ServerError(e) if Fault::of(&e.clone().into()) != Fault::Declined => {
@@ -164,7 +165,7 @@ impl Link {
             _ => {}
         }
         self.identity = text(&client).and_then(|line| Identity::parse(line, name));
-        self.instance = instance(&server, &replication);
+        self.instance = Instance::read(&told)?;
         self.checked_at = Instant::now();
         Ok(())
     }
@@ -177,10 +178,9 @@ impl Link {
     /// The same, asked now.
     pub(crate) fn instance_now(&mut self) -> Result<Option<Instance>, Trouble> {
         let mut ask = redis::pipe();
-        add_instance(&mut ask);
+        Instance::ask(&mut ask);
         let replies = self.exchange(&ask)?;
-        let [server, replication] = replies.try_into().unwrap_or_default();
-        self.instance = instance(&server, &replication);
+        self.instance = Instance::read(&replies.try_into().unwrap_or_default())?;
         Ok(self.instance)
     }
 
@@ -292,17 +292,6 @@ impl Link {
     }
 }
 
-/// Asks which server it is.
-fn add_instance(pipe: &mut Pipeline) {
-    pipe.cmd("INFO").arg("server");
-    pipe.cmd("INFO").arg("replication");
-}
-
-/// The replies to [`add_instance`]. A user may be kept from asking.
-fn instance(server: &Value, replication: &Value) -> Option<Instance> {
-    Instance::told(text(server)?, text(replication).unwrap_or_default())
-}
-
 /// What the server made of it; its first refusal, if it refused any of it.
 fn outcome(pipe: &Pipeline, replies: Vec<Value>) -> Result<Option<Vec<Value>>, RedisError> {
     let mut replies = accept(replies)?;
@@ -331,7 +320,7 @@ fn accepted(reply: Value) -> Result<(), RedisError> {
     }
 }
 
-fn text(reply: &Value) -> Option<&str> {
+pub(super) fn text(reply: &Value) -> Option<&str> {
     match reply {
         Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
         Value::SimpleString(text) => Some(text),
