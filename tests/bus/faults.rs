@@ -192,6 +192,32 @@ fn a_replica_that_was_behind_and_takes_over_serves_nothing_older() {
     soon("the new value is seen", || other.get("k") == Some(3));
 }
 
+/// It may have taken over other data meanwhile; it is the same run, and connections stay open.
+#[test]
+fn a_server_that_was_a_replica_for_a_while_is_doubted() {
+    let server = Server::start();
+    let (one, other) = (node(&server.url()), node(&server.url()));
+    other.knows(1);
+    one.set("k", 1);
+    other.copies("k", 1);
+    let doubts = || {
+        let causes = other.bus.stats().by_cause;
+        let doubted = causes
+            .iter()
+            .filter(|(cause, _)| cause.contains("another server"));
+        doubted.map(|(_, count)| count).sum::<u64>()
+    };
+    assert_eq!(doubts(), 0);
+    let mut detour = redis::pipe();
+    detour.cmd("REPLICAOF").arg("127.0.0.1").arg("1");
+    detour.cmd("REPLICAOF").arg("NO").arg("ONE");
+    let _: [String; 2] = detour.query(&mut server.connection()).unwrap();
+    within_the_bound("it is another server", || doubts() > 0);
+    other.settle();
+    one.set("k", 2);
+    soon("the new value is seen", || other.get("k") == Some(2));
+}
+
 /// The value of `k` is another one, this node has heard of it, and has a copy.
 #[track_caller]
 fn hears(node: &Node, who: &Node, value: u32) {
