@@ -139,7 +139,13 @@ impl RedisTier {
         self.client.run(|link| {
             for round in 0..MAX_CHANGES {
                 let epoch = self.epoch(link)?;
-                match work(link, epoch)? {
+                let step = work(link, epoch).inspect_err(|trouble| {
+                    // It may be what stands in the place of the epoch that is too long.
+                    if matches!(trouble, Trouble::TooLong) {
+                        self.adopt(None);
+                    }
+                });
+                match step? {
                     Step::Done(done) => return Ok(done),
                     Step::Moved(now) => self.adopt(now),
                     Step::Contested => thread::sleep(pause(round)),
