@@ -378,7 +378,7 @@ impl Link {
         if !self.stream.has_some() {
             self.stream.set_read_timeout(within)?;
             match self.stream.wait() {
-                Err(error) if is_timeout(&error) => return Ok(None),
+                Err(error) if is_nothing(&error) => return Ok(None),
                 waited => waited?,
             }
             self.stream.set_read_timeout(self.timeout)?;
@@ -400,9 +400,24 @@ impl Link {
     }
 }
 
-fn is_timeout(error: &io::Error) -> bool {
+/// Whether nothing came, and the socket is as it was: a signal may end a wait early.
+fn is_nothing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_a_signal_ends_early_is_no_broken_connection() {
+        let is_nothing = |kind: io::ErrorKind| is_nothing(&kind.into());
+        assert!(is_nothing(io::ErrorKind::Interrupted));
+        assert!(is_nothing(io::ErrorKind::WouldBlock));
+        assert!(!is_nothing(io::ErrorKind::UnexpectedEof));
+        assert!(!is_nothing(io::ErrorKind::ConnectionReset));
+    }
 }
