@@ -14,7 +14,8 @@ use super::stream::{Stream, Unread};
 /// A connection that was not asked for this long what its server is, is asked that before it is used:
 /// it may have been closed without a word, or the server may be a replica by now.
 const CHECKED: Duration = Duration::from_secs(10);
-/// The most bytes of the replies to one request: of longer ones nothing is read, and the connection ends.
+/// The most bytes of the replies to one request. Of a longer value nothing is read; of a list, and of
+/// several replies, what comes before that. The connection ends.
 pub(crate) const MAX_REPLY: usize = 65 << 20;
 
 /// A place in the pool, with or without a connection. The pool hands out places, so that whoever wants

@@ -35,7 +35,8 @@ enum Socket {
 pub(super) enum Unread {
     /// The socket failed, or did not answer in time.
     Io(io::Error),
-    /// It is longer than the room that there is for it. Nothing of it was read.
+    /// It is longer than the room that there is for it. Nothing of a value was read; of a list, what there
+    /// was room for.
     TooLong,
     /// These are no bytes of a reply.
     Nonsense,

@@ -74,12 +74,13 @@ const TOGETHER: usize = 256;
 /// instance of a server, and whoever finds it on another makes another epoch: **a server that is started
 /// again has lost its values**, also one that had saved all of them. Another instance is another run
 /// (`run_id` in `INFO server`) or another history of the data (`master_replid` in `INFO replication`, which
-/// is another one, too, when a server gets its first replica, and an hour after it lost the last one).
+/// is another one, too, when a server gets its first replica, and an hour after it lost the last one). Leases
+/// are lost with the values, and with them the locks of [`SharedLocks`](crate::kv::SharedLocks).
 ///
 /// Each connection asks when it is made, and every ten seconds: so a server that takes over the data of
 /// another one and is made a master again while connections stay open is noticed within ten seconds. A
-/// server that does not allow `INFO` to the user is believed whatever it has: let such a one keep no
-/// snapshots, or clear the namespace ([`Cache::clear`]) before it is used again. Of masters that replicate
+/// server that does not allow `INFO` to the user, or whose `INFO` has no `run_id`, is believed whatever it
+/// has: let such a one keep no snapshots, or clear the namespace ([`Cache::clear`]) before it is used again. Of masters that replicate
 /// each other, all processes must use the same one: each takes the epoch of another for one of before.
 pub struct RedisTier {
     name: String,
