@@ -26,7 +26,10 @@ pub const FENCE_CHECK: &str = "INSERT INTO fences (name, fence) VALUES ($1, $2) 
 /// How long a lock lasts by default if its holder is gone.
 const LEASE: Duration = Duration::from_secs(10);
 
-/// Locks by name, among all processes that share the tier.
+/// Locks by name, among all processes that share the tier. They are lost when the tier loses what it has: on
+/// Redis, when the server is started again, is cleared, or gets its first replica (see
+/// [`RedisTier`](crate::tier::RedisTier)). A holder finds out when he renews his lock, and another one may
+/// have it by then, with a greater fence.
 #[derive(Debug)]
 pub struct SharedLocks {
     keeper: Keeper,

@@ -14,7 +14,8 @@ use super::stream::{Stream, Unread};
 /// A connection that was not asked for this long what its server is, is asked that before it is used:
 /// it may have been closed without a word, or the server may be a replica by now.
 const CHECKED: Duration = Duration::from_secs(10);
-/// The most bytes of the replies to one request: of longer ones nothing is read, and the connection ends.
+/// The most bytes of the replies to one request. Of a longer value nothing is read; of a list, and of
+/// several replies, what comes before that. The connection ends.
 pub(crate) const MAX_REPLY: usize = 65 << 20;
 
 /// A place in the pool, with or without a connection. The pool hands out places, so that whoever wants
@@ -149,9 +150,10 @@ impl Link {
         let name = format!("cardex-{:016x}", fastrand::u64(..));
         ask.cmd("ROLE").cmd("CLIENT").arg("SETNAME").arg(&name);
         ask.cmd("CLIENT").arg("INFO");
-        add_instance(&mut ask);
+        Instance::ask(&mut ask);
         let replies = self.exchange(&ask)?;
-        let [role, _, client, server, replication] = replies.try_into().unwrap_or_default();
+        let [role, _, client, told @ ..]: [Value; 3 + Instance::REPLIES] =
+            replies.try_into().unwrap_or_default();
         match role {
             // A user may be kept from asking.
             Value::ServerError(e) if Fault::of(&e.clone().into()) != Fault::Declined => {
@@ -164,7 +166,7 @@ impl Link {
             _ => {}
         }
         self.identity = text(&client).and_then(|line| Identity::parse(line, name));
-        self.instance = instance(&server, &replication);
+        self.instance = Instance::read(&told)?;
         self.checked_at = Instant::now();
         Ok(())
     }
@@ -177,10 +179,9 @@ impl Link {
     /// The same, asked now.
     pub(crate) fn instance_now(&mut self) -> Result<Option<Instance>, Trouble> {
         let mut ask = redis::pipe();
-        add_instance(&mut ask);
+        Instance::ask(&mut ask);
         let replies = self.exchange(&ask)?;
-        let [server, replication] = replies.try_into().unwrap_or_default();
-        self.instance = instance(&server, &replication);
+        self.instance = Instance::read(&replies.try_into().unwrap_or_default())?;
         Ok(self.instance)
     }
 
@@ -292,17 +293,6 @@ impl Link {
     }
 }
 
-/// Asks which server it is.
-fn add_instance(pipe: &mut Pipeline) {
-    pipe.cmd("INFO").arg("server");
-    pipe.cmd("INFO").arg("replication");
-}
-
-/// The replies to [`add_instance`]. A user may be kept from asking.
-fn instance(server: &Value, replication: &Value) -> Option<Instance> {
-    Instance::told(text(server)?, text(replication).unwrap_or_default())
-}
-
 /// What the server made of it; its first refusal, if it refused any of it.
 fn outcome(pipe: &Pipeline, replies: Vec<Value>) -> Result<Option<Vec<Value>>, RedisError> {
     let mut replies = accept(replies)?;
@@ -331,7 +321,7 @@ fn accepted(reply: Value) -> Result<(), RedisError> {
     }
 }
 
-fn text(reply: &Value) -> Option<&str> {
+pub(super) fn text(reply: &Value) -> Option<&str> {
     match reply {
         Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
         Value::SimpleString(text) => Some(text),
@@ -389,7 +379,7 @@ impl Link {
         if !self.stream.has_some() {
             self.stream.set_read_timeout(within)?;
             match self.stream.wait() {
-                Err(error) if is_timeout(&error) => return Ok(None),
+                Err(error) if is_nothing(&error) => return Ok(None),
                 waited => waited?,
             }
             self.stream.set_read_timeout(self.timeout)?;
@@ -411,9 +401,24 @@ impl Link {
     }
 }
 
-fn is_timeout(error: &io::Error) -> bool {
+/// Whether nothing came, and the socket is as it was: a signal may end a wait early.
+fn is_nothing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_a_signal_ends_early_is_no_broken_connection() {
+        let is_nothing = |kind: io::ErrorKind| is_nothing(&kind.into());
+        assert!(is_nothing(io::ErrorKind::Interrupted));
+        assert!(is_nothing(io::ErrorKind::WouldBlock));
+        assert!(!is_nothing(io::ErrorKind::UnexpectedEof));
+        assert!(!is_nothing(io::ErrorKind::ConnectionReset));
+    }
 }

@@ -35,7 +35,8 @@ enum Socket {
 pub(super) enum Unread {
     /// The socket failed, or did not answer in time.
     Io(io::Error),
-    /// It is longer than the room that there is for it. Nothing of it was read.
+    /// It is longer than the room that there is for it. Nothing of a value was read; of a list, what there
+    /// was room for.
     TooLong,
     /// These are no bytes of a reply.
     Nonsense,
@@ -118,6 +119,7 @@ impl<R: Read> Replies<R> {
 
     fn read(&mut self, room: &mut usize, depth: usize) -> Result<Value, Unread> {
         self.read_line()?;
+        *room = room.checked_sub(self.line.len()).ok_or(Unread::TooLong)?;
         let Some((kind, rest)) = self.line.split_first() else {
             return Err(Unread::Nonsense);
         };
@@ -294,7 +296,8 @@ mod tests {
     #[test]
     fn nothing_is_read_for_which_there_is_no_room() {
         let bytes = b"*2\r\n$3\r\nabc\r\n$5\r\nhello\r\n";
-        let room = 2 * size_of::<Value>() + 8;
+        // The lines `*2`, `$3` and `$5`, two values, and their bytes.
+        let room = 6 + 2 * size_of::<Value>() + 8;
         let whole = Value::Array(vec![bulk(b"abc"), bulk(b"hello")]);
         assert_eq!(read(bytes, room).unwrap(), whole);
         for room in 0..room {
@@ -305,6 +308,19 @@ mod tests {
             let read = read(bytes.as_bytes(), 64 << 20);
             assert!(matches!(read, Err(Unread::TooLong)), "{bytes}");
         }
+    }
+
+    #[test]
+    fn long_lines_take_room_as_values_do() {
+        let lines = format!(
+            "*100\r\n{}",
+            format!("+{}\r\n", "x".repeat(60_000)).repeat(100)
+        );
+        let room = 100 * size_of::<Value>();
+        let short = read(lines.as_bytes(), room + 100_000);
+        assert!(matches!(short, Err(Unread::TooLong)));
+        let whole = read(lines.as_bytes(), room + lines.len());
+        assert!(matches!(whole, Ok(Value::Array(values)) if values.len() == 100));
     }
 
     #[test]

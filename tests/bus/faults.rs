@@ -1,7 +1,6 @@
 //! Whatever becomes of the messages and of the server: no copy that is no longer true is served for
 //! longer than three heartbeats, and all is well again by itself.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use cardex::HealthState;
@@ -212,8 +211,7 @@ fn a_server_that_was_killed_or_emptied_leaves_no_copies() {
 
 #[test]
 fn a_replica_that_was_behind_and_takes_over_serves_nothing_older() {
-    let port = free_port();
-    let mut master = Server::start_with(&["--port", &port, "--bind", "127.0.0.1"]);
+    let (mut master, port) = Server::start_at_port();
     let replica = Server::start();
     let _: String = replica.ask(&["REPLICAOF", "127.0.0.1", &port]);
     let proxy = Proxy::to(&master.socket());
@@ -242,6 +240,32 @@ fn a_replica_that_was_behind_and_takes_over_serves_nothing_older() {
     soon("the new value is seen", || other.get("k") == Some(3));
 }
 
+/// It may have taken over other data meanwhile; it is the same run, and connections stay open.
+#[test]
+fn a_server_that_was_a_replica_for_a_while_is_doubted() {
+    let server = Server::start();
+    let (one, other) = (node(&server.url()), node(&server.url()));
+    other.knows(1);
+    one.set("k", 1);
+    other.copies("k", 1);
+    let doubts = || {
+        let causes = other.bus.stats().by_cause;
+        let doubted = causes
+            .iter()
+            .filter(|(cause, _)| cause.contains("another server"));
+        doubted.map(|(_, count)| count).sum::<u64>()
+    };
+    assert_eq!(doubts(), 0);
+    let mut detour = redis::pipe();
+    detour.cmd("REPLICAOF").arg("127.0.0.1").arg("1");
+    detour.cmd("REPLICAOF").arg("NO").arg("ONE");
+    let _: [String; 2] = detour.query(&mut server.connection()).unwrap();
+    within_the_bound("it is another server", || doubts() > 0);
+    other.settle();
+    one.set("k", 2);
+    soon("the new value is seen", || other.get("k") == Some(2));
+}
+
 /// The value of `k` is another one, this node has heard of it, and has a copy.
 #[track_caller]
 fn hears(node: &Node, who: &Node, value: u32) {
@@ -255,9 +279,4 @@ fn hears(node: &Node, who: &Node, value: u32) {
     soon("it is heard", || heard() > before);
     assert!(node.bus.settle(SOON));
     node.copies("k", value);
-}
-
-fn free_port() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port().to_string()
 }

@@ -77,6 +77,22 @@ fn a_value_that_was_moved_to_another_key_or_lost_its_end_is_no_answer() {
 }
 
 #[test]
+fn whatever_stands_in_the_place_of_the_epoch_is_replaced() {
+    let server = Server::start();
+    let tier = server.tier();
+    put(&tier, "k", b"value");
+    for tier in [&tier, &server.tier()] {
+        let mut long = redis::cmd("SETRANGE");
+        long.arg("cardex:{test}:epoch").arg(66 << 20).arg("x");
+        long.exec(&mut server.connection()).unwrap();
+        // The first verb may fail; it is no answer of before.
+        assert!(!matches!(tier.get(&key("k")), Ok(Some(_))));
+        put(tier, "k", b"again");
+        assert_eq!(get(tier, "k").unwrap(), b"again");
+    }
+}
+
+#[test]
 fn a_list_under_our_name_is_nothing_and_is_overwritten() {
     let server = Server::start();
     let tier = server.tier();

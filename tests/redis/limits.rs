@@ -136,6 +136,73 @@ fn a_server_without_room_keeps_nothing_new_and_goes_on_with_what_it_has() {
     assert_eq!(connections(&server), 1, "a refusal costs no connection");
 }
 
+/// How often the server was asked for this command so far.
+fn calls(server: &Server, command: &str) -> u64 {
+    let stats: String = server.ask(&["INFO", "commandstats"]);
+    let start = format!("cmdstat_{command}:calls=");
+    let line = stats.lines().find_map(|line| line.strip_prefix(&start));
+    line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
+}
+
+#[test]
+fn many_long_values_are_read_in_a_few_round_trips() {
+    let server = Server::start();
+    let tier = tier(client(&server.url()));
+    let value = |k: usize| vec![k as u8; (300 << 10) + k];
+    for k in 0..256 {
+        put(&tier, k, &value(k));
+    }
+    let keys: Vec<_> = (0..256).map(key).collect();
+    let keys: Vec<_> = keys.iter().collect();
+    // Each request asks for the epoch once, but for that of the lengths.
+    let before = calls(&server, "mget");
+    for (k, entry) in tier.get_many(&keys).into_iter().enumerate() {
+        assert!(*entry.unwrap().unwrap().value == value(k)[..], "{k}");
+    }
+    assert_eq!(calls(&server, "mget") - before, 1 + 5);
+    assert_eq!(calls(&server, "strlen"), 256);
+    let short: Vec<_> = (1000..1256).map(key).collect();
+    let short: Vec<_> = short.iter().collect();
+    for k in &short {
+        put(&tier, k, b"short");
+    }
+    let before = calls(&server, "mget");
+    assert!(
+        tier.get_many(&short)
+            .iter()
+            .all(|e| e.as_ref().unwrap().is_some())
+    );
+    assert_eq!(calls(&server, "mget") - before, 1);
+}
+
+#[test]
+fn values_of_all_lengths_are_read_together_with_what_is_not_there() {
+    let server = Server::start();
+    let tier = tier(client(&server.url()));
+    let lengths = [0, 20 << 20, 10, 9 << 20, 64 << 20, 7 << 20, 1, 5 << 20];
+    for (k, length) in lengths.into_iter().enumerate() {
+        put(&tier, k, &vec![k as u8; length]);
+    }
+    put(&tier, "list", b"v");
+    put(&tier, "empty", b"v");
+    let list = server.name("cardex:{test}:v:*:list");
+    assert_eq!(server.ask::<i64>(&["DEL", &list]), 1);
+    assert_eq!(server.ask::<i64>(&["LPUSH", &list, "x"]), 1);
+    let empty = server.name("cardex:{test}:v:*:empty");
+    _ = server.ask::<String>(&["SET", &empty, ""]);
+    let names = (0..lengths.len()).map(key);
+    let keys: Vec<_> = names.chain(["none", "list", "empty"].map(key)).collect();
+    let keys: Vec<_> = keys.iter().collect();
+    for (k, entry) in tier.get_many(&keys).into_iter().enumerate() {
+        let length = entry.unwrap().map(|entry| {
+            assert!(entry.value.iter().all(|&byte| byte == k as u8));
+            entry.value.len()
+        });
+        assert_eq!(length, lengths.get(k).copied(), "{k}");
+    }
+    assert_eq!(tier.tier_stats().unwrap().damaged, 1, "the empty one");
+}
+
 #[test]
 fn a_client_costs_nothing_until_it_is_used() {
     let options = RedisOptions::new("redis://127.0.0.1:1/0").unwrap();

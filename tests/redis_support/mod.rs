@@ -5,6 +5,7 @@
 
 pub mod proxy;
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -18,6 +19,9 @@ use rustix::process::{Pid, Signal, kill_process};
 pub const SOON: Duration = Duration::from_secs(60);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(1);
+
+/// How many ports are tried.
+const PORTS: usize = 10;
 
 /// How long a client waits that is in haste: a busy machine must not look like a broken server.
 pub const HASTE: Duration = Duration::from_secs(1);
@@ -38,11 +42,7 @@ impl Server {
 
     /// With more options: `--name value`.
     pub fn start_with(options: &[&str]) -> Self {
-        let mut server = Server {
-            home: tempfile::tempdir().unwrap(),
-            options: options.iter().map(|&option| option.to_owned()).collect(),
-            child: None,
-        };
+        let mut server = Self::new(options);
         server.restart();
         server
     }
@@ -57,6 +57,34 @@ impl Server {
 
     /// Ends the server, if it runs, and starts an empty one in its place.
     pub fn restart(&mut self) {
+        assert!(self.begins(), "the server ended");
+    }
+
+    /// A server that listens at a TCP port, too, and the port.
+    pub fn start_at_port() -> (Self, String) {
+        for _ in 0..PORTS {
+            // Somebody else may take it before the server does.
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = listener.local_addr().unwrap().port().to_string();
+            drop(listener);
+            let mut server = Self::new(&["--port", &port, "--bind", "127.0.0.1"]);
+            if server.begins() {
+                return (server, port);
+            }
+        }
+        panic!("none of {PORTS} ports was free");
+    }
+
+    fn new(options: &[&str]) -> Self {
+        Server {
+            home: tempfile::tempdir().unwrap(),
+            options: options.iter().map(|&option| option.to_owned()).collect(),
+            child: None,
+        }
+    }
+
+    /// Starts it, and waits until it answers; false if it ended.
+    fn begins(&mut self) -> bool {
         self.kill();
         let started = Command::new("redis-server")
             .args(["--port", "0", "--save", "", "--appendonly", "no"])
@@ -69,14 +97,18 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn();
-        let child = started.unwrap_or_else(|error| {
+        let mut child = started.unwrap_or_else(|error| {
             panic!(
                 "cannot start redis-server ({error}): install it by `make test-deps`, or by \
                  `apt-get install redis-server`"
             )
         });
-        self.child = Some(child);
+        let mut is_over = false;
         soon("the server answers", || {
+            is_over = child.try_wait().unwrap().is_some();
+            if is_over {
+                return true;
+            }
             let client = redis::Client::open(self.url()).unwrap();
             let Ok(mut connection) = client.get_connection() else {
                 return false;
@@ -87,6 +119,8 @@ impl Server {
                 Err(error) => error.code() == Some("NOAUTH"),
             }
         });
+        self.child = Some(child);
+        !is_over
     }
 
     /// Ends the server as a crash would.

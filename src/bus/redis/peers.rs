@@ -13,6 +13,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::redis::Instance;
+
 /// The most nodes that are followed. With more, nothing is sure.
 pub(super) const MAX_NODES: usize = 1000;
 /// A node whose heart has not beaten for so many heartbeats is dead: nobody waits for it any more.
@@ -72,8 +74,8 @@ pub(super) struct Reading {
     pub(super) nodes: BTreeMap<String, Standing>,
     /// Whether what this node has written there is there still.
     pub(super) has_mine: bool,
-    /// Which run of which server; `None` if it does not tell.
-    pub(super) server: Option<String>,
+    /// Which server; `None` if it does not tell.
+    pub(super) server: Option<Instance>,
 }
 
 /// What kind of message.
@@ -103,7 +105,7 @@ pub(super) struct Peers {
     incarnation: u64,
     heartbeat: Duration,
     nodes: BTreeMap<String, Peer>,
-    server: Option<String>,
+    server: Option<Instance>,
     /// When the last reading began; `None` before the first.
     read: Option<Duration>,
     /// What was published before this was heard, or followed by a doubt.
@@ -200,7 +202,7 @@ impl Peers {
         }
         if reading.server != self.server {
             let was_known = self.server.is_some();
-            self.server.clone_from(&reading.server);
+            self.server = reading.server;
             doubts.extend(was_known.then_some(Doubt::OtherServer));
         }
         if !reading.has_mine {
@@ -337,7 +339,7 @@ mod tests {
         Reading {
             nodes: nodes.iter().map(standing).collect(),
             has_mine: true,
-            server: Some("run".to_owned()),
+            server: Instance::known(1),
         }
     }
 
@@ -401,7 +403,7 @@ mod tests {
         lost.has_mine = false;
         assert_eq!(peers.read(&lost, H, H), Some(Doubt::RegistryLost));
         let mut other = reading(&[]);
-        other.server = Some("another run".to_owned());
+        other.server = Instance::known(2);
         assert_eq!(peers.read(&other, H, H), Some(Doubt::OtherServer));
         assert_eq!(peers.read(&other, H, H), None);
     }

@@ -9,9 +9,10 @@
 //! Channels have no database: that of the messages has its number in its name, and what is said in the
 //! other one is heard by the nodes of all databases.
 
-use redis::{Pipeline, Value};
+use redis::{Pipeline, RedisError, Value};
 
 use super::peers::{MAX_NODES, Reading, Standing};
+use crate::redis::Instance;
 
 /// The registry is forgotten after this time without a heartbeat, in milliseconds: an hour.
 const NODES_KEPT_MS: u64 = 3_600_000;
@@ -70,15 +71,24 @@ impl Names {
     pub(super) fn look(&self) -> Pipeline {
         let mut look = redis::pipe();
         look.cmd("HGETALL").arg(&self.nodes);
-        look.cmd("ROLE").cmd("INFO").arg("server");
+        look.cmd("ROLE");
+        Instance::ask(&mut look);
         look
     }
 
     /// The replies to [`Names::look`]. What a user may not ask is not known; what is no standing of a
-    /// node is nobody's.
-    pub(super) fn read(&self, replies: &[Value], node: &str, incarnation: u64) -> Option<Registry> {
-        let [nodes, role, info] = replies else {
-            return None;
+    /// node is nobody's. `None` of what are no such replies.
+    pub(super) fn read(
+        &self,
+        replies: &[Value],
+        node: &str,
+        incarnation: u64,
+    ) -> Result<Option<Registry>, RedisError> {
+        let [nodes, role, told @ ..] = replies else {
+            return Ok(None);
+        };
+        let Ok(told) = <&[Value; Instance::REPLIES]>::try_from(told) else {
+            return Ok(None);
         };
         let mut registry = Registry {
             is_master: is_master(role),
@@ -94,10 +104,8 @@ impl Names {
                 registry.reading.nodes.insert(name, standing);
             }
         }
-        let mut lines = text(info).unwrap_or_default().lines();
-        let run = lines.find_map(|line| line.strip_prefix("run_id:"));
-        registry.reading.server = run.map(|run| run.trim().to_owned());
-        Some(registry)
+        registry.reading.server = Instance::read(told)?;
+        Ok(Some(registry))
     }
 }
 
@@ -160,18 +168,28 @@ mod tests {
             Value::Array(nodes.map(bulk).to_vec()),
             Value::Array(vec![bulk("master"), Value::Int(0)]),
             bulk("# Server\r\nredis_version:7\r\nrun_id:abc\r\n"),
+            bulk("# Replication\r\nmaster_replid:def\r\n"),
         ];
-        let read = names.read(&replies, "me", 5).unwrap();
+        let read_as = |replies: &[Value], incarnation| {
+            let read = names.read(replies, "me", incarnation);
+            read.unwrap()
+        };
+        let read = read_as(&replies, 5).unwrap();
         assert!(read.is_master && read.reading.has_mine);
-        assert_eq!(read.reading.server.as_deref(), Some("abc"));
+        let server = read.reading.server;
+        assert!(server.is_some());
+        let mut detour = replies.clone();
+        detour[3] = bulk("# Replication\r\nmaster_replid:deg\r\n");
+        let other = read_as(&detour, 5).unwrap().reading.server;
+        assert!(other.is_some() && other != server, "it was a replica");
         let standing = Standing {
             incarnation: 7,
             number: 3,
             beat: 9,
         };
         assert_eq!(read.reading.nodes, [("a".to_owned(), standing)].into());
-        let read = names.read(&replies, "me", 6).unwrap();
+        let read = read_as(&replies, 6).unwrap();
         assert!(!read.reading.has_mine, "of another incarnation");
-        assert!(names.read(&replies[..2], "me", 5).is_none());
+        assert!(read_as(&replies[..2], 5).is_none());
     }
 }

@@ -170,8 +170,11 @@ impl Speaker {
     fn read(&self) -> Result<Registry> {
         let node = &self.node;
         let look = node.names.look();
-        let replies = node.client.run(|link| link.ask_each(&look))?;
-        let registry = node.names.read(&replies, &node.name, node.incarnation);
+        let registry = node.client.run(|link| {
+            let replies = link.ask_each(&look)?;
+            let read = node.names.read(&replies, &node.name, node.incarnation);
+            Ok(read?)
+        })?;
         let mut registry = registry.ok_or_else(|| {
             Error::new(
                 ErrorKind::Unavailable,

@@ -13,8 +13,8 @@ use std::thread;
 
 use redis::Value;
 
-use super::reply::{array, bytes, no_reply};
-use super::{MAX_CHANGES, RedisTier, pause, strings};
+use super::reply::{array, bytes, no_reply, refused};
+use super::{MAX_CHANGES, RedisTier, pause};
 use crate::error::Result;
 use crate::redis::{Instance, Link, Trouble};
 
@@ -47,6 +47,11 @@ impl fmt::Display for Number {
         write!(f, "{:016x}", self.0)
     }
 }
+
+/// How long the text of an epoch is.
+const LENGTH: usize = 33;
+/// How many pages of keys are looked at for values of before, if a server has no room for an epoch.
+const MADE_PAGES: usize = 16;
 
 impl Epoch {
     /// Another one than any before.
@@ -98,6 +103,11 @@ pub(super) fn first(reply: &Value) -> Option<Epoch> {
     array(reply).first().and_then(Epoch::read)
 }
 
+/// Whether the server refused it because it has no room.
+fn is_full(trouble: &Trouble) -> bool {
+    matches!(trouble, Trouble::Server(error) if error.code() == Some("OOM"))
+}
+
 impl RedisTier {
     /// The epoch as it was seen last, if it is of the instance that the connection leads to; else as the
     /// server has it, or another one.
@@ -114,14 +124,19 @@ impl RedisTier {
     }
 
     /// The epoch as the server has it, or another one in its place, if that is none, or one that was made
-    /// on another instance.
+    /// on another instance. Of what stands there no more is read than shows that it is none. If a server
+    /// has no room for another one, values of before leave, which is allowed to everybody.
     fn settle_epoch(&self, link: &mut Link) -> Result<Epoch, Trouble> {
         let name = self.names.epoch();
         let mut watch = redis::pipe();
-        watch.cmd("WATCH").arg(name).add_command(strings([name]));
+        watch.cmd("WATCH").arg(name);
+        watch.cmd("GETRANGE").arg(name).arg(0).arg(LENGTH);
+        let mut pages = 0;
         for round in 0..MAX_CHANGES {
             let replies = link.watch(&watch)?;
-            let found = first(replies.get(1).ok_or_else(no_reply)?);
+            let held = replies.get(1).ok_or_else(no_reply)?;
+            refused(held)?;
+            let found = Epoch::read(held);
             if let Some(epoch) = self.believed(link, found)? {
                 self.adopt(Some(epoch));
                 return Ok(epoch);
@@ -129,7 +144,15 @@ impl RedisTier {
             let mine = Epoch::new(link.instance())?;
             let mut make = redis::pipe();
             make.atomic().cmd("SET").arg(name).arg(mine.to_string());
-            if link.tell_again(&make)?.is_some() {
+            let made = match link.tell_again(&make) {
+                Err(refusal) if found.is_some() && pages < MADE_PAGES && is_full(&refusal) => {
+                    self.make_room(link)?;
+                    pages += 1;
+                    None
+                }
+                made => made?,
+            };
+            if made.is_some() {
                 if let Some(before) = found {
                     let tier = &self.name;
                     tracing::info!(tier, %before, now = %mine, "another server: all values are dead");
@@ -196,6 +219,7 @@ pub(super) mod tests {
         let read = |text: &str| Epoch::read(&Value::BulkString(text.into()));
         for one in [epoch(0xabc, 0xdef), epoch(u64::MAX, 0)] {
             assert_eq!(read(&one.to_string()), Some(one));
+            assert_eq!(one.to_string().len(), LENGTH);
         }
         assert_eq!(
             epoch(0xabc, 1).to_string(),

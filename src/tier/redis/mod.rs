@@ -53,7 +53,7 @@ const MAX_CHANGES: u32 = 1000;
 const MAX_PAUSE: Duration = Duration::from_millis(2);
 /// The largest value. Of a longer one, which somebody else put there, nothing is read.
 const MAX_VALUE_BYTES: usize = 64 << 20;
-/// How many keys one transaction asks for: others wait meanwhile.
+/// How many keys one request asks for: others wait meanwhile.
 const TOGETHER: usize = 256;
 
 /// A tier on a Redis server, version 6.2 or later. Its verbs do I/O; while the server is away they are
@@ -65,18 +65,22 @@ const TOGETHER: usize = 256;
 /// holds what it held before, or what was written. A value of more than 64 MiB is not kept, and one that is
 /// longer on the server is damaged.
 ///
+/// A server without room (`OOM`) that has values of before and no epoch of its own gets one as soon as it has
+/// room: each verb takes out some of those values, which nobody can ask for.
+///
 /// # A server that goes back in time
 /// One that is restarted from a snapshot, or whose replica takes its place before it has got everything,
 /// holds older values, and removed ones, and nothing about them tells their age. So the epoch is of one
 /// instance of a server, and whoever finds it on another makes another epoch: **a server that is started
 /// again has lost its values**, also one that had saved all of them. Another instance is another run
 /// (`run_id` in `INFO server`) or another history of the data (`master_replid` in `INFO replication`, which
-/// is another one, too, when a server gets its first replica, and an hour after it lost the last one).
+/// is another one, too, when a server gets its first replica, and an hour after it lost the last one). Leases
+/// are lost with the values, and with them the locks of [`SharedLocks`](crate::kv::SharedLocks).
 ///
 /// Each connection asks when it is made, and every ten seconds: so a server that takes over the data of
 /// another one and is made a master again while connections stay open is noticed within ten seconds. A
-/// server that does not allow `INFO` to the user is believed whatever it has: let such a one keep no
-/// snapshots, or clear the namespace ([`Cache::clear`]) before it is used again. Of masters that replicate
+/// server that does not allow `INFO` to the user, or whose `INFO` has no `run_id`, is believed whatever it
+/// has: let such a one keep no snapshots, or clear the namespace ([`Cache::clear`]) before it is used again. Of masters that replicate
 /// each other, all processes must use the same one: each takes the epoch of another for one of before.
 pub struct RedisTier {
     name: String,
@@ -136,7 +140,13 @@ impl RedisTier {
         self.client.run(|link| {
             for round in 0..MAX_CHANGES {
                 let epoch = self.epoch(link)?;
-                match work(link, epoch)? {
+                let step = work(link, epoch).inspect_err(|trouble| {
+                    // It may be what stands in the place of the epoch that is too long.
+                    if matches!(trouble, Trouble::TooLong) {
+                        self.adopt(None);
+                    }
+                });
+                match step? {
                     Step::Done(done) => return Ok(done),
                     Step::Moved(now) => self.adopt(now),
                     Step::Contested => thread::sleep(pause(round)),
@@ -238,23 +248,13 @@ impl Tier for RedisTier {
     fn get_many(&self, keys: &[&Key]) -> Vec<Result<Option<Entry>>> {
         let mut entries = Vec::with_capacity(keys.len());
         for keys in keys.chunks(TOGETHER) {
-            let found = match self.read(keys) {
-                Ok(found) => found,
-                Err(error) => {
-                    entries.extend(keys.iter().map(|_| Err(error.clone())));
-                    continue;
-                }
-            };
-            for (key, found) in keys.iter().zip(found) {
+            for (key, found) in keys.iter().zip(self.read_each(keys)) {
                 let found = match found {
-                    Found::Long => match self.read(&[key]) {
-                        Ok(mut found) => found.pop().unwrap_or(Found::Absent),
-                        Err(error) => {
-                            entries.push(Err(error));
-                            continue;
-                        }
-                    },
-                    found => found,
+                    Ok(found) => found,
+                    Err(error) => {
+                        entries.push(Err(error));
+                        continue;
+                    }
                 };
                 let entry = self.whole(key, found);
                 let counter = match entry {
@@ -269,8 +269,8 @@ impl Tier for RedisTier {
     }
 
     fn peek(&self, key: &Key) -> Result<Option<Entry>> {
-        Ok(match self.read(&[key])?.pop() {
-            Some(Found::Entry(_, entry)) => Some(entry),
+        Ok(match self.read(key)? {
+            Found::Entry(_, entry) => Some(entry),
             _ => None,
         })
     }

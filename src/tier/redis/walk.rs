@@ -10,6 +10,7 @@ use super::keys::Named;
 use super::reply::{array, no_reply, number, replies, text};
 use super::{RedisTier, Step, strings};
 use crate::error::{Error, ErrorKind, Result};
+use crate::redis::{Link, Trouble};
 use crate::tier::{Key, KeyPattern};
 
 /// How many keys the server looks at for one page.
@@ -216,15 +217,20 @@ impl RedisTier {
     /// Takes out at most so many values that are of another epoch than the page, and every such lease.
     /// How many values left.
     fn unlink_orphans(&self, page: &Page, most: usize) -> Result<usize> {
-        let is_orphan = |name: &&String| {
-            let named = self.names.parse(name);
-            named.is_some_and(|named| Some(named.epoch) != page.epoch.map(|epoch| epoch.number))
-        };
-        let orphans = page.names.iter().filter(is_orphan);
+        let orphans = self.orphans(page);
         let (values, leases): (Vec<&String>, Vec<&String>) =
             orphans.partition(|name| self.names.is_value(name));
         self.unlink(leases.into_iter().cloned())?;
         self.unlink(values.into_iter().take(most).cloned())
+    }
+
+    /// The names of values and leases that are of another epoch than the page.
+    fn orphans<'p>(&self, page: &'p Page) -> impl Iterator<Item = &'p String> {
+        let now = page.epoch.map(|epoch| epoch.number);
+        page.names.iter().filter(move |name| {
+            let named = self.names.parse(name);
+            named.is_some_and(|named| Some(named.epoch) != now)
+        })
     }
 
     /// How many of these there were.
@@ -285,26 +291,40 @@ impl RedisTier {
         Err(Error::new(ErrorKind::Unavailable, message).with_help("try again"))
     }
 
+    /// Takes one page of orphans out, on a connection that somebody has. Goes on where a sweep would.
+    pub(super) fn make_room(&self, link: &mut Link) -> Result<(), Trouble> {
+        let from = *self.swept_to.lock();
+        let page = self.page_on(link, &self.names.all(), from)?;
+        let orphans: Vec<&String> = self.orphans(&page).collect();
+        if !orphans.is_empty() {
+            link.tell_again(redis::pipe().cmd("UNLINK").arg(&orphans))?;
+        }
+        *self.swept_to.lock() = page.next;
+        Ok(())
+    }
+
     fn page(&self, pattern: &str, from: u64) -> Result<Page> {
+        self.client.run(|link| self.page_on(link, pattern, from))
+    }
+
+    fn page_on(&self, link: &mut Link, pattern: &str, from: u64) -> Result<Page, Trouble> {
         let mut scan = redis::pipe();
         scan.cmd("SCAN").arg(from);
         scan.arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
         scan.add_command(strings([self.names.epoch()]));
-        self.client.run(|link| {
-            let replies = link.ask(&scan)?;
-            let [page, now] = &replies[..] else {
-                return Err(no_reply());
-            };
-            let [cursor, names] = array(page) else {
-                return Err(no_reply());
-            };
-            let next = text(cursor).and_then(|cursor| cursor.parse().ok());
-            let names = array(names).iter().filter_map(text);
-            Ok(Page {
-                next: next.ok_or_else(no_reply)?,
-                names: names.map(str::to_owned).collect(),
-                epoch: self.believed(link, first(now))?,
-            })
+        let replies = link.ask(&scan)?;
+        let [page, now] = &replies[..] else {
+            return Err(no_reply());
+        };
+        let [cursor, names] = array(page) else {
+            return Err(no_reply());
+        };
+        let next = text(cursor).and_then(|cursor| cursor.parse().ok());
+        let names = array(names).iter().filter_map(text);
+        Ok(Page {
+            next: next.ok_or_else(no_reply)?,
+            names: names.map(str::to_owned).collect(),
+            epoch: self.believed(link, first(now))?,
         })
     }
 }
