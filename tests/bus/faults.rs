@@ -214,6 +214,11 @@ fn a_replica_that_was_behind_and_takes_over_serves_nothing_older() {
     let (mut master, port) = Server::start_at_port();
     let replica = Server::start();
     let _: String = replica.ask(&["REPLICAOF", "127.0.0.1", &port]);
+    // With its first replica a server has another history, and values of before are dead.
+    soon("the replica follows its master", || {
+        let told: String = replica.ask(&["INFO", "replication"]);
+        told.contains("master_link_status:up")
+    });
     let proxy = Proxy::to(&master.socket());
     let (one, other) = (node(&proxy.url()), node(&proxy.url()));
     one.knows(1);
