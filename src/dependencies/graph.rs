@@ -121,9 +121,15 @@ impl DependencyGraph {
 
     /// Whether an entry of this key is held.
     pub fn holds(&self, key: &Key) -> bool {
+        self.version(key).is_some()
+    }
+
+    /// The version of the entry of this key, if one is held.
+    pub fn version(&self, key: &Key) -> Option<u64> {
         let edges = self.edges.lock();
-        let id = edges.ids.get(key);
-        id.is_some_and(|id| edges.nodes[*id as usize].from.is_some())
+        let id = *edges.ids.get(key)?;
+        let from = edges.nodes[id as usize].from.as_ref()?;
+        Some(from.version)
     }
 
     /// The entries that are held, with their versions, in no order.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
+use super::departed::Departed;
 use super::stamp::{Seen, Witness};
 use crate::cache::{Cache, CacheReport, CacheUsage, Scope};
 use crate::dependencies::{DependencyGraph, Source};
@@ -38,6 +39,8 @@ struct Core {
     made: AtomicU64,
     /// How many results had edges after they were looked through the last time.
     left: AtomicU64,
+    /// What the tiers said has left since then.
+    departed: Arc<Departed>,
     counters: Counters,
 }
 
@@ -176,12 +179,16 @@ fn nonce() -> u64 {
 impl DerivedCache {
     /// Results in a cache that holds nothing else, and a witness of their sources.
     pub fn new(kv: KvCache, witness: Arc<dyn Witness>) -> Self {
+        let departed = Arc::<Departed>::default();
+        let noted = Arc::clone(&departed);
+        kv.tier().on_departure(Arc::new(move |key| noted.note(key)));
         DerivedCache(Arc::new(Core {
             kv,
             witness,
             graph: DependencyGraph::new(),
             made: AtomicU64::default(),
             left: AtomicU64::default(),
+            departed,
             counters: Counters::default(),
         }))
     }
@@ -200,8 +207,9 @@ impl DerivedCache {
         sources: &[Source],
         make: impl FnOnce(&mut Making<'_>) -> Result<T>,
     ) -> Result<T> {
-        self.made(key, lifetime, sources, make)
-            .map(|made| made.value)
+        let made = self.made(key, lifetime, sources, make);
+        self.forget_departed();
+        made.map(|made| made.value)
     }
 
     fn made<T: Serialize + DeserializeOwned>(
@@ -305,12 +313,38 @@ impl DerivedCache {
         if self.head(key).is_none_or(|now| now.number != head.number) {
             graph.forget(key, head.number.1);
         }
-        self.forget_departed();
+        self.sweep_many_edges();
+    }
+
+    /// Takes the edges of results out that have left, as their tier told.
+    fn forget_departed(&self) {
+        let Some(left) = self.0.departed.take() else {
+            return;
+        };
+        if left.is_more {
+            self.sweep_edges();
+            return;
+        }
+        for key in left.keys {
+            if let Some(number) = self.0.graph.version(&key) {
+                self.forget_if_departed(&key, number);
+            }
+        }
+    }
+
+    /// Takes the edges of a result out, unless it is there; whether it has left.
+    fn forget_if_departed(&self, key: &Key, number: u64) -> bool {
+        let head = self.head(key);
+        let is_departed = head.is_none_or(|head| head.number.1 != number);
+        if is_departed {
+            self.0.graph.forget(key, number);
+        }
+        is_departed
     }
 
     /// Takes the edges of results out that are no longer there, each time that there are twice as many as
-    /// were left the last time.
-    fn forget_departed(&self) {
+    /// were left the last time: a server does not tell what leaves it, nor what a damaged file has lost.
+    fn sweep_many_edges(&self) {
         let (held, _) = self.0.graph.len();
         let left = self.0.left.load(Ordering::Relaxed);
         if held as u64 > 2 * left + 64 {
@@ -322,15 +356,9 @@ impl DerivedCache {
 
     /// Takes the edges of results out that are no longer there; how many results that were.
     pub fn sweep_edges(&self) -> usize {
-        let departed = self.0.graph.held().into_iter().filter(|(key, number)| {
-            let head = self.head(key);
-            let is_departed = head.is_none_or(|head| head.number.1 != *number);
-            if is_departed {
-                self.0.graph.forget(key, *number);
-            }
-            is_departed
-        });
-        departed.count()
+        let held = self.0.graph.held().into_iter();
+        held.filter(|(key, number)| self.forget_if_departed(key, *number))
+            .count()
     }
 
     /// Takes these results out, and those that were made from them; how many left.
@@ -366,6 +394,7 @@ impl DerivedCache {
 
     /// What it has done since the start.
     pub fn derived_stats(&self) -> DerivedStats {
+        self.forget_departed();
         let (core, (held, edges)) = (&self.0, self.0.graph.len());
         DerivedStats {
             outdated: core.counters.outdated.get(),

@@ -1,6 +1,7 @@
 //! Results that are derived from files, and are true as long as those are as they were.
 
 mod cache;
+mod departed;
 mod index;
 mod stamp;
 mod tool;

@@ -3,12 +3,14 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::term::Times;
-use super::{Change, Entry, Key, KeyPattern, Lifetime, Term, Tier, TierStats, Update};
-use crate::bounded::{BoundedMap, Limits, RemovalCause, Span};
+use super::{
+    Change, DepartureListener, Entry, Key, KeyPattern, Lifetime, Term, Tier, TierStats, Update,
+};
+use crate::bounded::{BoundedMap, Inserted, Limits, RemovalCause, Span};
 use crate::cache::{Cache, CacheReport, CacheUsage, Scope};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -102,6 +104,7 @@ pub struct MemoryTier {
     map: BoundedMap<Key, Held>,
     hits: Counter,
     misses: Counter,
+    departures: OnceLock<DepartureListener>,
 }
 
 #[derive(Clone)]
@@ -145,6 +148,7 @@ impl MemoryTier {
             map: BoundedMap::new(limits, options.eviction_strategy),
             hits: Counter::default(),
             misses: Counter::default(),
+            departures: OnceLock::new(),
         }
     }
 
@@ -158,10 +162,34 @@ impl MemoryTier {
         let now = self.now();
         if held.leaves <= now {
             let is_over = |held: &Held| held.leaves <= now;
-            self.map.remove_if(key, RemovalCause::Expired, is_over);
+            let expired = self.map.remove_if(key, RemovalCause::Expired, is_over);
+            if expired.is_some() {
+                self.departs(key);
+            }
             return None;
         }
         held.entry(now)
+    }
+
+    fn departs(&self, key: &Key) {
+        if let Some(listener) = self.departures.get() {
+            listener(key);
+        }
+    }
+
+    /// Tells of those that left; how many they are.
+    fn depart(&self, left: &[(Key, Held)]) -> usize {
+        left.iter().for_each(|(key, _)| self.departs(key));
+        left.len()
+    }
+
+    /// Tells of those that an insertion under the key left no room for; whether the value is kept.
+    fn is_kept(&self, key: &Key, inserted: Inserted<Key, Held>) -> bool {
+        self.depart(&inserted.evicted);
+        if !inserted.kept {
+            self.departs(key);
+        }
+        inserted.kept
     }
 
     fn held(value: Arc<[u8]>, version: u64, now: Deadline, times: Times) -> Held {
@@ -212,7 +240,7 @@ impl Tier for MemoryTier {
         let inserted = self
             .map
             .insert_within(key.clone(), held, weight, Span { now, end });
-        Ok(inserted.kept)
+        Ok(self.is_kept(key, inserted))
     }
 
     fn remove(&self, key: &Key) -> Result<bool> {
@@ -267,7 +295,8 @@ impl Tier for MemoryTier {
             let span = Span { now, end };
             let inserted = self.map.insert_if(seen, key.clone(), held, weight, span);
             if let Some(inserted) = inserted {
-                return Ok(new.filter(|_| inserted.kept));
+                let is_kept = self.is_kept(key, inserted);
+                return Ok(new.filter(|_| is_kept));
             }
         }
         let message = format!("the entry {key} was changed by others, each of {MAX_CHANGES} times");
@@ -302,8 +331,13 @@ impl Tier for MemoryTier {
         Ok(removed)
     }
 
+    fn on_departure(&self, listener: DepartureListener) {
+        // The first one stays.
+        let _ = self.departures.set(listener);
+    }
+
     fn sweep(&self, most: usize) -> Result<usize> {
-        Ok(self.map.remove_expired(self.now(), most).len())
+        Ok(self.depart(&self.map.remove_expired(self.now(), most)))
     }
 
     fn tier_stats(&self) -> Result<TierStats> {
@@ -344,7 +378,7 @@ impl Cache for MemoryTier {
     /// What has expired goes first.
     fn evict(&self, entries: usize) -> Result<usize> {
         let expired = self.sweep(entries)?;
-        Ok(expired + self.map.evict(entries - expired).len())
+        Ok(expired + self.depart(&self.map.evict(entries - expired)))
     }
 
     fn invalidate(&self, scope: &Scope) -> Result<usize> {

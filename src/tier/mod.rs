@@ -47,6 +47,9 @@ use crate::cache::{Cache, CacheReport};
 use crate::error::Result;
 use crate::health::Health;
 
+/// Who wants to know which entries left: see [`Tier::on_departure`].
+pub type DepartureListener = Arc<dyn Fn(&Key) + Send + Sync>;
+
 /// A place that keeps values for a while.
 ///
 /// As a [`Cache`], a tier does not know from which files its values were made: an invalidation of any
@@ -224,6 +227,14 @@ pub trait Tier: Cache {
     /// it is called at once. Otherwise it is called in the middle of a verb, and does no more than to take
     /// note. The first listener stays. A tier of one kind misses nothing.
     fn on_repair(&self, listener: Arc<dyn Fn() + Send + Sync>) {
+        let _ = listener;
+    }
+
+    /// Has the listener called with the key of each entry that leaves because room was needed or its end came,
+    /// soon after it left. It is called in the middle of a verb, and does no more than to take note. Another tier
+    /// may still hold the key, or it may be back by then. The first listener stays. What a server lets go of,
+    /// and what a file loses by damage, is not told.
+    fn on_departure(&self, listener: DepartureListener) {
         let _ = listener;
     }
 

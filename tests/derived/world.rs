@@ -116,10 +116,17 @@ fn io(cause: std::io::Error) -> Error {
 }
 
 pub fn durable(place: &Path) -> Arc<dyn Tier> {
+    tiers(
+        place,
+        MemoryTierOptions::default(),
+        DiskTierOptions::default(),
+    )
+}
+
+pub fn tiers(place: &Path, memory: MemoryTierOptions, disk: DiskTierOptions) -> Arc<dyn Tier> {
     let clock = Arc::new(SystemClock);
-    let memory = MemoryTier::new("tool", MemoryTierOptions::default(), clock.clone());
-    let file = place.join("derived.db");
-    let disk = DiskTier::open("tool", file, DiskTierOptions::default(), clock.clone()).unwrap();
+    let memory = MemoryTier::new("tool", memory, clock.clone());
+    let disk = DiskTier::open("tool", place.join("derived.db"), disk, clock.clone()).unwrap();
     let tiers: Vec<Arc<dyn Tier>> = vec![Arc::new(memory), Arc::new(disk)];
     Tiered::new("tool", tiers, TieredOptions::default(), clock).unwrap()
 }

@@ -37,7 +37,9 @@ use self::rows::{Finder, Found, Listed};
 use self::schema::Database;
 use self::space::Space;
 use self::tally::Tally;
-use super::{Change, Entry, Key, KeyPattern, Lifetime, Term, Tier, TierStats, Update};
+use super::{
+    Change, DepartureListener, Entry, Key, KeyPattern, Lifetime, Term, Tier, TierStats, Update,
+};
 use crate::cache::{Cache, CacheReport, CacheUsage, Scope};
 use crate::clock::Clock;
 use crate::error::Result;
@@ -490,6 +492,11 @@ impl Tier for DiskTier {
         self.take("take out what has expired", most, |database, n, tally| {
             rows::take_expired(&database.conn, self.name(), now, n, tally)
         })
+    }
+
+    fn on_departure(&self, listener: DepartureListener) {
+        // The first one stays.
+        let _ = self.space.departures.set(listener);
     }
 
     /// The bytes, and the most that they may be, are those of the file, whatever tiers share it. All that

@@ -1,10 +1,10 @@
 //! The statements on rows of entries. Whoever calls them holds a connection of the file, and a
 //! transaction where they change something.
 
-use rusqlite::{CachedStatement, Connection, Row, params};
+use rusqlite::{CachedStatement, Connection, Row, Rows, params};
 
 use super::row::{self, Head, Instant, Times};
-use super::tally::Tally;
+use super::tally::{Moves, Tally};
 use crate::error::Result;
 use crate::tier::{Entry, Key};
 
@@ -29,14 +29,14 @@ const HEADS: &str = "SELECT head, key, seq FROM entries
 
 const EXPIRED: &str = "DELETE FROM entries WHERE seq IN
      (SELECT seq FROM entries INDEXED BY entries_by_end
-      WHERE space = ?1 AND ends_ns <= ?2 ORDER BY ends_ns, seq LIMIT ?3)";
+      WHERE space = ?1 AND ends_ns <= ?2 ORDER BY ends_ns, seq LIMIT ?3) RETURNING space, key";
 
 const OLDEST: &str = "DELETE FROM entries WHERE seq IN
      (SELECT seq FROM entries INDEXED BY entries_by_space
-      WHERE space = ?1 ORDER BY seq LIMIT ?2)";
+      WHERE space = ?1 ORDER BY seq LIMIT ?2) RETURNING space, key";
 
 const OLDEST_OF_ALL: &str = "DELETE FROM entries WHERE seq IN
-     (SELECT seq FROM entries ORDER BY seq LIMIT ?1) RETURNING space";
+     (SELECT seq FROM entries ORDER BY seq LIMIT ?1) RETURNING space, key";
 
 const LAST: &str = "SELECT max(seq) FROM entries INDEXED BY entries_by_space WHERE space = ?1";
 
@@ -336,11 +336,9 @@ pub(super) fn take_expired(
     most: usize,
     tally: &mut Tally,
 ) -> rusqlite::Result<usize> {
-    let taken = conn
-        .prepare_cached(EXPIRED)?
-        .execute(params![space, now.wall_ns, most as i64])?;
-    tally.of(space).expired += taken;
-    Ok(taken)
+    let mut delete = conn.prepare_cached(EXPIRED)?;
+    let rows = delete.query(params![space, now.wall_ns, most as i64])?;
+    take(rows, tally, |moves| &mut moves.expired)
 }
 
 /// Takes out at most so many rows of a space, those that were written first.
@@ -350,11 +348,9 @@ pub(super) fn take_oldest(
     most: usize,
     tally: &mut Tally,
 ) -> rusqlite::Result<usize> {
-    let taken = conn
-        .prepare_cached(OLDEST)?
-        .execute(params![space, most as i64])?;
-    tally.of(space).evicted += taken;
-    Ok(taken)
+    let mut delete = conn.prepare_cached(OLDEST)?;
+    let rows = delete.query(params![space, most as i64])?;
+    take(rows, tally, |moves| &mut moves.evicted)
 }
 
 /// The same of all spaces.
@@ -364,12 +360,23 @@ pub(super) fn take_oldest_of_all(
     tally: &mut Tally,
 ) -> rusqlite::Result<usize> {
     let mut delete = conn.prepare_cached(OLDEST_OF_ALL)?;
-    let mut rows = delete.query([most as i64])?;
+    let rows = delete.query([most as i64])?;
+    take(rows, tally, |moves| &mut moves.evicted)
+}
+
+/// Counts the rows that a statement took out, and notes their keys; how many they are.
+fn take(
+    mut rows: Rows<'_>,
+    tally: &mut Tally,
+    counted: impl Fn(&mut Moves) -> &mut usize,
+) -> rusqlite::Result<usize> {
     let mut taken = 0;
     while let Some(row) = rows.next()? {
-        tally
-            .of(row.get_ref(0)?.as_str().unwrap_or_default())
-            .evicted += 1;
+        // What is no text is damage; it leaves all the same.
+        let text = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str().unwrap_or(""));
+        let moves = tally.of(text(0)?);
+        *counted(moves) += 1;
+        moves.departed.extend(Key::new(text(1)?));
         taken += 1;
     }
     Ok(taken)

@@ -3,15 +3,18 @@
 use smallvec::SmallVec;
 
 use super::space::Space;
+use crate::tier::Key;
 
 /// How the number of rows of one space moves, and why.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Moves {
     pub(super) added: usize,
     pub(super) removed: usize,
     pub(super) expired: usize,
     pub(super) evicted: usize,
     pub(super) damaged: usize,
+    /// The keys of those that expired or were evicted.
+    pub(super) departed: Vec<Key>,
 }
 
 impl Moves {

@@ -33,7 +33,9 @@ use self::hits::Hits;
 use self::ledger::Ledger;
 use self::part::Part;
 use self::read::Looked;
-use super::{Change, Entry, Key, KeyPattern, Lease, Leased, Term, Tier, TierStats};
+use super::{
+    Change, DepartureListener, Entry, Key, KeyPattern, Lease, Leased, Term, Tier, TierStats,
+};
 use crate::cache::{Cache, CacheReport, CacheUsage, Scope};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -473,6 +475,12 @@ impl Tier for Tiered {
     fn on_repair(&self, listener: Arc<dyn Fn() + Send + Sync>) {
         for part in self.parts.iter().filter(|part| part.tier.is_shared()) {
             part.on_paid(Arc::clone(&listener));
+        }
+    }
+
+    fn on_departure(&self, listener: DepartureListener) {
+        for part in &self.parts {
+            part.tier.on_departure(Arc::clone(&listener));
         }
     }
 
