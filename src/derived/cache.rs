@@ -232,6 +232,7 @@ impl DerivedCache {
                 core.counters.unkept.bump();
                 // Where that fails it is kept, and answered to nobody.
                 let _ = core.kv.delete(key);
+                self.look_after(key);
             }
             Ok(Made { head, value })
         };
@@ -300,35 +301,41 @@ impl DerivedCache {
     /// Tells the graph of what there is under the key.
     fn note(&self, key: &Key) {
         let graph = &self.0.graph;
-        let Some(head) = self.head(key) else {
-            return;
-        };
-        let sources: Vec<Source> = head.from.into_iter().map(|seen| seen.source).collect();
-        let entries = head
-            .entries
-            .iter()
-            .filter_map(|(key, _)| Key::new(key).ok());
-        graph.record(key, head.number.1, &sources, &entries.collect::<Vec<_>>());
-        // It may have left since it was looked at, before the graph knew of it.
-        if self.head(key).is_none_or(|now| now.number != head.number) {
-            graph.forget(key, head.number.1);
+        let mut found = self.head(key);
+        for _ in 0..TRIES {
+            let Some(head) = found else {
+                break;
+            };
+            let sources: Vec<Source> = head.from.into_iter().map(|seen| seen.source).collect();
+            let entries = head.entries.iter();
+            let entries: Vec<Key> = entries.filter_map(|(key, _)| Key::new(key).ok()).collect();
+            graph.record(key, head.number.1, &sources, &entries);
+            // It may have left since it was looked at, before the graph knew of it, or another one have
+            // come in its place, whose edges these must not hide.
+            found = self.head(key);
+            if found.as_ref().is_some_and(|now| now.number == head.number) {
+                break;
+            }
+        }
+        if found.is_none() {
+            self.look_after(key);
         }
         self.sweep_many_edges();
     }
 
     /// Takes the edges of results out that have left, as their tier told.
     fn forget_departed(&self) {
-        let Some(left) = self.0.departed.take() else {
-            return;
-        };
-        if left.is_more {
-            self.sweep_edges();
-            return;
+        // Switched off, it would say of every key that it has none.
+        if self.0.kv.is_enabled() {
+            let left = self.0.departed.take();
+            left.iter().for_each(|key| self.look_after(key));
         }
-        for key in left.keys {
-            if let Some(number) = self.0.graph.version(&key) {
-                self.forget_if_departed(&key, number);
-            }
+    }
+
+    /// Takes the edges that the key has out, unless their result is there.
+    fn look_after(&self, key: &Key) {
+        if let Some(number) = self.0.graph.version(key) {
+            self.forget_if_departed(key, number);
         }
     }
 
@@ -424,6 +431,7 @@ impl Cache for DerivedCache {
 
     fn evict(&self, entries: usize) -> Result<usize> {
         let left = self.0.kv.evict(entries)?;
+        drop(self.0.departed.take());
         self.sweep_edges();
         Ok(left)
     }

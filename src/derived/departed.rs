@@ -4,44 +4,36 @@ use crate::primitives::Mutex;
 use crate::primitives::atomic::{AtomicBool, Ordering};
 use crate::tier::Key;
 
-/// How many keys are kept apart. If more leave between two looks, all that is held is looked through.
-const MOST: usize = 1024;
+/// How many keys are kept at most, so that whoever looks has done so in a moment. What leaves beyond that
+/// between two looks is found when all that is held is looked through.
+const MOST: usize = 256;
 
 /// What has left.
 #[derive(Debug, Default)]
 pub(super) struct Departed {
     /// Whether there is anything.
     is_some: AtomicBool,
-    left: Mutex<Left>,
-}
-
-/// Which keys have left since the last look.
-#[derive(Debug, Default)]
-pub(super) struct Left {
-    pub(super) keys: Vec<Key>,
-    /// More than that.
-    pub(super) is_more: bool,
+    keys: Mutex<Vec<Key>>,
 }
 
 impl Departed {
     /// This one has left.
     pub(super) fn note(&self, key: &Key) {
-        let mut left = self.left.lock();
-        match left.keys.len() < MOST {
-            true => left.keys.push(key.clone()),
-            false => left.is_more = true,
+        let mut keys = self.keys.lock();
+        if keys.len() < MOST {
+            keys.push(key.clone());
+            self.is_some.store(true, Ordering::Release);
         }
-        self.is_some.store(true, Ordering::Release);
     }
 
-    /// Those that have left since this was asked last; `None` if nobody has.
-    pub(super) fn take(&self) -> Option<Left> {
+    /// Those that have left since this was asked last.
+    pub(super) fn take(&self) -> Vec<Key> {
         if !self.is_some.load(Ordering::Acquire) {
-            return None;
+            return Vec::new();
         }
-        let mut left = self.left.lock();
+        let mut keys = self.keys.lock();
         self.is_some.store(false, Ordering::Release);
-        Some(std::mem::take(&mut left))
+        std::mem::take(&mut keys)
     }
 }
 
@@ -50,16 +42,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_left_is_told_once_and_too_much_of_it_as_more() {
+    fn what_has_left_is_told_once_and_no_more_of_it_than_there_is_room_for() {
         let departed = Departed::default();
-        assert!(departed.take().is_none());
+        assert!(departed.take().is_empty());
         let key = |n: usize| Key::new(&n.to_string()).unwrap();
-        (0..MOST).for_each(|n| departed.note(&key(n)));
-        let left = departed.take().unwrap();
-        assert_eq!((left.keys.len(), left.is_more), (MOST, false));
-        assert!(departed.take().is_none());
-        (0..=MOST).for_each(|n| departed.note(&key(n)));
-        let left = departed.take().unwrap();
-        assert_eq!((left.keys.len(), left.is_more), (MOST, true));
+        (0..MOST + 1).for_each(|n| departed.note(&key(n)));
+        let left = departed.take();
+        assert_eq!((left.len(), &left[0]), (MOST, &key(0)));
+        assert!(departed.take().is_empty());
+        departed.note(&key(7));
+        assert_eq!(departed.take(), [key(7)]);
     }
 }

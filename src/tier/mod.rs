@@ -231,8 +231,9 @@ pub trait Tier: Cache {
     }
 
     /// Has the listener called with the key of each entry that leaves because room was needed or its end came,
-    /// soon after it left. It is called in the middle of a verb, and does no more than to take note. Another tier
-    /// may still hold the key, or it may be back by then. The first listener stays. What a server lets go of,
+    /// soon after it left. It is called in the middle of a verb, and does no more than to take note. The key may be
+    /// back by then. Of tiers above each other the last one tells, and those above may still hold a copy. The
+    /// first listener stays. What a server lets go of,
     /// and what a file loses by damage, is not told.
     fn on_departure(&self, listener: DepartureListener) {
         let _ = listener;

@@ -479,8 +479,9 @@ impl Tier for Tiered {
     }
 
     fn on_departure(&self, listener: DepartureListener) {
-        for part in &self.parts {
-            part.tier.on_departure(Arc::clone(&listener));
+        // Those above it hold nothing for longer than a copy lives.
+        if let Some(last) = self.parts.last() {
+            last.tier.on_departure(listener);
         }
     }
 
