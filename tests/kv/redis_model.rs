@@ -217,7 +217,7 @@ fn random_operations_in_memory_answer_as_redis_does() {
 #[test]
 fn random_operations_on_redis_answer_as_redis_does() {
     let server = Server::start();
-    run(5_000, &server, Arc::new(server.tier()));
+    run(20_000, &server, Arc::new(server.tier()));
 }
 
 /// Two caches over two clients, as two processes have them.
